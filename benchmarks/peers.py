@@ -1,0 +1,127 @@
+"""What zproc is measured against."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from multiprocessing import get_context
+from multiprocessing.managers import BaseManager, SyncManager
+from multiprocessing.process import BaseProcess
+from typing import Any, cast
+
+import msgpack
+from harness import Operation, Subject
+
+_fork = get_context("fork")
+Make = Callable[[ExitStack], Operation]
+
+
+def _serve_echo(path: str) -> None:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen(100)
+    waiting = selectors.DefaultSelector()
+    waiting.register(listener, selectors.EVENT_READ)
+    count = 0
+    while True:
+        for key, _ in waiting.select():
+            if key.fileobj is listener:
+                waiting.register(listener.accept()[0], selectors.EVENT_READ)
+                continue
+            peer = cast("socket.socket", key.fileobj)
+            data = peer.recv(65536)
+            if not data:
+                waiting.unregister(peer)
+                peer.close()
+                continue
+            msgpack.unpackb(data[4:])
+            count += 1
+            answer = msgpack.packb([count, 1])
+            peer.send(len(answer).to_bytes(4, "big") + answer)
+
+
+def _ended(process: BaseProcess) -> None:
+    process.terminate()
+    process.join()
+
+
+def _echo(stack: ExitStack) -> Make:
+    path = os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), "s")
+    server = _fork.Process(target=_serve_echo, args=(path,), daemon=True)
+    server.start()
+    stack.callback(_ended, server)
+    while not os.path.exists(path):
+        pass
+
+    def make(stack: ExitStack) -> Operation:
+        peer = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        peer.connect(path)
+
+        def operation() -> object:
+            data = msgpack.packb([1, 2, "cookies", 5])
+            peer.send(len(data).to_bytes(4, "big") + data)
+            return msgpack.unpackb(peer.recv(65536)[4:])
+
+        return operation
+
+    return make
+
+
+ECHO = Subject("bare AF_UNIX msgpack echo", _echo)
+
+
+class _Counter:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self) -> int:
+        self.count += 1
+        return self.count
+
+
+class _Manager(BaseManager):
+    pass
+
+
+_Manager.register("Counter", _Counter)
+
+
+def _base_manager(stack: ExitStack) -> Make:
+    manager = _Manager(ctx=_fork)
+    manager.start()
+    stack.callback(manager.shutdown)
+    counter = cast("Any", manager).Counter()
+    return lambda _stack: counter.add
+
+
+BASE_MANAGER = Subject("BaseManager method", _base_manager)
+
+
+def _manager(stack: ExitStack) -> SyncManager:
+    return stack.enter_context(_fork.Manager())
+
+
+def _manager_read(stack: ExitStack) -> Make:
+    shared = _manager(stack).dict(c=1)
+    return lambda _stack: lambda: shared["c"]
+
+
+MANAGER_READ = Subject("Manager().dict()[k]", _manager_read)
+
+
+def _manager_locked(stack: ExitStack) -> Make:
+    manager = _manager(stack)
+    shared, lock = manager.dict(c=0), manager.Lock()
+
+    def operation() -> None:
+        with lock:
+            shared["c"] = shared["c"] + 1
+
+    return lambda _stack: operation
+
+
+MANAGER_LOCKED = Subject("Manager: with lock: d[k] = d[k] + 1", _manager_locked)

@@ -1,0 +1,5 @@
+from typing import NamedTuple
+
+class ExtType(NamedTuple):
+    code: int
+    data: bytes

@@ -1,0 +1,548 @@
+"""Live lists, dicts and sets have the interface of the real ones."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, MutableMapping, MutableSequence, MutableSet
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from pydantic import BaseModel, Field
+
+from zproc.client import atomic
+from zproc.core.messages import Acquire, Commit, Read
+from zproc.exceptions import UnknownPath, ValidationRefused
+from zproc.schema import StateModel
+from zproc.schema.ops import Add, Delete, Discard, Op, Set, Splice, Update
+
+if TYPE_CHECKING:
+    from tests.client.conftest import Serve, Served
+
+
+class User(BaseModel):
+    name: str = "nobody"
+    age: int = 0
+    tags: list[str] = []
+
+
+class Shared(StateModel):
+    numbers: list[int] = []
+    table: dict[str, int] = {}
+    elements: set[int] = set()
+    users: list[User] = []
+    by_name: dict[str, User] = {}
+    nested: dict[str, list[dict[str, int]]] = {}
+    few: list[int] = Field(default=[], max_length=2)
+    maybe: list[int] | None = None
+
+
+# One server for all examples: each begins by assigning what it begins with.
+one_server = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+SMALL = st.integers(-4, 4)
+INDEX = st.integers(-6, 6)
+SLICE = st.builds(slice, st.none() | INDEX, st.none() | INDEX, st.none() | st.sampled_from([1, 2, -1, -2]))
+SOME = st.lists(SMALL, max_size=4)
+KEY = st.sampled_from("abcd")
+TABLE = st.dictionaries(KEY, SMALL, max_size=4)
+
+Operation = tuple[str, tuple[object, ...]]
+
+
+def calls(name: str, *arguments: st.SearchStrategy[object]) -> st.SearchStrategy[Operation]:
+    return st.tuples(st.just(name), st.tuples(*arguments))
+
+
+LIST_OPERATIONS = st.one_of(
+    calls("append", SMALL),
+    calls("extend", SOME),
+    calls("insert", INDEX, SMALL),
+    calls("pop"),
+    calls("pop", INDEX),
+    calls("remove", SMALL),
+    calls("clear"),
+    calls("reverse"),
+    calls("sort"),
+    calls("index", SMALL),
+    calls("index", SMALL, st.integers(0, 3)),
+    calls("count", SMALL),
+    calls("copy"),
+    calls("__getitem__", INDEX | SLICE),
+    calls("__setitem__", INDEX, SMALL),
+    calls("__setitem__", SLICE, SOME),
+    calls("__delitem__", INDEX | SLICE),
+    calls("__contains__", SMALL),
+    calls("__len__"),
+    calls("__add__", SOME),
+    calls("__mul__", st.integers(-1, 3)),
+    calls("__rmul__", st.integers(-1, 3)),
+    calls("__iadd__", SOME),
+    calls("__imul__", st.integers(-1, 2)),
+    calls("__eq__", SOME),
+    calls("__ne__", SOME),
+    calls("__lt__", SOME),
+    calls("__le__", SOME),
+    calls("__gt__", SOME),
+    calls("__ge__", SOME),
+)
+DICT_OPERATIONS = st.one_of(
+    calls("__setitem__", KEY, SMALL),
+    calls("__getitem__", KEY),
+    calls("__delitem__", KEY),
+    calls("__contains__", KEY),
+    calls("__len__"),
+    calls("get", KEY),
+    calls("get", KEY, SMALL),
+    calls("pop", KEY),
+    calls("pop", KEY, SMALL | st.none()),
+    calls("popitem"),
+    calls("setdefault", KEY, SMALL),
+    calls("update", TABLE),
+    calls("update", st.lists(st.tuples(KEY, SMALL), max_size=3)),
+    calls("clear"),
+    calls("copy"),
+    calls("__or__", TABLE),
+    calls("__ror__", TABLE),
+    calls("__ior__", TABLE),
+    calls("__eq__", TABLE),
+    calls("__ne__", TABLE),
+)
+SETS = st.sets(SMALL, max_size=4)
+SET_OPERATIONS = st.one_of(
+    calls("add", SMALL),
+    calls("discard", SMALL),
+    calls("remove", SMALL),
+    calls("clear"),
+    calls("copy"),
+    calls("__contains__", SMALL),
+    calls("__len__"),
+    *(
+        calls(name, SOME | SETS)
+        for name in [
+            "union",
+            "intersection",
+            "difference",
+            "symmetric_difference",
+            "issubset",
+            "issuperset",
+            "isdisjoint",
+            "update",
+            "difference_update",
+            "intersection_update",
+            "symmetric_difference_update",
+        ]
+    ),
+    *(
+        calls(f"__{name}__", SETS)
+        for name in [
+            "or",
+            "and",
+            "sub",
+            "xor",
+            "ror",
+            "rand",
+            "rsub",
+            "rxor",
+            "le",
+            "lt",
+            "ge",
+            "gt",
+            "eq",
+            "ne",
+            "ior",
+            "iand",
+            "isub",
+            "ixor",
+        ]
+    ),
+)
+
+
+class Twin:
+    """A live container, beside a real one that the same is done to."""
+
+    def __init__(self, live: object, real: object) -> None:
+        self.live = live
+        self.real = real
+
+    def do(self, operation: Operation) -> None:
+        name, arguments = operation
+        expected = self._outcome(self.real, name, arguments)
+        found = self._outcome(self.live, name, arguments)
+        if name.startswith("__i") and expected is self.real:
+            assert found is self.live
+        else:
+            assert isinstance(found, type(expected)), (name, arguments)
+            assert found == expected or isinstance(expected, Exception), (name, arguments)
+        assert self.live == self.real
+        assert list(self.live) == list(self.real) or isinstance(self.real, set)  # type: ignore[call-overload]
+
+    @staticmethod
+    def _outcome(container: object, name: str, arguments: tuple[object, ...]) -> object:
+        try:
+            return getattr(container, name)(*copy.deepcopy(arguments))
+        except (LookupError, ValueError, TypeError) as error:
+            return error
+
+
+@pytest.fixture
+def served(serving: Serve) -> Served[Shared]:
+    return serving(Shared)
+
+
+class TestLikeTheRealThing:
+    @one_server
+    @given(SOME, st.lists(LIST_OPERATIONS, max_size=6))
+    def test_a_list(self, served: Served[Shared], start: list[int], operations: list[Operation]) -> None:
+        served.state.numbers = start
+        twin = Twin(served.state.numbers, list(start))
+        for operation in operations:
+            twin.do(operation)
+        assert served.value.numbers == twin.real
+
+    @one_server
+    @given(TABLE, st.lists(DICT_OPERATIONS, max_size=6))
+    def test_a_dict(self, served: Served[Shared], start: dict[str, int], operations: list[Operation]) -> None:
+        served.state.table = start
+        twin = Twin(served.state.table, dict(start))
+        for operation in operations:
+            twin.do(operation)
+        assert served.value.table == twin.real
+        assert list(served.value.table) == list(twin.real)
+
+    @one_server
+    @given(SETS, st.lists(SET_OPERATIONS, max_size=6))
+    def test_a_set(self, served: Served[Shared], start: set[int], operations: list[Operation]) -> None:
+        served.state.elements = start
+        twin = Twin(served.state.elements, set(start))
+        for operation in operations:
+            twin.do(operation)
+        assert served.value.elements == twin.real
+
+    def test_what_is_popped_from_a_set_was_in_it(self, served: Served[Shared]) -> None:
+        served.state.elements = {1, 2}
+        popped = {served.state.elements.pop(), served.state.elements.pop()}
+        assert popped == {1, 2}
+        with pytest.raises(KeyError):
+            served.state.elements.pop()
+
+    @pytest.mark.parametrize(
+        "use",
+        [
+            lambda it: it.numbers["a"],
+            lambda it: it.numbers.__setitem__("a", 1),
+            lambda it: it.numbers.__delitem__("a"),
+            lambda it: it.numbers.insert("a", 1),
+            lambda it: it.numbers.extend(3),
+            lambda it: it.numbers + 3,
+            lambda it: it.numbers * "a",
+            lambda it: it.numbers < 3,
+            lambda it: it.table.__setitem__([], 1),
+            lambda it: it.table[[]],
+            lambda it: it.table | 3,
+            lambda it: it.table.update(1),
+            lambda it: it.table.update({}, {}),
+            lambda it: it.elements.add([]),
+            lambda it: it.elements.update([[]]),
+            lambda it: it.elements | [1],
+            lambda it: it.elements.__ior__([1]) is NotImplemented and it.elements | [1],
+            lambda it: it.elements < [1],
+            lambda it: [] in it.elements,
+            lambda it: hash(it.numbers),
+            lambda it: hash(it.table),
+            lambda it: hash(it.elements),
+            lambda it: it.numbers.sort(key=lambda number: {} if number else []),
+        ],
+    )
+    def test_misuse_is_a_type_error(self, served: Served[Shared], use: Callable[[Shared], object]) -> None:
+        served.state.numbers = [0, 1]
+        with pytest.raises(TypeError):
+            use(Shared(numbers=[0, 1]))
+        with pytest.raises(TypeError):
+            use(served.state)
+
+    def test_in_place_operators_of_sets_take_sets_only(self, served: Served[Shared]) -> None:
+        elements: MutableSet[int] = served.state.elements
+        for operator in ("__ior__", "__iand__", "__isub__", "__ixor__"):
+            assert getattr(elements, operator)([1]) is NotImplemented
+        elements |= {1: "a"}.keys()
+        assert served.value.elements == {1}
+
+    def test_they_are_what_protocols_ask_for(self, served: Served[Shared]) -> None:
+        assert isinstance(served.state.numbers, MutableSequence)
+        assert isinstance(served.state.table, MutableMapping)
+        assert isinstance(served.state.elements, MutableSet)
+
+    def test_iteration_is_of_one_moment(self, served: Served[Shared]) -> None:
+        """Others may change the container meanwhile; whoever goes through it sees it as it was when he began."""
+        served.state.numbers, served.state.table = [1, 2, 3], {"a": 1, "b": 2}
+        seen = []
+        for number in served.state.numbers:
+            served.state.numbers.append(number)
+            seen.append(number)
+        assert seen == [1, 2, 3]
+        for key, value in served.state.table.items():
+            served.state.table[key + key] = value
+        assert served.value.table == {"a": 1, "b": 2, "aa": 1, "bb": 2}
+        assert list(reversed(served.state.numbers)) == [3, 2, 1, 3, 2, 1]
+        assert list(reversed(served.state.table)) == ["bb", "aa", "b", "a"]
+
+    def test_views_of_a_dict_are_live(self, served: Served[Shared]) -> None:
+        served.state.table = {"a": 1}
+        items, keys, values = (getattr(served.state.table, name)() for name in ("items", "keys", "values"))
+        served.state.table["b"] = 2
+        assert (list(items), list(keys), list(values)) == ([("a", 1), ("b", 2)], ["a", "b"], [1, 2])
+        assert ("b", 2) in items
+        assert 2 in values
+        assert 3 not in values
+        assert repr(items) == repr({"a": 1, "b": 2}.items())
+        assert repr(values) == repr({"a": 1, "b": 2}.values())
+
+    @pytest.mark.parametrize(
+        ("look", "reads"),
+        [
+            (lambda it: sum(it.table.values()), 1),
+            (lambda it: dict(it.table.items()), 1),
+            (lambda it: 5 in it.table.values(), 1),
+            (lambda it: {number for number in it.numbers}, 1),  # noqa: C416 - `set` also asks for the length
+            (lambda it: it.numbers == [1], 1),
+            (lambda it: it.elements | {5}, 1),
+            (lambda it: it.elements <= {5}, 1),
+            (lambda it: repr(it.users), 1),
+            (lambda it: [user.name for user in copy.copy(it.users)], 1),
+        ],
+    )
+    def test_it_is_one_round_trip_however_much_is_there(
+        self, served: Served[Shared], look: Callable[[Shared], object], reads: int
+    ) -> None:
+        served.state.table = {str(number): number for number in range(100)}
+        served.state.numbers, served.state.elements = list(range(100)), set(range(100))
+        served.state.users = [User()] * 10
+        look(served.state)
+        assert len(served.asked(Read)) == reads
+
+
+def element(served: Served[Shared]) -> list[Op]:
+    """The ops of the newest commit."""
+    return served.ops()[-1]
+
+
+class TestCommits:
+    @pytest.mark.parametrize(
+        ("change", "ops"),
+        [
+            (lambda it: it.numbers.append(4), [Splice(("numbers",), None, 0, (4,))]),
+            (lambda it: it.numbers.extend([4, 5]), [Splice(("numbers",), None, 0, (4, 5))]),
+            (lambda it: it.numbers.extend(number for number in (4, 5)), [Splice(("numbers",), None, 0, (4, 5))]),
+            (lambda it: it.numbers.insert(0, 4), [Splice(("numbers",), 0, 0, (4,))]),
+            (lambda it: it.numbers.insert(-1, 4), [Splice(("numbers",), -1, 0, (4,))]),
+            (lambda it: it.table.__setitem__("x", 1), [Set(("table", "x"), 1)]),
+            (lambda it: it.table.update(x=1, y=2), [Set(("table", "x"), 1), Set(("table", "y"), 2)]),
+            (lambda it: it.elements.add(1), [Add(("elements",), (1,))]),
+            (lambda it: it.elements.update([1, 2], [2, 3]), [Add(("elements",), (1, 2, 3))]),
+            (lambda it: it.elements.discard(1), [Discard(("elements",), (1,))]),
+            (lambda it: it.elements.difference_update([1, 1]), [Discard(("elements",), (1,))]),
+            (lambda it: it.nested["a"].append({"x": 1}), [Splice(("nested", "a"), None, 0, ({"x": 1},))]),
+        ],
+    )
+    def test_what_needs_no_look_is_one_op_in_one_round_trip(
+        self, served: Served[Shared], change: Callable[[Shared], object], ops: list[Op]
+    ) -> None:
+        served.state.numbers, served.state.nested, served.state.elements = [1, 2, 3], {"a": []}, {1}
+        before = len(served.asked(Commit))
+        change(served.state)
+        assert element(served) == ops
+        assert len(served.asked(Commit)) == before + 1
+        assert not served.asked(Acquire)
+
+    @pytest.mark.parametrize(
+        ("change", "ops"),
+        [
+            (lambda it: it.numbers.pop(), [Splice(("numbers",), 2, 1, ())]),
+            (lambda it: it.numbers.remove(2), [Splice(("numbers",), 1, 1, ())]),
+            (lambda it: it.numbers.__setitem__(-1, 9), [Set(("numbers", 2), 9)]),
+            (lambda it: it.numbers.__delitem__(0), [Splice(("numbers",), 0, 1, ())]),
+            (lambda it: it.numbers.clear(), [Splice(("numbers",), 0, 3, ())]),
+            (lambda it: it.numbers.reverse(), [Splice(("numbers",), 0, 3, (3, 2, 1))]),
+            (lambda it: it.table.pop("a"), [Delete(("table", "a"))]),
+            (lambda it: it.table.popitem(), [Delete(("table", "b"))]),
+            (lambda it: it.table.setdefault("c", 3), [Set(("table", "c"), 3)]),
+            (lambda it: it.elements.remove(1), [Discard(("elements",), (1,))]),
+            (lambda it: it.elements.symmetric_difference_update([1, 5]), None),
+        ],
+    )
+    def test_what_needs_a_look_is_one_commit_in_a_turn(
+        self, served: Served[Shared], change: Callable[[Shared], object], ops: list[Op] | None
+    ) -> None:
+        served.state.numbers, served.state.table, served.state.elements = [1, 2, 3], {"a": 1, "b": 2}, {1, 2}
+        before = len(served.asked(Commit))
+        change(served.state)
+        assert ops is None or element(served) == ops
+        assert len(served.asked(Commit)) == before + 1
+        assert len(served.asked(Acquire)) == 1
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda it: it.numbers.extend([]),
+            lambda it: it.numbers.sort(),
+            lambda it: it.table.update(),
+            lambda it: it.table.setdefault("a", 5),
+            lambda it: it.table.pop("nothing", None),
+            lambda it: it.elements.update(),
+            lambda it: it.elements.add(1),
+            lambda it: it.elements.discard(7),
+            lambda it: it.numbers.__imul__(1),
+        ],
+    )
+    def test_what_changes_nothing_is_no_commit(
+        self, served: Served[Shared], change: Callable[[Shared], object]
+    ) -> None:
+        served.state.numbers, served.state.table, served.state.elements = [1, 2], {"a": 1}, {1}
+        before = served.revision
+        change(served.state)
+        assert served.revision == before
+
+    def test_the_server_records_the_least(self, served: Served[Shared]) -> None:
+        served.state.numbers = list(range(1000))
+        served.state.numbers.append(7)
+        served.state.numbers[-1:] = [8, 9]
+        assert [change.op for commit in served.changes(1) for change in commit] == [
+            Splice(("numbers",), 1000, 0, (7,)),
+            Splice(("numbers",), 1000, 1, (8, 9)),
+        ]
+
+    def test_operators_in_place_on_fields(self, served: Served[Shared]) -> None:
+        state = served.state
+        state.numbers += [1, 2]
+        state.numbers *= 2
+        state.elements |= {1, 2, 3}
+        state.elements -= {3}
+        state.elements &= {2, 1}
+        state.elements ^= {2, 5}
+        state.table |= {"a": 1}
+        state.table["a"] += 1
+        state.nested |= {"x": []}
+        state.nested["x"] += [{"y": 1}]
+        state.nested["x"][0]["y"] += 4
+        state.nested["x"][-1] |= {"z": 1}
+        value = served.value
+        assert value.numbers == [1, 2, 1, 2]
+        assert value.elements == {1, 5}
+        assert value.table == {"a": 2}
+        assert value.nested == {"x": [{"y": 5, "z": 1}]}
+        assert served.revision == 12
+        assert Set(("numbers",), [1, 2]) not in [op for ops in served.ops() for op in ops]
+
+    def test_models_in_containers(self, served: Served[Shared]) -> None:
+        state = served.state
+        state.users.append(User(name="ann"))
+        state.users += [User(name="bob")]
+        state.users[0].age += 1
+        state.users[-1].tags.append("x")
+        state.by_name["bob"] = User(name="bob")
+        state.by_name["bob"].age += 1
+        for user in state.users:
+            user.age += 10
+        for user in state.by_name.values():
+            user.tags += ["y"]
+        assert [user.name for user in state.users] == ["ann", "bob"]
+        assert served.value.users == [User(name="ann", age=11), User(name="bob", age=10, tags=["x"])]
+        assert served.value.by_name == {"bob": User(name="bob", age=1, tags=["y"])}
+        assert Update(("by_name", "bob", "age"), "+", 1) in [op for ops in served.ops() for op in ops]
+
+    def test_live_values_may_be_arguments(self, served: Served[Shared]) -> None:
+        """Of the same state, too: they are looked at before a turn is taken."""
+        state = served.state
+        state.users = [User(name="ann"), User(name="bob")]
+        assert state.users[1] in state.users
+        assert state.users.index(state.users[1]) == 1
+        assert state.users.count(state.users[1]) == 1
+        state.users.remove(state.users[0])
+        state.users.insert(5, state.users[0])
+        state.users[1] = state.users[0]
+        state.users[0:1] = state.users
+        state.by_name.setdefault("bob", state.users[0])
+        state.by_name.update(bill=state.users[0])
+        state.by_name |= state.by_name
+        state.numbers.extend(state.numbers)
+        state.table.update(state.table)
+        state.elements.intersection_update(state.elements, state.numbers)
+        state.elements.symmetric_difference_update(state.elements)
+        assert served.value.users == [User(name="bob")] * 3
+        assert served.value.by_name == {"bob": User(name="bob"), "bill": User(name="bob")}
+
+    def test_what_is_taken_out_is_detached(self, served: Served[Shared]) -> None:
+        state = served.state
+        state.users, state.by_name = [User(name="ann")], {"bob": User(name="bob")}
+        ann, bob = state.users.pop(), state.by_name.pop("bob")
+        ann.age, bob.age = 3, 4
+        assert (type(ann), type(bob)) == (User, User)
+        copied = state.users.copy()
+        copied.append(ann)
+        assert served.value.users == []
+
+    def test_setdefault_returns_what_stands_there_now(self, served: Served[Shared]) -> None:
+        bob = served.state.by_name.setdefault("bob", User(name="bob"))
+        bob.age += 1
+        assert served.value.by_name["bob"].age == 1
+        assert served.state.table.setdefault("a", 3) == 3
+        assert served.state.table.setdefault("a", 4) == 3
+
+    def test_an_order_by_a_key_of_models(self, served: Served[Shared]) -> None:
+        served.state.users = [User(name="b", age=1), User(name="a", age=2)]
+        served.state.users.sort(key=lambda user: user.name)
+        assert [user.name for user in served.value.users] == ["a", "b"]
+        served.state.users.sort(key=lambda user: user.age, reverse=True)
+        assert [user.age for user in served.value.users] == [2, 1]
+
+    def test_the_schema_holds_for_elements_and_lengths(self, served: Served[Shared]) -> None:
+        with pytest.raises(ValidationRefused):
+            served.state.numbers.append("x")  # type: ignore[arg-type]  # that is the point
+        served.state.few.extend([1, 2])
+        with pytest.raises(ValidationRefused, match="at most 2 items"):
+            served.state.few.append(3)
+        assert served.value.few == [1, 2]
+
+    def test_a_container_that_is_no_longer_there_says_so(self, served: Served[Shared]) -> None:
+        state = served.state
+        state.maybe, state.nested = [1], {"a": [{"x": 1}]}
+        maybe, inner = state.maybe, state.nested["a"][0]
+        state.maybe = None
+        state.nested.clear()
+        for use in (
+            lambda: maybe[0],
+            lambda: len(maybe),
+            lambda: maybe.append(1),
+            lambda: maybe.pop(),
+            lambda: inner["x"],
+            lambda: inner.pop("x"),
+            lambda: inner.update(x=1),
+        ):
+            with pytest.raises((UnknownPath, Exception), match=r"no|expected a list"):
+                use()
+        assert served.value.maybe is None
+        assert served.value.nested == {}
+
+    def test_handles_inside_an_atomic_function_of_a_part(self, served: Served[Shared]) -> None:
+        """A container, or an element, may be what an atomic function is called on."""
+        served.state.users = [User(name="ann")]
+
+        @atomic
+        def grow(user: User, years: int) -> int:
+            user.age += years
+            user.tags.append("grown")
+            return user.age
+
+        assert grow(served.state.users[0], 3) == 3
+        assert served.value.users == [User(name="ann", age=3, tags=["grown"])]
+
+    def test_pops_of_many_threads_are_each_of_another_element(
+        self, served: Served[Shared], together: Callable[..., None]
+    ) -> None:
+        served.state.numbers = list(range(60))
+        popped: list[int] = []
+        together(*[lambda: [popped.append(served.state.numbers.pop()) for _ in range(10)] for _ in range(6)])
+        assert sorted(popped) == list(range(60))
+        assert served.value.numbers == []

@@ -1,0 +1,463 @@
+"""One state: a commit happens whole or not at all, and everything that was can be read while the history holds it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from zproc.core.history import Author, Entry
+from zproc.core.limits import Limits
+from zproc.core.namespace import BudgetExceeded, Namespace
+from zproc.exceptions import (
+    CommitRefused,
+    Error,
+    HistoryGone,
+    LimitExceeded,
+    ProtocolError,
+    UnknownPath,
+    ValidationRefused,
+    ValidatorCrashed,
+)
+from zproc.schema.model import Schema, StateModel
+from zproc.schema.ops import Add, Delete, Discard, Op, Set, Splice, Update, op_to_plain
+from zproc.typing import Path, Revision, SessionId
+
+if TYPE_CHECKING:
+    from tests.core.conftest import Wire
+
+AUTHOR = Author(SessionId("s"), 11, "main", "test")
+
+
+class Kitchen:
+    """A namespace, and its commits in short."""
+
+    def __init__(self, schema: Schema[StateModel], **limits: int) -> None:
+        self.schema = schema
+        self.namespace = Namespace(schema, Limits(**limits), nothing_special)
+
+    def commit(self, *ops: Op) -> Entry | None:
+        return self.namespace.commit(self.schema.codec.encode(list(map(op_to_plain, ops))), AUTHOR, wall=1.5)
+
+    def act(self, name: str, *args: object, path: Path = ()) -> object:
+        call = self.schema.codec.encode([list(path), list(args), {}])
+        return self.schema.codec.decode(self.namespace.act(name, call, AUTHOR, wall=1.5)[1])
+
+    def read(self, *fields: str, at: int | None = None) -> dict[str, object]:
+        read = self.namespace.read(fields) if at is None else self.namespace.read_at(fields, Revision(at))
+        return cast("dict[str, object]", self.schema.codec.decode(read))
+
+    def everything(self) -> tuple[object, ...]:
+        history = self.namespace.history
+        return (
+            repr(self.namespace.state),
+            self.schema.codec.encode(self.namespace.state),
+            self.namespace.revision,
+            history.oldest,
+            list(history.since(history.oldest)),
+            dict(self.namespace._changed_at),
+        )
+
+
+@contextmanager
+def nothing_special(_seconds: float) -> Iterator[None]:
+    yield
+
+
+@pytest.fixture
+def kitchen(schema: Schema[StateModel]) -> Kitchen:
+    return Kitchen(schema)
+
+
+@pytest.fixture
+def busy(kitchen: Kitchen) -> Kitchen:
+    """A namespace in which a few things have happened."""
+    kitchen.act("bake", 5, "first")
+    kitchen.commit(Set(("stock", "flour"), 3), Set(("stock", "sugar"), 4), Set(("stock", "salt"), 1))
+    kitchen.commit(Add(("tags",), ("a", "b")), Set(("ovens", "big"), {"temp": 100}))
+    return kitchen
+
+
+# P1
+
+
+REFUSED: list[tuple[str, list[Op], type[Error]]] = [
+    ("a broken constraint", [Set(("cookies",), -1)], ValidationRefused),
+    ("a wrong type", [Set(("cookies",), "1")], ValidationRefused),
+    ("a bool for an int", [Set(("cookies",), True)], ValidationRefused),
+    ("a float for an int", [Set(("cookies",), 1.0)], ValidationRefused),
+    ("a model that is none", [Set(("oven",), {"temp": 1, "door": 2})], ValidationRefused),
+    ("a broken rule of the model", [Set(("eaten",), 100)], ValidationRefused),
+    ("a broken sum", [Update(("cookies",), "-", 100)], ValidationRefused),
+    ("a sum of a text", [Update(("blob",), "+", 1)], CommitRefused),
+    ("a division by nought", [Update(("cookies",), "//", 0)], CommitRefused),
+    ("an unknown field", [Set(("cokies",), 1)], UnknownPath),
+    ("an unknown field of a part", [Set(("oven", "door"), 1)], UnknownPath),
+    ("a key that is not there", [Delete(("stock", "yeast"))], UnknownPath),
+    ("a field that must stay", [Delete(("cookies",))], CommitRefused),
+    ("a list that is none", [Splice(("stock",), 0, 0, (1,))], CommitRefused),
+    ("a validator that raises KeyError", [Set(("trap",), "key")], ValidatorCrashed),
+    ("a validator that raises SystemExit", [Set(("trap",), "exit")], ValidatorCrashed),
+    ("a validator that returns nothing", [Set(("trap",), "none")], ValidatorCrashed),
+]
+
+
+@pytest.mark.parametrize(("ops", "error"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+@pytest.mark.parametrize("company", ["alone", "first", "last"])
+def test_p1_a_refused_commit_leaves_everything_as_it_was(
+    busy: Kitchen, ops: list[Op], error: type[Error], company: str
+) -> None:
+    """Whatever else is in it, dicts in their order included."""
+    good: list[Op] = [
+        Delete(("stock", "flour")),
+        Set(("stock", "rye"), 1),
+        Splice(("notes",), 0, 1, ("x", "y")),
+        Discard(("tags",), ("a",)),
+        Set(("ovens", "big", "temp"), 7),
+        Update(("baked",), "+", 1),
+    ]
+    before = busy.everything()
+    with pytest.raises(error):
+        busy.commit(*{"alone": ops, "first": [*ops, *good], "last": [*good, *ops]}[company])
+    assert busy.everything() == before
+
+
+@pytest.mark.parametrize("how", ["value", "odd", "exit", "interrupt", "budget", "crash", "result"])
+def test_p1_an_action_that_ends_badly_leaves_everything_as_it_was(busy: Kitchen, how: str) -> None:
+    before = busy.everything()
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - each of them raises something else
+        busy.act("spoil", how)
+    assert not isinstance(caught.value, AssertionError)
+    assert busy.everything() == before
+
+
+def test_p1_the_end_of_the_time_in_a_validator_undoes_the_commit(busy: Kitchen) -> None:
+    before = busy.everything()
+    with pytest.raises(BudgetExceeded):
+        busy.commit(Set(("cookies",), 1), Set(("trap",), "budget"))
+    assert busy.everything() == before
+
+
+def test_p1_time_that_ends_with_the_last_breath_undoes_the_commit(schema: Schema[StateModel]) -> None:
+    """Even when the state is valid, encoded, and everything but published."""
+
+    @contextmanager
+    def over(_seconds: float) -> Iterator[None]:
+        yield
+        raise BudgetExceeded
+
+    kitchen = Kitchen(schema)
+    kitchen.namespace._budget = over
+    before = kitchen.everything()
+    with pytest.raises(BudgetExceeded):
+        kitchen.commit(Set(("cookies",), 1))
+    assert kitchen.everything() == before
+    with pytest.raises(BudgetExceeded):
+        kitchen.act("bake", 1)
+    assert kitchen.everything() == before
+
+
+def test_p10_user_code_runs_within_the_budget_and_is_given_the_limit(schema: Schema[StateModel]) -> None:
+    asked: list[float] = []
+
+    @contextmanager
+    def budget(seconds: float) -> Iterator[None]:
+        asked.append(seconds)
+        yield
+
+    namespace = Namespace(schema, Limits(compute_time=0.25), budget)
+    namespace.act("bake", schema.codec.encode([[], [1], {}]), AUTHOR, wall=0)
+    namespace.commit(schema.codec.encode([op_to_plain(Set(("cookies",), 3))]), AUTHOR, wall=0)
+    assert asked == [0.25, 0.25]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])  # it makes a new one each time
+@given(st.data())
+def test_p1_p3_any_mixture_of_ops_is_applied_whole_or_not_at_all(
+    make_wire: Callable[[], Wire], data: st.DataObject
+) -> None:
+    """And what has been applied can be read back as it was at every revision."""
+    wire = make_wire()
+    line = wire.connect()
+    was = {Revision(0): line.values()}
+    paths = st.sampled_from([("cookies",), ("eaten",), ("baked",), ("stock", "a"), ("oven", "temp"), ("nope",)])
+    ops = st.one_of(
+        st.builds(Set, paths, st.integers(-1, 3)),
+        st.builds(Update, paths, st.just("+"), st.integers(-2, 3)),
+        st.builds(Delete, st.sampled_from([("stock", "a"), ("stock", "b"), ("ovens", "x")])),
+        st.builds(Set, st.just(("ovens", "x")), st.fixed_dictionaries({"temp": st.integers(299, 301)})),
+        st.builds(Splice, st.just(("notes",)), st.integers(-2, 2) | st.none(), st.integers(0, 2), st.just(("n", "m"))),
+        st.builds(Add, st.just(("tags",)), st.just(("t", "u"))),
+        st.builds(Discard, st.just(("tags",)), st.just(("t",))),
+    )
+    for _ in range(data.draw(st.integers(1, 8))):
+        before = wire.fingerprint()
+        revision = wire.namespace.revision
+        line.send(line.commit(*data.draw(st.lists(ops, max_size=4))))
+        line.take()
+        if wire.namespace.revision == revision:
+            assert wire.fingerprint() == before
+        else:
+            was[wire.namespace.revision] = line.values()
+    for revision, values in was.items():
+        assert line.values(at=revision) == values
+        type(wire.namespace.state).model_validate(values, strict=True)
+
+
+# P2, P6: the entry of a commit
+
+
+def test_p2_commits_are_numbered_from_one_without_gaps(kitchen: Kitchen) -> None:
+    for expected in range(1, 5):
+        entry = kitchen.commit(Update(("cookies",), "+", 1))
+        assert entry is not None
+        assert entry.revision == kitchen.namespace.revision == expected
+        with pytest.raises(ValidationRefused):
+            kitchen.commit(Set(("cookies",), -1))
+
+
+def test_p2_a_commit_that_changes_nothing_has_no_number(kitchen: Kitchen) -> None:
+    assert kitchen.commit() is None
+    assert kitchen.commit(Discard(("tags",), ("x",))) is None
+    assert kitchen.act("look") == []
+    assert kitchen.namespace.revision == 0
+
+
+def test_p6_a_value_given_again_is_a_commit_that_touches_nothing(kitchen: Kitchen) -> None:
+    """It has a number, so that whoever asks for duplicates can hear of it."""
+    entry = kitchen.commit(Set(("cookies",), 0), Set(("baked",), 2))
+    assert entry is not None
+    assert (entry.touched, entry.repeated) == ((("baked",),), (("cookies",),))
+
+
+def test_p6_an_entry_says_who_did_what_and_when(kitchen: Kitchen) -> None:
+    kitchen.commit(Set(("cookies",), 1))
+    entry = kitchen.commit(Set(("cookies",), 2), Set(("stock", "a"), 1))
+    assert entry is not None
+    assert kitchen.schema.codec.decode(entry.encoded) == [
+        2,
+        1.5,
+        11,
+        "main",
+        "test",
+        [[[0, ["cookies"], 2], True, 1], [[0, ["stock", "a"], 1], False, None]],
+    ]
+
+
+def test_p6_an_address_that_was_changed_twice_is_touched_once(kitchen: Kitchen) -> None:
+    entry = kitchen.commit(Splice(("notes",), 0, 0, ("a",)), Splice(("notes",), 0, 0, ("b",)))
+    assert entry is not None
+    assert entry.touched == (("notes",),)
+    assert len(kitchen.namespace.changes_of(entry)) == 2
+
+
+# Reading
+
+
+def test_p2_all_fields_are_read_or_those_that_are_named(busy: Kitchen) -> None:
+    assert busy.read("cookies", "baked") == {"cookies": 5, "baked": 5}
+    assert list(busy.read()) == list(type(busy.namespace.state).model_fields)
+
+
+def test_p2_only_what_has_changed_since_is_read(busy: Kitchen) -> None:
+    def since(revision: int, *fields: str) -> object:
+        return busy.schema.codec.decode(busy.namespace.read(fields, Revision(revision)))
+
+    assert since(2) == {"tags": {"a", "b"}, "ovens": {"big": {"temp": 100}}}
+    assert since(1, "stock", "cookies") == {"stock": {"flour": 3, "sugar": 4, "salt": 1}}
+    assert since(3) == since(1000) == {}
+    assert set(cast("dict[str, object]", since(0))) == {"cookies", "baked", "notes", "stock", "tags", "ovens"}
+
+
+@pytest.mark.parametrize("name", ["cokies", "model_fields", "__dict__", "_abc", ""])
+def test_an_unknown_field_is_refused_by_name_however_it_is_read(busy: Kitchen, name: str) -> None:
+    with pytest.raises(UnknownPath):
+        busy.namespace.read((name,))
+    with pytest.raises(UnknownPath):
+        busy.namespace.read(("cookies", name), Revision(1))
+    for revision in (1, 3):
+        with pytest.raises(UnknownPath):
+            busy.namespace.read_at((name,), Revision(revision))
+
+
+def test_p6_the_state_can_be_read_as_of_every_revision(kitchen: Kitchen) -> None:
+    """A walk of hundreds of commits of every kind, and back."""
+    rng = random.Random(6)
+    was = [kitchen.read()]
+    for _ in range(300):
+        ops: list[Op] = [
+            Update(("cookies",), "+", 1),
+            Set(("stock", rng.choice("abc")), rng.randint(0, 9)),
+            Set(("oven",), {"temp": rng.randint(0, 300)}),
+            Set(("oven", "temp"), rng.randint(0, 300)),
+            Set(("ovens", rng.choice("xy")), {"temp": rng.randint(0, 300)}),
+            Splice(("notes",), rng.randint(0, 2), rng.randint(0, 2), (str(rng.random()),)),
+            Add(("tags",), (rng.choice("pqr"),)),
+            Discard(("tags",), (rng.choice("pqr"),)),
+        ]
+        stock = kitchen.read("stock")["stock"]
+        if stock:
+            ops.append(Delete(("stock", rng.choice(sorted(cast("dict[str, int]", stock))))))
+        if kitchen.commit(*rng.sample(ops[:-1], rng.randint(1, 3)), ops[-1]) is not None:
+            was.append(kitchen.read())
+    for revision in (*range(0, len(was), 7), len(was) - 2, len(was) - 1):
+        assert kitchen.read(at=revision) == was[revision]
+        assert kitchen.read("cookies", at=revision) == {"cookies": was[revision]["cookies"]}
+    assert kitchen.read() == was[-1], "walking back has changed the present"
+
+
+def test_p6_a_past_that_is_not_held_is_said_to_be_gone(schema: Schema[StateModel]) -> None:
+    kitchen = Kitchen(schema, history_commits=2)
+    for _ in range(5):
+        kitchen.commit(Update(("cookies",), "+", 1))
+    assert kitchen.read("cookies", at=3) == {"cookies": 3}
+    for revision in (0, 2, 6):
+        with pytest.raises(HistoryGone):
+            kitchen.read(at=revision)
+
+
+def test_p10_what_does_not_fit_into_a_message_is_not_read(schema: Schema[StateModel]) -> None:
+    kitchen = Kitchen(schema, message_bytes=1 << 17)
+    kitchen.commit(Set(("blob",), b"x" * (1 << 17)))
+    kitchen.commit(Set(("cookies",), 1))
+    for fields, at in (((), None), (("blob",), None), ((), 1)):
+        with pytest.raises(LimitExceeded, match="message_bytes"):
+            kitchen.read(*fields, at=at)
+    assert kitchen.read("cookies") == {"cookies": 1}
+
+
+# Actions
+
+
+def test_an_action_is_called_by_its_name_and_its_result_comes_back(kitchen: Kitchen) -> None:
+    assert kitchen.act("bake", 3, "hot") == 3
+    assert kitchen.read("cookies", "baked", "notes") == {"cookies": 3, "baked": 3, "notes": ["hot"]}
+    assert kitchen.namespace.revision == 1
+
+
+def test_an_action_of_a_part_is_called_by_its_address(busy: Kitchen) -> None:
+    assert busy.act("heat", 11, path=("oven",)) == 31
+    assert busy.act("heat", 11, path=("ovens", "big")) == 111
+    assert busy.read("oven", "ovens") == {"oven": {"temp": 31}, "ovens": {"big": {"temp": 111}}}
+
+
+def test_a_result_is_a_copy_of_what_it_shows(busy: Kitchen) -> None:
+    assert busy.act("look") == ["first"]
+
+
+@pytest.mark.parametrize("name", ["no_action", "model_dump", "__init__", "cookies", "_abc_impl", "", "bake.x"])
+def test_p9_only_actions_can_be_called(busy: Kitchen, name: str) -> None:
+    before = busy.everything()
+    with pytest.raises(UnknownPath):
+        busy.act(name)
+    assert busy.everything() == before
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("cookies",),
+        ("stock",),
+        ("stock", "flour"),
+        ("stock", "yeast"),
+        ("notes", 0),
+        ("notes", 7),
+        ("notes", "x"),
+        ("ovens", "small"),
+        ("ovens", "big", "temp"),
+        ("nope",),
+        ("__class__",),
+        ("model_fields", "cookies"),
+        ("oven", "heat"),
+        (5,),
+        (None, None),
+        ([],),
+    ],
+)
+def test_p9_only_fields_lead_to_a_model_with_actions(busy: Kitchen, path: Path) -> None:
+    """A key comes from anywhere; an attribute of a model may be anything."""
+    with pytest.raises(UnknownPath):
+        busy.act("heat", 1, path=path)
+
+
+@pytest.mark.parametrize("args", [("1",), (True,), (1.5,), (), (1, 2, 3), (1, 5)])
+def test_p3_arguments_are_what_the_action_is_annotated_with(busy: Kitchen, args: tuple[object, ...]) -> None:
+    before = busy.everything()
+    with pytest.raises(ValidationRefused, match="bake"):
+        busy.act("bake", *args)
+    assert busy.everything() == before
+
+
+@pytest.mark.parametrize("call", [None, [], [[], []], [[], [], []], [[], [], {1: 2}], ["ab", [], {}], [[], 5, {}]])
+def test_what_is_no_call_is_refused(kitchen: Kitchen, call: object) -> None:
+    with pytest.raises(ProtocolError, match=r"Act\.call"):
+        kitchen.namespace.act("bake", kitchen.schema.codec.encode(call), AUTHOR, wall=0)
+
+
+def test_p10_a_result_that_does_not_fit_into_a_message_undoes_the_action(schema: Schema[StateModel]) -> None:
+    kitchen = Kitchen(schema, message_bytes=1 << 17)
+    assert kitchen.act("big_result", 1 << 16) == b"x" * (1 << 16)
+    before = kitchen.everything()
+    with pytest.raises(LimitExceeded, match="message_bytes"):
+        kitchen.act("big_result", 1 << 17)
+    assert kitchen.everything() == before
+
+
+# What comes from anywhere
+
+
+@pytest.mark.parametrize(
+    "data", [None, 5, "x", {}, [5], [[]], [[9, ["a"], 1]], [[0, [], 1]], [[0, "a", 1]], [[0, ["a"]]]]
+)
+def test_what_is_no_list_of_ops_is_refused(kitchen: Kitchen, data: object) -> None:
+    with pytest.raises(ProtocolError):
+        kitchen.namespace.commit(kitchen.schema.codec.encode(data), AUTHOR, wall=0)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the schema is the same for all
+@given(st.binary(max_size=60))
+def test_p10_random_bytes_change_nothing_and_raise_errors_of_ours(schema: Schema[StateModel], data: bytes) -> None:
+    kitchen = Kitchen(schema)
+    before = kitchen.everything()
+    for use in (
+        lambda: kitchen.namespace.commit(data, AUTHOR, wall=0),
+        lambda: kitchen.namespace.act("bake", data, AUTHOR, wall=0),
+        lambda: kitchen.namespace.patterns(data),
+    ):
+        with suppress(Error):
+            use()
+    assert kitchen.everything() == before
+
+
+def test_p10_a_commit_of_too_many_ops_is_refused(schema: Schema[StateModel]) -> None:
+    kitchen = Kitchen(schema, commit_ops=3)
+    kitchen.commit(*[Update(("cookies",), "+", 1)] * 3)
+    before = kitchen.everything()
+    with pytest.raises(LimitExceeded, match="commit_ops: 4 is over the limit of 3"):
+        kitchen.commit(*[Update(("cookies",), "+", 1)] * 4)
+    assert kitchen.everything() == before
+
+
+def test_patterns_are_lists_of_steps_of_one_key_or_none(kitchen: Kitchen) -> None:
+    encode = kitchen.schema.codec.encode
+    (first, second) = kitchen.namespace.patterns(encode([[["a"], [], [3]], []]))
+    assert (first[0], repr(first[1]), first[2], second) == ("a", "ANY", 3, ())
+    for wrong in (None, [], "ab", [5], ["ab"], [["a"]], [[["a", "b"]]], [[[["unhashable"]]]]):
+        with pytest.raises(ProtocolError, match=r"Watch\.patterns"):
+            kitchen.namespace.patterns(encode(wrong))
+
+
+def test_p10_too_many_patterns_are_refused(schema: Schema[StateModel]) -> None:
+    kitchen = Kitchen(schema, pattern_bytes=100)
+    patterns = schema.codec.encode([[["cookies"]]] * 10)
+    with pytest.raises(LimitExceeded, match="pattern_bytes"):
+        kitchen.namespace.patterns(patterns)
+
+
+def test_p3_a_result_is_what_the_action_is_annotated_with(kitchen: Kitchen) -> None:
+    with pytest.raises(ValidationRefused, match="return"):
+        kitchen.act("spoil", "result")

@@ -1,0 +1,272 @@
+"""A context, with the real processes that it is about."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from pydantic import BaseModel, Field
+
+import zproc
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Eventually, Script
+
+
+class Oven(BaseModel):
+    temp: float = 20.0
+    on: bool = False
+
+
+class Kitchen(zproc.StateModel):
+    cookies: int = Field(default=0, ge=0)
+    oven: Oven = Oven()
+    log: list[str] = []
+
+    @zproc.action
+    def restock(self, n: int) -> int:
+        self.cookies += n
+        return self.cookies
+
+
+@zproc.atomic
+def bake(state: Kitchen, n: int = 1) -> int:
+    state.cookies += n
+    return state.cookies
+
+
+class Burnt(Exception):
+    """An exception of the user's own."""
+
+
+class TestState:
+    def test_two_processes_share_it(self, method: str) -> None:
+        def child(state: Kitchen) -> float:
+            assert isinstance(state, Kitchen)
+            state.oven.temp = 180
+            state.log.append("baked")
+            state.restock(4)
+            return state.oven.temp
+
+        with zproc.Context(Kitchen, start_method=method) as ctx:
+            assert ctx.spawn(child).wait(20) == 180.0
+            assert (ctx.state.oven.temp, ctx.state.log, ctx.state.cookies) == (180.0, ["baked"], 4)
+
+    def test_begins_with_the_defaults_and_contexts_do_not_share(self) -> None:
+        with zproc.Context(Kitchen) as one, zproc.Context(Kitchen) as other:
+            bake(one.state)
+            assert (one.state.cookies, other.state.cookies) == (1, 0)
+
+    def test_a_context_joins_by_address(self) -> None:
+        with zproc.Context(Kitchen) as ctx:
+            with zproc.Context(Kitchen, address=ctx.address) as joined:
+                bake(joined.state)
+            assert ctx.state.cookies == 1, "closing the one that joined leaves the server to its owner"
+
+    def test_a_model_that_cannot_be_shared_is_refused_before_anything_starts(self) -> None:
+        class Secretive(zproc.StateModel):
+            handle: object = None
+
+        before = psutil.Process().children()
+        with pytest.raises(zproc.SchemaError, match=r"Secretive\.handle"):
+            zproc.Context(Secretive)
+        assert psutil.Process().children() == before
+
+    def test_an_unknown_start_method_is_refused_with_the_known_ones(self) -> None:
+        with pytest.raises(zproc.UsageError, match="forkserver"):
+            zproc.Context(Kitchen, start_method="teleport")
+
+    def test_a_required_field_is_refused_by_name(self) -> None:
+        class Needy(zproc.StateModel):
+            name: str
+
+        with pytest.raises(zproc.SchemaError, match="name"):
+            zproc.Context(Needy)
+
+
+class TestSpawn:
+    def test_closures_and_lambdas_and_arguments_travel(self, method: str) -> None:
+        secret = 42
+        with zproc.Context(Kitchen, start_method=method) as ctx:
+
+            @ctx.spawn
+            def decorated(state: Kitchen) -> int:
+                return state.cookies + secret
+
+            assert decorated.wait(20) == 42
+            assert ctx.spawn(lambda state, n: (state.cookies, n), 1).wait(20) == (0, 1)
+            assert ctx.spawn(bake, n=2).wait(20) == 2
+
+    def test_an_exception_arrives_with_its_traceback_as_the_cause(self, method: str) -> None:
+        def burn(state: Kitchen) -> None:
+            raise Burnt("black")
+
+        with zproc.Context(Kitchen, start_method=method) as ctx:
+            process = ctx.spawn(burn)
+            with pytest.raises(zproc.RemoteError) as caught:
+                process.wait(20)
+            assert isinstance(caught.value.__cause__, Burnt)
+            assert "burn" in [entry.name for entry in _frames(caught.value.__cause__)]
+            assert "Burnt" in str(caught.value)
+            assert process.exitcode == 1
+            assert caught.value.pid == process.pid
+
+    def test_a_refusal_in_a_child_is_a_refusal_here(self) -> None:
+        with zproc.Context(Kitchen) as ctx:
+            process = ctx.spawn(lambda state: bake(state, -5))
+            with pytest.raises(zproc.RemoteError) as caught:
+                process.wait(20)
+            cause = caught.value.__cause__
+            assert isinstance(cause, zproc.ValidationRefused)
+            assert cause.faults[0].path == "cookies"
+
+    def test_a_child_has_children_of_its_own(self, method: str) -> None:
+        def parent(state: Kitchen, ctx: zproc.Context[Kitchen]) -> int:
+            return ctx.spawn(bake, 3).wait(20)
+
+        with zproc.Context(Kitchen, start_method=method) as ctx:
+            assert ctx.spawn(parent, ctx).wait(30) == 3
+            assert ctx.state.cookies == 3
+
+    def test_what_is_left_running_ends_with_the_block(self) -> None:
+        with zproc.Context(Kitchen) as ctx:
+            process = ctx.spawn(lambda _state: time.sleep(600))
+        assert not process.is_alive
+        assert process.exitcode == -signal.SIGTERM
+
+    def test_waiting_for_all_gives_the_results_in_order(self) -> None:
+        with zproc.Context(Kitchen, wait=True) as ctx:
+            for n in (1, 2):
+                ctx.spawn(lambda state, n: n, n)
+            assert ctx.wait_all(20) == [1, 2]
+
+
+class TestCallWhenChange:
+    def test_no_change_after_it_returned_is_missed(self, method: str) -> None:
+        def note(snapshot: Kitchen, state: Kitchen) -> None:
+            state.log.append(f"{snapshot.cookies}")
+
+        with zproc.Context(Kitchen, start_method=method) as ctx:
+            process = ctx.call_when_change("cookies", count=20)(note)
+            for _ in range(20):
+                bake(ctx.state)
+            process.wait(20)
+            assert list(ctx.state.log) == [str(n) for n in range(1, 21)]
+
+    def test_its_own_changes_do_not_wake_it(self) -> None:
+        def eat(snapshot: Kitchen, state: Kitchen) -> None:
+            bake(state, 100)
+
+        with zproc.Context(Kitchen) as ctx:
+            process = ctx.call_when_change("cookies", count=2)(eat)
+            bake(ctx.state)
+            assert ctx.state.get_when_equal("cookies", 101, timeout=10).cookies == 101
+            bake(ctx.state)
+            process.wait(20)
+            assert ctx.state.cookies == 202
+
+    def test_other_fields_do_not_wake_it(self) -> None:
+        def note(snapshot: Kitchen, state: Kitchen) -> None:
+            state.log.append(f"{snapshot.oven.temp}")
+
+        with zproc.Context(Kitchen) as ctx:
+            process = ctx.call_when_change("oven.temp", count=1)(note)
+            bake(ctx.state)
+            ctx.state.oven.on = True
+            ctx.state.oven.temp = 99.0
+            process.wait(20)
+            assert list(ctx.state.log) == ["99.0"]
+
+    def test_an_unknown_field_is_refused_at_once_with_the_nearest(self) -> None:
+        with zproc.Context(Kitchen) as ctx, pytest.raises(zproc.UnknownPath, match="cookies"):
+            ctx.call_when_change("cookie")
+
+
+class TestEnd:
+    def test_a_program_waits_for_its_processes_if_asked_to(self, script: Script, method: str) -> None:
+        program = script(
+            """
+            import zproc
+
+            class S(zproc.StateModel):
+                x: int = 0
+
+            ctx = zproc.Context(S, wait=True)
+
+            @ctx.spawn
+            def child(state):
+                state.get_when_equal("x", 5)
+                print("child saw it")
+
+            ctx.state.x = 5
+            print("end")
+            """,
+            method=method,
+        )
+        out, err = program.communicate(timeout=30)
+        assert (sorted(out.split("\n")), err, program.returncode) == (["", "child saw it", "end"], "", 0)
+
+    def test_a_program_that_fails_does_not_wait(self, script: Script) -> None:
+        program = script(
+            """
+            import time, zproc
+
+            class S(zproc.StateModel):
+                x: int = 0
+
+            ctx = zproc.Context(S, wait=True)
+            ctx.spawn(lambda state: time.sleep(600))
+            raise ValueError("the program failed")
+            """
+        )
+        _, err = program.communicate(timeout=30)
+        assert program.returncode == 1
+        assert "the program failed" in err
+
+    @pytest.mark.parametrize("fed", [True, False], ids=["stdin", "-c"])
+    def test_programs_without_a_file_work(self, method: str, fed: bool) -> None:
+        text = (
+            "import zproc\n"
+            "class S(zproc.StateModel):\n"
+            "    x: int = 0\n"
+            "def f(state):\n"
+            "    state.x += 1\n"
+            "with zproc.Context(S) as ctx:\n"
+            "    ctx.spawn(f).wait(20)\n"
+            "    print(ctx.state.x)\n"
+        )
+        command = ["python", "-"] if fed else ["python", "-c", text]
+        done = subprocess.run(
+            [sys.executable, *command[1:]],
+            input=text if fed else None,
+            env={**os.environ, "ZPROC_START_METHOD": method},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == ("1\n", "")
+
+    def test_a_fork_of_the_program_may_end_and_the_context_goes_on(self, eventually: Eventually) -> None:
+        with zproc.Context(Kitchen) as ctx:
+            bake(ctx.state)
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    bake(ctx.state)
+                    ctx.close()
+                finally:
+                    os._exit(0)
+            os.waitpid(pid, 0)
+            assert ctx.state.cookies == 2
+
+
+def _frames(error: BaseException) -> traceback.StackSummary:
+    return traceback.extract_tb(error.__traceback__)

@@ -1,0 +1,111 @@
+"""The descriptors that belong to one process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zproc.process as zp
+from zproc.process import descriptor
+
+
+def is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def test_a_pair_is_a_line_with_two_ends() -> None:
+    near, far = descriptor.pair()
+    os.write(near, b"down")
+    os.write(far, b"up")
+    assert (os.read(far, 9), os.read(near, 9)) == (b"down", b"up")
+    descriptor.close(near, far, -1)
+    assert not is_open(near)
+    assert not is_open(far)
+
+
+def test_closing_twice_is_an_error() -> None:
+    """The second time would hit whoever was given the number meanwhile."""
+    near, far = descriptor.pair()
+    descriptor.close(near, far)
+    with pytest.raises(OSError, match="descriptor"):
+        descriptor.close(near)
+
+
+def test_a_fork_does_not_have_what_was_kept() -> None:
+    """Neither one of zproc's making nor one of anybody else's."""
+    near, far = descriptor.pair()
+    try:
+        assert zp.start(lambda: (is_open(near), is_open(far)), method="fork").wait(20) == (False, False)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(is_open(near) or is_open(far))
+        assert os.waitpid(pid, 0)[1] == 0
+    finally:
+        descriptor.close(near, far)
+
+
+def test_what_is_parked_keeps_its_number_and_reaches_nobody() -> None:
+    """An object that came along with a fork may close its number at any time: it must not be another's by then."""
+    ours, theirs = socket.socketpair()
+    spared, silent = socket.socketpair()
+
+    def park() -> tuple[bytes, bool]:
+        descriptor.park(spare=frozenset({spared.fileno()}))
+        spared.send(b"spared")
+        os.write(theirs.fileno(), b"into the void")
+        number = theirs.fileno()
+        theirs.close()
+        return os.read(ours.fileno(), 9), is_open(number)
+
+    with ours, theirs, spared, silent:
+        # Run in a plain fork, because the line of a child of zproc's would be parked with all the rest.
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if park() == (b"", False) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert silent.recv(9) == b"spared"
+        ours.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            ours.recv(9)
+
+
+def test_a_silenced_number_reads_as_empty() -> None:
+    near, far = descriptor.pair()
+    descriptor.silence(near)
+    assert os.read(near, 9) == b""
+    descriptor.close(near, far)
+
+
+def test_where_processes_cannot_be_started_the_package_can_be_imported() -> None:
+    """As on Windows: what is missing there is asked for only when a process is started, and said then."""
+    code = """
+import os, select, signal, socket, sys
+import psutil, cloudpickle, tblib, subprocess, multiprocessing
+for module, names in {
+    os: "fork register_at_fork pidfd_open memfd_create getppid waitid WNOHANG set_blocking getuid setsid".split(),
+    signal: "SIGKILL SIGSTOP SIGCONT SIGHUP SIGQUIT pthread_sigmask pidfd_send_signal SIG_BLOCK SIG_SETMASK".split(),
+    socket: ["AF_UNIX", "send_fds", "recv_fds"],
+    select: ["poll"],
+}.items():
+    for name in names:
+        delattr(module, name)
+import zproc.process
+try:
+    zproc.process.start(print)
+except zproc.process.process.UsageError as error:
+    print(zproc.process.choose(), error)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(descriptor.__file__).parent.parent.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, timeout=30
+    )
+    assert (done.stdout, done.stderr) == ("spawn zproc starts processes on POSIX systems only, so far\n", "")

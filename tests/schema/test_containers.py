@@ -1,0 +1,476 @@
+"""Drafts of lists, dicts and sets behave as lists, dicts and sets do: the same random calls, side by side."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable, MutableMapping, MutableSequence, MutableSet
+from typing import cast
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from pydantic import BaseModel
+
+from zproc.exceptions import UsageError
+from zproc.schema.action import run, without_drafts
+from zproc.schema.draft import Draft, Session, validator_draft
+from zproc.schema.model import StateModel
+from zproc.schema.ops import Set, Splice
+from zproc.schema.transaction import Transaction
+from zproc.schema.values import plain, same
+
+Call = tuple[str, Callable[..., object], tuple[object, ...]]
+
+
+class Item(BaseModel):
+    name: str = "x"
+    rank: int = 0
+    parts: list[int] = []
+
+    def __lt__(self, other: Item) -> bool:
+        return self.rank < other.rank
+
+
+class State(StateModel):
+    numbers: list[int] = []
+    nested: list[list[int]] = []
+    items: list[Item] = []
+    stock: dict[str, int] = {}
+    groups: dict[str, list[int]] = {}
+    tags: set[int] = set()
+    names: set[str] = set()
+
+
+# Lists ---------------------------------------------------------------------------------------------------------------
+
+INDEX = st.integers(-6, 6)
+NUMBER = st.integers(0, 5)
+NUMBERS = st.lists(NUMBER, max_size=5)
+SLICE = st.builds(slice, st.none() | INDEX, st.none() | INDEX, st.none() | st.sampled_from([1, 2, 3, -1, -2]))
+
+
+def method(name: str, *arguments: st.SearchStrategy[object], **options: object) -> st.SearchStrategy[Call]:
+    def call(target: object, *given: object) -> object:
+        return getattr(target, name)(*given, **options)
+
+    return st.tuples(st.just(name), st.just(call), st.tuples(*arguments))
+
+
+def function(name: str, call: Callable[..., object], *arguments: st.SearchStrategy[object]) -> st.SearchStrategy[Call]:
+    return st.tuples(st.just(name), st.just(call), st.tuples(*arguments))
+
+
+def in_place(
+    symbol: str, call: Callable[..., object], *arguments: st.SearchStrategy[object]
+) -> st.SearchStrategy[Call]:
+    """An in-place operator has to return the very object."""
+
+    def apply(target: object, *given: object) -> object:
+        assert call(target, *given) is target
+        return None
+
+    return function(symbol, apply, *arguments)
+
+
+def reflected(call: Callable[[object, object], object]) -> Callable[[object, object], object]:
+    return lambda target, other: call(other, target)
+
+
+COMPARISONS = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]
+
+ON_LISTS = st.one_of(
+    method("append", NUMBER),
+    method("extend", NUMBERS | st.builds(tuple, NUMBERS) | st.just(7)),
+    method("insert", INDEX | st.just("a"), NUMBER),
+    method("pop"),
+    method("pop", INDEX | st.just("a") | st.just(None)),
+    method("remove", NUMBER),
+    method("index", NUMBER),
+    method("index", NUMBER, INDEX, INDEX),
+    method("count", NUMBER | st.just("a")),
+    method("reverse"),
+    method("sort"),
+    method("sort", key=lambda number: -cast("int", number) % 3),
+    method("sort", reverse=True),
+    method("sort", key=lambda number: cast("int", number) // 2, reverse=True),
+    method("sort", key=lambda number: 1 // (cast("int", number) - 3)),
+    method("copy"),
+    method("clear"),
+    function("get", operator.getitem, INDEX | SLICE | st.just("a") | st.just(1.0)),
+    function("set", operator.setitem, INDEX | st.just("a"), NUMBER),
+    function("set slice", operator.setitem, SLICE, NUMBERS | st.builds(tuple, NUMBERS) | st.just(7)),
+    function("del", operator.delitem, INDEX | SLICE | st.just("a")),
+    function("len", len),
+    function("list", list),
+    function("reversed", lambda target: list(reversed(target))),
+    function("in", operator.contains, NUMBER),
+    function("+", operator.add, NUMBERS | st.builds(tuple, NUMBERS)),
+    function("r+", reflected(operator.add), NUMBERS | st.builds(tuple, NUMBERS)),
+    function("*", operator.mul, st.integers(-1, 2) | st.just(1.5)),
+    function("r*", reflected(operator.mul), st.integers(-1, 2)),
+    in_place("+=", operator.iadd, NUMBERS | st.builds(tuple, NUMBERS) | st.just(7)),
+    in_place("*=", operator.imul, st.integers(-1, 2) | st.just(1.5)),
+    function("extend itself", lambda target: target.extend(target)),
+    function("slice of itself", lambda target: operator.setitem(target, slice(None, None, -1), target)),
+    function("bool", bool),
+    function("repr", repr),
+    function("hash", hash),
+    function("sorted", sorted),
+    *(function(call.__name__, call, NUMBERS | st.builds(tuple, NUMBERS)) for call in COMPARISONS),
+)
+
+
+def result_of(call: Callable[..., object], target: object, arguments: tuple[object, ...]) -> tuple[str, object]:
+    try:
+        return "returned", without_drafts(call(target, *copy.deepcopy(arguments)))
+    except Exception as error:  # noqa: BLE001 - whichever it is, it has to be the same
+        return "raised", type(error)
+
+
+def does_the_same(start: State, field: str, calls: list[Call]) -> None:
+    """In place and in private, and in both the real thing is what comes of it."""
+    for private in (False, True):
+        state = start.model_copy(deep=True)
+        real = copy.deepcopy(getattr(start, field))
+        transaction = Transaction(state, validator_draft, private=private)
+        session = Session(transaction)
+        draft = getattr(session.root(State), field)
+        for name, call, arguments in calls:
+            expected = result_of(call, real, arguments)
+            assert result_of(call, draft, arguments) == expected, name
+            assert draft == real, name
+            assert type(plain(draft)) is type(real)
+        transaction.finish()
+        assert same(getattr(transaction.root, field), real)
+        assert list(getattr(transaction.root, field)) == list(real)
+
+
+@given(NUMBERS, st.lists(ON_LISTS, max_size=12))
+@settings(max_examples=300)
+def test_a_list_draft_does_what_a_list_does(start: list[int], calls: list[Call]) -> None:
+    does_the_same(State(numbers=start), "numbers", calls)
+
+
+ON_NESTED = st.one_of(
+    method("append", NUMBERS),
+    method("insert", INDEX, NUMBERS),
+    method("pop", INDEX),
+    method("reverse"),
+    method("sort"),
+    method("sort", key=len),
+    method("remove", NUMBERS),
+    function("get", operator.getitem, INDEX | SLICE),
+    function("set", operator.setitem, INDEX, NUMBERS),
+    function("set slice", operator.setitem, SLICE, st.lists(NUMBERS, max_size=3)),
+    function("del", operator.delitem, INDEX | SLICE),
+    function("append within", lambda target, index, number: target[index].append(number), INDEX, NUMBER),
+    function("+= within", lambda target, index, more: operator.iadd(target[index], more), INDEX, NUMBERS),
+    function("clear within", lambda target, index: target[index].clear(), INDEX),
+)
+
+
+@given(st.lists(NUMBERS, max_size=4), st.lists(ON_NESTED, max_size=12))
+@settings(max_examples=150)
+def test_so_does_a_draft_of_lists_within_a_list(start: list[list[int]], calls: list[Call]) -> None:
+    does_the_same(State(nested=start), "nested", calls)
+
+
+# Dicts ---------------------------------------------------------------------------------------------------------------
+
+KEY = st.sampled_from(["a", "b", "c", "d"])
+STOCK = st.dictionaries(KEY, NUMBER, max_size=4)
+PAIRS = st.lists(st.tuples(KEY, NUMBER), max_size=3)
+UNHASHABLE = st.builds(list)  # type: ignore[var-annotated]  # it works at run time
+
+ON_DICTS = st.one_of(
+    function("get", operator.getitem, KEY | UNHASHABLE),
+    function("set", operator.setitem, KEY, NUMBER),
+    function("set unhashable", operator.setitem, UNHASHABLE, NUMBER),
+    function("del", operator.delitem, KEY | UNHASHABLE),
+    method("get", KEY),
+    method("get", KEY, NUMBER),
+    method("setdefault", KEY, NUMBER),
+    method("pop", KEY | UNHASHABLE),
+    method("pop", KEY, NUMBER),
+    method("popitem"),
+    method("clear"),
+    method("copy"),
+    method("update"),
+    method("update", STOCK | PAIRS | st.just(7) | st.just([(1, 2, 3)])),
+    method("update", STOCK | PAIRS, a=4, e=5),
+    function("keys", lambda target: list(target.keys())),
+    function("values", lambda target: list(target.values())),
+    function("items", lambda target: list(target.items())),
+    function("reversed", lambda target: list(reversed(target))),
+    function("reversed keys", lambda target: list(reversed(target.keys()))),
+    function("reversed values", lambda target: list(reversed(target.values()))),
+    function("reversed items", lambda target: list(reversed(target.items()))),
+    function("keys and", lambda target, keys: target.keys() & set(keys), st.lists(KEY)),
+    function("item in", lambda target, key, number: (key, number) in target.items(), KEY, NUMBER),
+    function("in", operator.contains, KEY),
+    function("len", len),
+    function("iter", list),
+    function("dict", dict),
+    function("unpack", lambda target: {**target}),
+    function("|", operator.or_, STOCK | PAIRS),
+    function("r|", reflected(operator.or_), STOCK),
+    in_place("|=", operator.ior, STOCK | PAIRS),
+    function("== ", operator.eq, STOCK),
+    function("!=", operator.ne, STOCK),
+    function("<", operator.lt, STOCK),
+    function("bool", bool),
+    function("repr", repr),
+    function("hash", hash),
+)
+
+
+@given(STOCK, st.lists(ON_DICTS, max_size=12))
+@settings(max_examples=300)
+def test_a_dict_draft_does_what_a_dict_does(start: dict[str, int], calls: list[Call]) -> None:
+    """The order of its keys included."""
+    does_the_same(State(stock=start), "stock", calls)
+
+
+ON_GROUPS = st.one_of(
+    function("append to default", lambda target, key, number: target.setdefault(key, []).append(number), KEY, NUMBER),
+    function("append", lambda target, key, number: target[key].append(number), KEY, NUMBER),
+    function("append to got", lambda target, key, number: target.get(key).append(number), KEY, NUMBER),
+    function("append to values", lambda target, number: [value.append(number) for value in target.values()], NUMBER),
+    method("pop", KEY),
+    method("popitem"),
+    method("update", st.dictionaries(KEY, NUMBERS, max_size=2)),
+    method("clear"),
+    function("del", operator.delitem, KEY),
+    function("set", operator.setitem, KEY, NUMBERS),
+)
+
+
+@given(st.dictionaries(KEY, NUMBERS, max_size=3), st.lists(ON_GROUPS, max_size=12))
+@settings(max_examples=150)
+def test_so_does_a_draft_of_lists_within_a_dict(start: dict[str, list[int]], calls: list[Call]) -> None:
+    does_the_same(State(groups=start), "groups", calls)
+
+
+# Sets ----------------------------------------------------------------------------------------------------------------
+
+TAGS = st.sets(NUMBER, max_size=5)
+OTHER = TAGS | st.frozensets(NUMBER, max_size=4)
+LOOSE = OTHER | NUMBERS
+
+ON_SETS = st.one_of(
+    method("add", NUMBER | UNHASHABLE),
+    method("discard", NUMBER),
+    method("remove", NUMBER | UNHASHABLE),
+    method("clear"),
+    method("copy"),
+    *(
+        method(name)
+        for name in ("update", "difference_update", "intersection_update", "union", "intersection", "difference")
+    ),
+    *(method(name, LOOSE | st.just(7)) for name in ("update", "difference_update", "intersection_update")),
+    *(method(name, LOOSE, LOOSE) for name in ("update", "difference_update", "intersection_update", "union")),
+    *(method(name, LOOSE) for name in ("symmetric_difference_update", "symmetric_difference", "union", "intersection")),
+    *(method(name, LOOSE) for name in ("difference", "isdisjoint", "issubset", "issuperset")),
+    *(function(call.__name__, call, LOOSE) for call in (operator.or_, operator.and_, operator.sub, operator.xor)),
+    *(
+        function(call.__name__, reflected(call), LOOSE)
+        for call in (operator.or_, operator.and_, operator.sub, operator.xor)
+    ),
+    *(in_place(call.__name__, call, LOOSE) for call in (operator.ior, operator.iand, operator.isub, operator.ixor)),
+    *(function(call.__name__, call, LOOSE) for call in COMPARISONS),
+    function("itself", lambda target: operator.isub(target, target) and None),
+    function("len", len),
+    function("sorted", sorted),
+    function("in", operator.contains, NUMBER | UNHASHABLE),
+    function("bool", bool),
+    function("hash", hash),
+)
+
+
+@given(TAGS, st.lists(ON_SETS, max_size=12))
+@settings(max_examples=300)
+def test_a_set_draft_does_what_a_set_does(start: set[int], calls: list[Call]) -> None:
+    state = State(tags=start)
+    for private in (False, True):
+        mine = state.model_copy(deep=True)
+        real = set(start)
+        transaction = Transaction(mine, validator_draft, private=private)
+        draft = Session(transaction).root(State).tags
+        for name, call, arguments in calls:
+            assert result_of(call, draft, arguments) == result_of(call, real, arguments), name
+            assert draft == real, name
+        transaction.finish()
+        assert cast("State", transaction.root).tags == real
+
+
+def test_what_is_popped_off_a_set_was_in_it_and_is_gone() -> None:
+    """Which element that is nobody promises."""
+
+    def work(state: State) -> None:
+        popped = state.tags.pop()
+        assert popped in {1, 2}
+        assert state.tags == {1, 2} - {popped}
+        state.tags.pop()
+        with pytest.raises(KeyError):
+            state.tags.pop()
+
+    run(State(tags={1, 2}), work, len)
+
+
+# What only drafts do -------------------------------------------------------------------------------------------------
+
+
+def test_a_draft_is_an_instance_of_what_it_stands_for() -> None:
+    def work(state: State) -> None:
+        assert isinstance(state.numbers, list)
+        assert isinstance(state.numbers, MutableSequence)
+        assert isinstance(state.stock, dict)
+        assert isinstance(state.stock, MutableMapping)
+        assert isinstance(state.tags, set)
+        assert isinstance(state.tags, MutableSet)
+        assert isinstance(state.tags, Draft)
+
+    run(State(), work, len)
+
+
+def test_elements_are_handed_out_as_drafts_and_change_with_the_state() -> None:
+    def work(state: State) -> None:
+        for item in state.items:
+            item.rank += 1
+        state.items[-1].parts.append(5)
+        state.items[0:1][0].name = "first"
+
+    state = State(items=[Item(), Item()])
+    run(state, work, len)
+    assert state.items == [Item(name="first", rank=1), Item(rank=1, parts=[5])]
+
+
+def test_drafts_of_elements_move_with_them() -> None:
+    """Under insertions, removals, sorting and reversing."""
+
+    def work(state: State) -> None:
+        a, b, c = state.items
+        state.items.insert(0, Item(name="new"))
+        b.name = "B"
+        state.items.sort(key=lambda item: item.rank)
+        a.name = "A"
+        state.items.reverse()
+        c.name = "C"
+        del state.items[0]
+        b.parts.append(1)
+        state.items[0:0] = [Item(name="one"), Item(name="two")]
+        c.parts.append(2)
+        assert [item.name for item in state.items] == ["one", "two", "B", "C", "new"]
+
+    state = State(items=[Item(name="a", rank=3), Item(name="b", rank=2), Item(name="c", rank=1)])
+    run(state, work, len)
+    assert [(item.name, item.parts) for item in state.items[2:]] == [("B", [1]), ("C", [2]), ("new", [])]
+
+
+def test_what_leaves_the_state_can_be_read_and_no_longer_changed() -> None:
+    def work(state: State) -> None:
+        first, second = state.items
+        parts = first.parts
+        gone = state.items.pop(0)
+        assert isinstance(gone, Item)
+        assert not isinstance(gone, Draft)
+        assert (first.name, list(parts)) == ("a", [1])
+        gone.name = "mine"
+        with pytest.raises(UsageError, match="no longer in the state"):
+            first.name = "b"
+        with pytest.raises(UsageError, match="no longer in the state"):
+            parts.append(2)
+        second.name = "still here"
+        state.items[0] = Item()
+        with pytest.raises(UsageError, match="no longer in the state"):
+            second.name = "replaced"
+
+    run(State(items=[Item(name="a", parts=[1]), Item()]), work, len)
+
+
+def test_elements_can_be_swapped() -> None:
+    def work(state: State) -> None:
+        state.items[0], state.items[1] = state.items[1], state.items[0]
+        state.groups["a"], state.groups["b"] = state.groups["b"], state.groups["a"]
+
+    state = State(items=[Item(name="a"), Item(name="b")], groups={"a": [1], "b": [2]})
+    run(state, work, len)
+    assert [item.name for item in state.items] == ["b", "a"]
+    assert state.groups == {"a": [2], "b": [1]}
+
+
+def test_a_draft_put_elsewhere_is_a_copy_there() -> None:
+    def work(state: State) -> None:
+        state.groups["copy"] = state.groups["a"]
+        state.groups["copy"].append(2)
+        state.items.append(state.items[0])
+        state.items[1].name = "second"
+        state.nested.append(state.numbers)
+        state.numbers.append(9)
+
+    state = State(groups={"a": [1]}, items=[Item()], numbers=[7])
+    run(state, work, len)
+    assert state.groups == {"a": [1], "copy": [1, 2]}
+    assert [item.name for item in state.items] == ["x", "second"]
+    assert state.nested == [[7]]
+
+
+def test_the_second_half_of_an_in_place_operator_does_nothing() -> None:
+    """``draft.numbers += [1]`` changes the list, and then assigns it to where it is."""
+
+    def work(state: State) -> None:
+        state.numbers += [1]
+        state.numbers *= 2
+        state.tags |= {1}
+        state.stock |= {"a": 1}
+        state.nested[0] += [5]
+        state.groups["a"] += [6]
+
+    state = State(nested=[[]], groups={"a": []})
+    _, changes = run(state, work, list)
+    assert not any(isinstance(change.op, Set) and isinstance(change.op.value, (list, set)) for change in changes)
+    assert state == State(numbers=[1, 1], tags={1}, stock={"a": 1}, nested=[[5]], groups={"a": [6]})
+
+
+def test_a_change_is_said_by_the_smallest_op() -> None:
+    def work(state: State) -> None:
+        state.numbers.append(4)
+        state.numbers.insert(0, 9)
+        del state.numbers[1]
+        state.stock.clear()
+
+    state = State(numbers=[1, 2, 3], stock={"a": 1, "b": 2})
+    _, changes = run(state, work, list)
+    assert [change.op for change in changes] == [
+        Splice(("numbers",), 3, 0, (4,)),
+        Splice(("numbers",), 0, 0, (9,)),
+        Splice(("numbers",), 1, 1, ()),
+        Set(("stock",), {}),
+    ]
+
+
+def test_changes_that_change_nothing_are_none() -> None:
+    def work(state: State) -> None:
+        state.numbers.extend([])
+        state.numbers.sort()
+        state.numbers[3:1] = []
+        state.tags.add(1)
+        state.tags.discard(7)
+        state.tags &= {1, 2, 3}
+        state.stock.update({})
+        state.names.clear()
+        state.groups.clear()
+
+    assert run(State(numbers=[1, 2], tags={1}), work, list)[1] == []
+
+
+def test_sorting_models_uses_their_own_order() -> None:
+    state = State(items=[Item(rank=2), Item(rank=1)])
+    run(state, lambda draft: draft.items.sort(), len)
+    assert [item.rank for item in state.items] == [1, 2]
+
+
+def test_a_default_is_in_the_state_when_it_was_asked_for() -> None:
+    state = State()
+    run(state, lambda draft: draft.groups.setdefault("a", []).append(1), len)
+    assert state.groups == {"a": [1]}

@@ -1,0 +1,106 @@
+"""Ops as data, and what they do to one container."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import BaseModel
+
+from zproc.exceptions import CommitRefused, ProtocolError, UnknownPath
+from zproc.schema.ops import (
+    MISSING,
+    OPERATORS,
+    Add,
+    Delete,
+    Discard,
+    Op,
+    Set,
+    Splice,
+    Update,
+    compute,
+    get,
+    op_from_plain,
+    op_to_plain,
+    put,
+)
+
+
+class Oven(BaseModel):
+    temp: float = 1.0
+
+
+OPS: list[Op] = [
+    Set(("a", 1), {"x": [1]}),
+    Delete(("a", "k")),
+    Splice(("a",), None, 0, (1, 2)),
+    Splice(("a",), -1, 3, ()),
+    Add(("a",), (1,)),
+    Discard(("a",), (1,)),
+    Update(("a",), "+", 2),
+]
+
+
+@pytest.mark.parametrize("op", OPS, ids=repr)
+def test_an_op_is_itself_again_after_the_wire(op: Op) -> None:
+    assert op_from_plain(op_to_plain(op)) == op
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        [0],
+        [0, [], 1],
+        [9, ["a"], 1],
+        [1, ["a"], 1],
+        [2, ["a"], 0, -1, []],
+        [2, ["a"], "x", 0, []],
+        [3, ["a"], 1],
+        [5, ["a"], "**", 2],
+        [5, ["a"], "<<", 2],
+        [0, "a", 1],
+        [0, [["unhashable"]], 1],
+        {"op": 0},
+        [2, ["a"], 0, 0],
+    ],
+    ids=repr,
+)
+def test_what_is_no_op_is_refused(data: object) -> None:
+    with pytest.raises(ProtocolError):
+        op_from_plain(data)
+
+
+@pytest.mark.parametrize("symbol", OPERATORS)
+def test_arithmetic_is_pythons(symbol: str) -> None:
+    assert compute(Update(("n",), symbol, 3), 14) == eval(f"14 {symbol} 3")
+
+
+@pytest.mark.parametrize(
+    ("now", "symbol", "operand"), [("a", "*", 3), (3, "+", "a"), (1, "/", 0), (1.5, "&", 1), ([1], "+", [2])]
+)
+def test_arithmetic_on_what_is_no_number_is_refused(now: object, symbol: str, operand: object) -> None:
+    with pytest.raises(CommitRefused, match="n: "):
+        compute(Update(("n",), symbol, operand), now)
+
+
+@pytest.mark.parametrize(
+    ("container", "key", "found"),
+    [
+        (Oven(), "temp", 1.0),
+        (Oven(), "tmp", MISSING),
+        ({"a": None}, "a", None),
+        ({}, "a", MISSING),
+        ([1, 2], -1, 2),
+        ([1, 2], 2, MISSING),
+        ([1, 2], True, MISSING),
+        (3, "a", MISSING),
+    ],
+)
+def test_reading_a_place_that_is_not_there_gives_missing(container: object, key: str, found: object) -> None:
+    assert get(container, key) is found or get(container, key) == found
+
+
+def test_putting_into_a_place_that_cannot_be_is_refused() -> None:
+    for container, key in ((Oven(), "tmp"), ([], 0), (3, "a")):
+        with pytest.raises(UnknownPath):
+            put(container, key, 1)

@@ -1,0 +1,77 @@
+"""The time that the user's code may take. It needs the main thread, which is where these tests run."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from zproc.core.namespace import BudgetExceeded
+from zproc.schema.action import action, call_action, run
+from zproc.schema.codec import Codec
+from zproc.schema.model import StateModel
+from zproc.server import alarm_budget
+
+
+class State(StateModel):
+    n: int = 0
+    row: list[int] = []
+    table: dict[str, int] = {"a": 1, "b": 2}
+
+    @action
+    def endless(self) -> None:
+        while True:
+            pass
+
+    @action
+    def stubborn(self) -> None:
+        while True:
+            try:
+                while True:
+                    pass
+            except Exception:  # noqa: BLE001 - that is the point
+                pass
+
+    @action
+    def short(self) -> None:
+        self.row.append(1)
+
+    @action
+    def churn(self) -> None:
+        while True:
+            self.n += 1
+            self.row.append(self.n)
+            self.row.insert(0, 1)
+            self.table["new"] = self.n
+            del self.table["a"]
+            self.table["a"] = 1
+            self.row.pop()
+
+
+def act(state: State, name: str) -> None:
+    run(state, lambda draft: call_action(draft, name, [], {}), len)
+
+
+@pytest.mark.parametrize("name", ["endless", "stubborn"])
+def test_an_endless_action_is_interrupted_and_no_except_exception_stops_that(name: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(BudgetExceeded), alarm_budget(0.05):
+        act(State(), name)
+    assert time.monotonic() - began < 2
+
+
+def test_what_is_done_in_time_is_left_alone_and_the_alarm_is_off_afterwards() -> None:
+    with alarm_budget(5):
+        act(State(), "short")
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_p1_an_interruption_never_tears_our_own_bookkeeping() -> None:
+    """Whatever an endless action was just doing to the state, all of it is undone, in order."""
+    state = State()
+    before = Codec().encode(state)
+    for _ in range(40):
+        with pytest.raises(BudgetExceeded), alarm_budget(0.01):
+            act(state, "churn")
+        assert Codec().encode(state) == before

@@ -1,0 +1,98 @@
+"""The loop between the wire and the rules."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from zproc.core import messages
+from zproc.core.messages import Commit, Committed, Hello, Ping, Pong, Refused, Welcome
+from zproc.core.server import ServerCore
+from zproc.schema.model import Schema, StateModel
+from zproc.server import serve
+from zproc.transport import Channel, connect, listen
+from zproc.typing import Epoch, RequestId, SessionId
+
+
+class State(StateModel):
+    n: int = 0
+
+
+SCHEMA = Schema.of(State)
+
+
+@contextmanager
+def served(name: str) -> Iterator[tuple[ServerCore, str]]:
+    core = ServerCore({"default": SCHEMA}, epoch=Epoch("e"), pid=77)  # type: ignore[dict-item]  # Schema is invariant
+    listener = listen(f"memory://{name}")
+    stopping = threading.Event()
+    thread = threading.Thread(target=serve, args=(core, listener, stopping.is_set))
+    thread.start()
+    try:
+        yield core, listener.address
+    finally:
+        stopping.set()
+        listener.wake()
+        thread.join(5)
+        listener.close()
+        assert not thread.is_alive()
+
+
+def ask(channel: Channel, command: messages.Command) -> messages.Reply:
+    channel.send(messages.encode(command), 5)
+    return messages.decode_reply(channel.recv(5))
+
+
+def greet(channel: Channel) -> None:
+    hello = Hello(RequestId(0), messages.PROTOCOL, "default", SCHEMA.fingerprint, {}, SessionId("s"), 1, "p")
+    assert isinstance(ask(channel, hello), Welcome)
+
+
+def commit(channel: Channel, request: int) -> messages.Reply:
+    return ask(channel, Commit(RequestId(request), None, SCHEMA.codec.encode([[0, ["n"], request]]), ""))
+
+
+def test_commands_are_answered_and_the_server_stops_when_told() -> None:
+    with served("loop-answers") as (core, address):
+        channel = connect(address)
+        assert ask(channel, Ping(RequestId(1))) == Pong(RequestId(1), 77)
+        greet(channel)
+        assert isinstance(commit(channel, 1), Committed)
+        assert core.namespace("default").revision == 1
+        channel.close()
+
+
+def test_p8_who_sends_rubbish_is_told_and_cut_off_and_others_go_on() -> None:
+    with served("loop-rubbish") as (_, address):
+        rude, polite = connect(address), connect(address)
+        greet(polite)
+        rude.send(b"\xc1", 5)
+        assert isinstance(messages.decode_reply(rude.recv(5)), Refused)
+        assert isinstance(commit(polite, 1), Committed)
+        rude.close()
+        polite.close()
+
+
+def test_p8_a_bug_of_the_server_ends_one_connection_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with served("loop-bug") as (core, address):
+        one, other = connect(address), connect(address)
+        greet(one)
+        greet(other)
+        receive = core.receive
+
+        def fail_once(*args: object, **kwargs: object) -> None:
+            monkeypatch.setattr(core, "receive", receive)
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(core, "receive", fail_once)
+        refused = commit(one, 1)
+        assert isinstance(refused, Refused)
+        assert isinstance(commit(other, 1), Committed)
+        assert "failed" in caplog.text
+        one.close()
+        other.close()

@@ -1,0 +1,72 @@
+"""The examples run, alone and to their end, and the README shows them as they are."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run(example: Path, directory: Path) -> list[str]:
+    """Run an example as a user does, elsewhere, and return the lines that it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", example], cwd=directory, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def test_the_readme_shows_the_cookie_program_as_it_is() -> None:
+    shown = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert shown
+    assert shown[1] == (ROOT / "examples" / "cookies.py").read_text("utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_to_its_end(example: Path, tmp_path: Path) -> None:
+    run(example, tmp_path)
+
+
+@pytest.mark.slow
+def test_as_many_cookies_are_eaten_as_are_baked(tmp_path: Path) -> None:
+    assert sorted(run(ROOT / "examples" / "cookies.py", tmp_path)) == ["Here's a cookie!"] * 5 + ["nom nom nom"] * 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("method", ["forkserver", "spawn", "fork"])
+def test_the_cookie_program_is_right_every_time(method: str, tmp_path: Path) -> None:
+    """50 runs: five baked, five eaten, no "nom" before its cookie, and it ends by itself, silently."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "ZPROC_START_METHOD": method}
+    for _ in range({"forkserver": 25, "spawn": 10, "fork": 15}[method]):
+        done = subprocess.run(
+            [sys.executable, ROOT / "examples" / "cookies.py"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = done.stdout.splitlines()
+        assert sorted(lines) == ["Here's a cookie!"] * 5 + ["nom nom nom"] * 5
+        baked = [line.startswith("Here") for line in lines]
+        assert all(sum(baked[: place + 1]) * 2 >= place + 1 for place in range(len(baked))), lines
+
+
+@pytest.mark.slow
+def test_an_action_restocks_from_three_processes(tmp_path: Path) -> None:
+    assert run(ROOT / "examples" / "restock.py", tmp_path) == [
+        "6 cookies in 3 deliveries",
+        "refused: Input should be less than or equal to 12",
+        "[1, 2, 3]",
+    ]

@@ -1,0 +1,64 @@
+"""Shared state for Python processes that is declared, validated and watched.
+
+Declare the state as a `StateModel`, make a `Context` of it, and use ``ctx.state`` from as many processes as you like::
+
+    class AppState(zproc.StateModel):
+        cookies: int = Field(default=0, ge=0)
+
+
+    ctx = zproc.Context(AppState)
+    ctx.state.cookies = 5
+
+The law: what is not named here is not public.
+"""
+
+from zproc.client import atomic
+from zproc.context import Context
+from zproc.exceptions import (
+    CommitRefused,
+    CommitUnknown,
+    Error,
+    Fault,
+    HistoryGone,
+    LeaseLost,
+    LimitExceeded,
+    ProcessError,
+    ProtocolError,
+    RemoteError,
+    SchemaError,
+    SchemaMismatch,
+    Unavailable,
+    UnknownPath,
+    UsageError,
+    ValidationRefused,
+    ValidatorCrashed,
+    WaitTimeout,
+)
+from zproc.process import Process
+from zproc.schema import StateModel, action
+
+__all__ = [
+    "CommitRefused",
+    "CommitUnknown",
+    "Context",
+    "Error",
+    "Fault",
+    "HistoryGone",
+    "LeaseLost",
+    "LimitExceeded",
+    "Process",
+    "ProcessError",
+    "ProtocolError",
+    "RemoteError",
+    "SchemaError",
+    "SchemaMismatch",
+    "StateModel",
+    "Unavailable",
+    "UnknownPath",
+    "UsageError",
+    "ValidationRefused",
+    "ValidatorCrashed",
+    "WaitTimeout",
+    "action",
+    "atomic",
+]

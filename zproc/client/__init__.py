@@ -1,0 +1,13 @@
+"""The shell around a client: connections, a replica, live handles, atomic functions, watchers.
+
+The law: this package asks and waits, and decides nothing about the state. It knows the server by its address only, and
+knows of no processes.
+"""
+
+from zproc.client import containers  # noqa: F401 - registers the handles of lists, dicts and sets
+from zproc.client.client import Client
+from zproc.client.handle import Handle, address_of, model_handle
+from zproc.client.turn import atomic
+from zproc.client.watch import Cursor
+
+__all__ = ["Client", "Cursor", "Handle", "address_of", "atomic", "model_handle"]

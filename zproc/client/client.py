@@ -1,0 +1,398 @@
+"""A client process at one state: its connections, its requests, and what becomes of them when a connection is lost.
+
+The law: every request ends as answered, refused or unknown, and which of them is never guessed. A question is asked
+again when a connection breaks. What may have had an effect is asked after, by its number, of the same life of the
+server; if that says that it has had none, and never will, it is sent once more where that means the same, and if it
+cannot be asked it is unknown.
+
+One client serves all handles and threads of a process at one namespace; a forked child becomes a client of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Final, TypeVar, cast
+from weakref import WeakSet, WeakValueDictionary
+
+from zproc.client.connection import Connection, Identity
+from zproc.client.replica import Replica
+from zproc.core.messages import Act, Answered, Commit, Committed, Outcome, Read, Reply, Values
+from zproc.exceptions import CommitRefused, CommitUnknown, Error, ProtocolError, Unavailable, UsageError
+from zproc.schema.model import Schema, StateModel
+from zproc.schema.ops import Op, op_to_plain
+from zproc.typing import Epoch, RequestId, Revision, SessionId
+
+__all__ = ["Client", "expect"]
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Reply)
+
+_IDLE: Final = 8
+"""How many connections are kept for the next request."""
+
+_SETTLING: Final = 1.0
+"""How long a lost commit is asked after before it is unknown, in seconds; what can be known is within a second."""
+
+_RETRY: Final = 0.05
+"""How long to wait between two tries to reach a server that was lost, in seconds."""
+
+_SINCE_EVER: Final = Revision(2**62)
+"""A revision that is yet to come: nothing has changed since."""
+
+
+def expect(reply: Reply, kind: type[R]) -> R:
+    """Return a reply as what it must be.
+
+    Raises:
+        ProtocolError: it is something else.
+    """
+    if not isinstance(reply, kind):
+        raise ProtocolError(f"the server answers with {type(reply).__name__} instead of {kind.__name__}")
+    return reply
+
+
+class Client:
+    """A client of one namespace of one server.
+
+    Args:
+        schema: what the state is declared as.
+        address: where the server listens.
+        namespace: which of its states.
+        process: the name of this process, for people; ``None`` for that of its program.
+    """
+
+    def __init__(self, schema: Schema[StateModel], address: str, namespace: str, process: str | None = None) -> None:
+        name = Path(sys.argv[0]).name if process is None else process
+        self.schema = schema
+        self.closed = False
+        self._identity = Identity(address, namespace, schema.fingerprint, schema.table, _new_session(), name)
+        self._begin()
+        _alive.add(self)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[Connection] = []
+        self._lent: set[Connection] = set()
+        self._requests = count(1)
+        self._replica = Replica(self.schema, Epoch(""))
+
+    def begin_in_fork(self) -> None:
+        """Become a client of its own in a forked child. The parent's connections are the parent's."""
+        self._identity = replace(self._identity, session=_new_session())
+        self._begin()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _client_here, (self.schema.model, self.address, self.namespace)
+
+    def __deepcopy__(self, memo: object) -> Client:
+        return self
+
+    def __del__(self) -> None:
+        # Whoever has a handle has the client; without any, nobody is left to close it.
+        if hasattr(self, "_idle"):
+            self._drop_idle()
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._identity.namespace!r} at {self._identity.address}>"
+
+    @property
+    def address(self) -> str:
+        """Where the server listens."""
+        return self._identity.address
+
+    @property
+    def namespace(self) -> str:
+        """The name of the state."""
+        return self._identity.namespace
+
+    def _check(self) -> None:
+        if self.closed:
+            raise UsageError("this context is closed")
+        if (self._identity.address, self._identity.namespace) in _turns.held:
+            raise UsageError(
+                "the live state was used inside of an atomic function on the same state, which would wait for itself; "
+                "use the draft, the function's first argument"
+            )
+
+    # Connections
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lend a connection, to be used by the caller alone.
+
+        Raises:
+            Unavailable: no server answers.
+            SchemaMismatch: the server declares the state differently.
+            UsageError: the client is closed, or in the middle of an atomic function of this thread.
+        """
+        connection = self._lend()
+        try:
+            yield connection
+        finally:
+            self._take_back(connection)
+
+    def _lend(self) -> Connection:
+        self._check()
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                connection = self._connect()
+            elif connection.replica is not self._replica or connection.is_stale():
+                connection.close()
+                continue
+            with self._lock:
+                self._lent.add(connection)
+            if self.closed:  # meanwhile
+                connection.close()
+            return connection
+
+    def _connect(self) -> Connection:
+        connection = Connection(self._identity)
+        epoch = connection.welcome.epoch
+        with self._lock:
+            if self._replica.epoch != epoch:
+                self._replica = Replica(self.schema, epoch)
+            connection.replica = self._replica
+        return connection
+
+    def _take_back(self, connection: Connection) -> None:
+        with self._lock:
+            self._lent.discard(connection)
+            keep = not connection.closed and not self.closed and len(self._idle) < _IDLE
+            if keep:
+                self._idle.append(connection)
+        if not keep:
+            connection.close()
+
+    @contextmanager
+    def holding_turn(self) -> Iterator[None]:
+        """Have every use of this state by this thread refused meanwhile."""
+        held = _turns.held
+        _turns.held = held | {(self.address, self.namespace)}
+        try:
+            yield
+        finally:
+            _turns.held = held
+
+    def next_request(self) -> RequestId:
+        """Return the number of the next request."""
+        return RequestId(next(self._requests))
+
+    def close(self) -> None:
+        """End all connections, those in use included; whoever waits by one is told so."""
+        with self._lock:
+            self.closed = True
+            ended = [*self._idle, *self._lent]
+            self._idle.clear()
+        for connection in ended:
+            connection.close()
+
+    def _drop_idle(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    # Requests
+
+    def ask(self, question: Callable[[Connection], T]) -> T:
+        """Do something that has no effect by a connection, once more if it breaks.
+
+        Args:
+            question: what to do; whatever it depends on is asked anew, since the server may be another one.
+
+        Raises:
+            Unavailable: no server answers.
+            Error: the server's refusal.
+        """
+        with self.connection() as connection:
+            try:
+                return question(connection)
+            except Unavailable:
+                if not connection.closed:
+                    raise
+        with self.connection() as connection:
+            return question(connection)
+
+    def commit(self, ops: Sequence[Op], function: str) -> Committed:
+        """Apply ops as one commit that was not preceded by a read.
+
+        Args:
+            ops: what to do.
+            function: who does it, for the history.
+        """
+        return self.change(Commit(self.next_request(), None, self.encoded(ops), function))
+
+    def encoded(self, ops: Sequence[Op]) -> bytes:
+        """Return ops as bytes of the schema's codec.
+
+        Raises:
+            SchemaError: a value in them cannot be shared.
+        """
+        return self.schema.codec.encode([op_to_plain(op) for op in ops])
+
+    def change(self, command: Commit | Act) -> Committed:
+        """Send a command that may have an effect, and find out what became of it even if the connection breaks.
+
+        A command that is known not to have come is sent once more, as another request.
+
+        Raises:
+            CommitUnknown: the connection broke, and no server answers that could tell.
+            Unavailable: no server answers, and the command was not sent.
+            Error: the server's refusal.
+        """
+        with self.connection() as connection:
+            done = self.change_by(connection, command)
+        if done is None:
+            with self.connection() as connection:
+                done = self.change_by(connection, replace(command, request=self.next_request()))
+        if done is None:
+            raise CommitRefused("the connection was lost twice before the request came to the server")
+        return done
+
+    def change_by(self, connection: Connection, command: Commit | Act) -> Committed | None:
+        """Send a command by a connection that the caller has, and find out what became of it.
+
+        Returns:
+            That it was applied; ``None`` if it was not, because it did not come before the connection was lost.
+        """
+        try:
+            reply = connection.call(command)
+        except Unavailable as error:
+            return self._settle(command, connection.welcome.epoch, error)
+        return expect(reply, Committed)
+
+    def _settle(self, command: Commit | Act, epoch: Epoch, lost: Unavailable) -> Committed | None:
+        deadline = time.monotonic() + _SETTLING
+        while not self.closed:
+            reply = self._try_to_settle(command, epoch, deadline)
+            if reply is not None:
+                return None if isinstance(reply, Answered) else expect(reply, Committed)
+            if time.monotonic() + _RETRY >= deadline:
+                raise CommitUnknown(command.request, str(lost)) from lost
+            time.sleep(_RETRY)
+        raise CommitUnknown(command.request, "the context was closed before the answer came") from lost
+
+    def _try_to_settle(self, command: Commit | Act, epoch: Epoch, deadline: float) -> Reply | None:
+        """Ask what became of a command; ``None`` if nobody can be asked at the moment."""
+        try:
+            connection = Connection(self._identity)
+        except Error:  # whatever is there now, it is not what the command was sent to
+            return None
+        with closing(connection):
+            if connection.welcome.epoch != epoch:
+                raise CommitUnknown(command.request, "the server was started anew, and another one has no answer")
+            try:
+                return connection.call(Outcome(self.next_request(), command.request), deadline)
+            except Error:
+                if connection.closed:  # lost, or cut off, with this question unanswered
+                    return None
+                raise
+
+    # Reading
+
+    def field(self, name: str) -> object:
+        """Return the value of a top-level field; it is not to be changed.
+
+        Raises:
+            Unavailable: no server answers.
+        """
+
+        def question(connection: Connection) -> object:
+            replica = connection.replica
+            known = replica.held(name)
+            since = None if known is None else known.revision
+            reply = expect(connection.call(Read(self.next_request(), (name,), since, None)), Values)
+            return replica.update(name, known, reply.revision, reply.values)
+
+        return self.ask(question)
+
+    def snapshot(self, at: Revision | None = None) -> StateModel:
+        """Return a frozen copy of the state.
+
+        Args:
+            at: as of which revision; ``None`` for now.
+
+        Raises:
+            HistoryGone: the history does not reach back to it.
+            Unavailable: no server answers.
+        """
+        return self.read(lambda _: at)[2]
+
+    def read(self, at: Callable[[Epoch], Revision | None]) -> tuple[Epoch, Revision, StateModel]:
+        """Return a frozen copy of the state and the epoch and revision that it is of.
+
+        Args:
+            at: tells as of which revision in an epoch, ``None`` for now.
+        """
+
+        def question(connection: Connection) -> tuple[Epoch, Revision, StateModel]:
+            epoch = connection.welcome.epoch
+            reply = expect(connection.call(Read(self.next_request(), (), None, at(epoch))), Values)
+            return epoch, reply.revision, connection.replica.snapshot(reply.values)
+
+        return self.ask(question)
+
+    def revision(self) -> Revision:
+        """Return the newest revision."""
+        return self.position()[1]
+
+    def position(self) -> tuple[Epoch, Revision]:
+        """Return what the present state is called: the server's epoch and the newest revision."""
+        names = tuple(self.schema.model.model_fields)[:1]
+
+        def question(connection: Connection) -> tuple[Epoch, Revision]:
+            reply = expect(connection.call(Read(self.next_request(), names, _SINCE_EVER, None)), Values)
+            return connection.welcome.epoch, reply.revision
+
+        return self.ask(question)
+
+
+class _Turns(threading.local):
+    """The states of which this thread holds the turn: a thread-local, because other threads may go on."""
+
+    held: frozenset[tuple[str, str]] = frozenset()
+
+
+_turns = _Turns()
+_alive: WeakSet[Client] = WeakSet()
+_clients: WeakValueDictionary[tuple[str, str, type[StateModel]], Client] = WeakValueDictionary()
+_clients_lock = threading.Lock()
+
+
+def _client_here(model: type[StateModel], address: str, namespace: str) -> Client:
+    """Return the client that handles of a state share which came to this process from another one."""
+    with _clients_lock:
+        client = _clients.get((address, namespace, model))
+        if client is None or client.closed:
+            client = _clients[address, namespace, model] = Client(
+                cast("Schema[StateModel]", Schema.of(model)), address, namespace
+            )
+        return client
+
+
+def _after_fork_in_child() -> None:
+    global _clients_lock  # noqa: PLW0603 - a thread that did not come along may have held it
+    _clients_lock = threading.Lock()
+    # The parent waits for its turn to end; whatever the child does next is not part of it.
+    _turns.held = frozenset()
+    for client in list(_alive):
+        client.begin_in_fork()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _new_session() -> SessionId:
+    return SessionId(secrets.token_hex(16))

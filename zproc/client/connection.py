@@ -1,0 +1,233 @@
+"""One connection to a state server: introduced, and used for one request after the other.
+
+The law: a connection is used by one thread at a time, and it is in step or closed. Whatever interrupts a request, a
+Ctrl-C included, closes it, so that a late answer is never taken for another's. A refusal is an answer like any other;
+everything else that goes wrong after the greeting is Unavailable, and what became of the request is not known.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+from typing import Final
+
+from zproc.client.replica import Replica
+from zproc.core.messages import PROTOCOL, Command, Hello, Ping, Refused, Reply, Welcome, decode_reply, encode
+from zproc.core.refusal import error_from_data
+from zproc.exceptions import LimitExceeded, ProtocolError, SchemaMismatch, Unavailable, UsageError, WaitTimeout
+from zproc.schema.fingerprint import Table, differences
+from zproc.transport import Channel, connect
+from zproc.typing import RequestId, SessionId
+
+__all__ = ["HELLO_TIMEOUT", "Connection", "Identity", "is_alive"]
+
+HELLO_TIMEOUT: Final = 5.0
+"""How long a server that has accepted a connection may take to greet, in seconds."""
+
+_PATIENCE: Final = 5.0
+"""After how much silence a client that waits asks whether the server is still there, in seconds."""
+
+_FRESH: Final = 0.05
+"""For how long after an answer a connection is taken to be alive without a look, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a client is, to a server.
+
+    Attributes:
+        address: where the server listens.
+        namespace: the state.
+        fingerprint: the identity of the client's schema.
+        table: the entries of the client's schema.
+        session: the name of this client process.
+        process: the name of this process, for people.
+    """
+
+    address: str
+    namespace: str
+    fingerprint: str
+    table: Table
+    session: SessionId
+    process: str
+
+    def hello(self) -> Hello:
+        """Return the first message.
+
+        It must fit into what a stranger may send, so the table stays here, and the server sends its own.
+        """
+        return Hello(
+            request=RequestId(0),
+            version=PROTOCOL,
+            namespace=self.namespace,
+            fingerprint=self.fingerprint,
+            table={},
+            session=self.session,
+            pid=os.getpid(),
+            process=self.process,
+        )
+
+
+class _Refusal(Exception):
+    """The server said no; the connection is in step unless that means the connection as a whole."""
+
+    def __init__(self, error: BaseException, *, in_step: bool) -> None:
+        super().__init__()
+        self.error = error
+        self.in_step = in_step
+
+
+class Connection:
+    """A connection that the server has welcomed.
+
+    Args:
+        identity: who connects, and where to.
+
+    Attributes:
+        welcome: what the server said of itself.
+        replica: what is held of the state in this life of the server; whoever makes the connection sets it.
+
+    Raises:
+        Unavailable: no server answers.
+        SchemaMismatch: the server declares the state differently.
+        ProtocolError: the server speaks another protocol.
+    """
+
+    replica: Replica
+
+    def __init__(self, identity: Identity) -> None:
+        self._address = identity.address
+        self._channel: Channel = connect(identity.address)
+        self._last = time.monotonic()
+        try:
+            self.welcome = self._introduce(identity)
+        except BaseException:
+            self.close()
+            raise
+
+    def _introduce(self, identity: Identity) -> Welcome:
+        try:
+            self._channel.send(encode(identity.hello()), HELLO_TIMEOUT)
+            reply = self._answer(RequestId(0), time.monotonic() + HELLO_TIMEOUT)
+        except WaitTimeout:
+            raise Unavailable(
+                identity.address, f"a server accepts, but did not greet within {HELLO_TIMEOUT:g} s"
+            ) from None
+        except _Refusal as refusal:
+            error = refusal.error
+            if isinstance(error, SchemaMismatch):
+                error = replace(error, differences=differences(error.declared, identity.table), declared={})
+            raise error from None
+        if not isinstance(reply, Welcome):
+            raise ProtocolError(f"the server greets with {type(reply).__name__}")
+        return reply
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can be used no longer."""
+        return self._channel.closed
+
+    def is_stale(self) -> bool:
+        """Whether the server has closed it since it was last used; for a moment after an answer it has not."""
+        if time.monotonic() - self._last < _FRESH:
+            return False
+        try:
+            self._channel.recv(0)
+        except WaitTimeout:
+            return False
+        except (Unavailable, ProtocolError, UsageError):
+            pass
+        # Closed, or out of step: nobody has asked anything.
+        self.close()
+        return True
+
+    def call(self, command: Command, deadline: float | None = None) -> Reply:
+        """Send a command and wait for its answer.
+
+        Args:
+            command: what to ask.
+            deadline: until when to wait, in the monotonic time of this process, in seconds.
+
+        Returns:
+            The answer, which is no refusal.
+
+        Raises:
+            LimitExceeded: the command is too large to be sent; it was not.
+            Unavailable: the connection was lost, before or after the command was sent, or the server no longer answers.
+            WaitTimeout: no answer came in time; the connection is closed, and with it what waits at the server is
+                forgotten.
+            Error: the server's refusal.
+        """
+        frame = encode(command)
+        if len(frame) > self.welcome.max_message:
+            raise LimitExceeded("message_bytes", len(frame), self.welcome.max_message)
+        try:
+            self._send(frame)
+            reply = self._answer(command.request, deadline)
+        except _Refusal as refusal:
+            # A refusal leaves the connection in step, unlike whatever else may be raised.
+            if not refusal.in_step:
+                self.close()
+            raise refusal.error from None
+        except (ProtocolError, LimitExceeded) as error:
+            self.close()
+            raise Unavailable(self._address, f"the server sent what is no answer: {error}") from error
+        except UsageError as error:
+            raise Unavailable(self._address, "the connection was closed in this process") from error
+        except BaseException:
+            self.close()
+            raise
+        self._last = time.monotonic()
+        return reply
+
+    def _send(self, frame: bytes) -> None:
+        try:
+            self._channel.send(frame, _PATIENCE)
+        except WaitTimeout as error:
+            raise Unavailable(self._address, f"the server has not read for {_PATIENCE:g} s") from error
+
+    def _answer(self, request: RequestId, deadline: float | None) -> Reply:
+        while True:
+            reply = decode_reply(self._receive(deadline))
+            if isinstance(reply, Refused) and reply.request in (request, 0):
+                raise _Refusal(error_from_data(reply.error), in_step=reply.request == request)
+            if reply.request == request:
+                return reply
+
+    def _receive(self, deadline: float | None) -> bytes:
+        while True:
+            patience = _PATIENCE if deadline is None else min(_PATIENCE, deadline - time.monotonic())
+            try:
+                return self._channel.recv(max(patience, 0.0))
+            except WaitTimeout:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise
+                if not is_alive(self._address):
+                    raise Unavailable(self._address, "the server no longer answers") from None
+
+    def close(self) -> None:
+        """End the connection, by any thread; the server then ends its turn and forgets what waits."""
+        self._channel.close()
+
+
+def is_alive(address: str, timeout: float = HELLO_TIMEOUT) -> bool:
+    """Whether a server answers at an address.
+
+    Args:
+        address: where.
+        timeout: how long it may take, in seconds.
+    """
+    try:
+        channel = connect(address)
+    except Unavailable:
+        return False
+    try:
+        channel.send(encode(Ping(RequestId(0))), timeout)
+        channel.recv(timeout)
+    except (Unavailable, ProtocolError, WaitTimeout):
+        return False
+    else:
+        return True
+    finally:
+        channel.close()

@@ -1,0 +1,294 @@
+"""Atomic functions: a turn, a draft, a commit.
+
+The law: the function runs here, alone, exactly once. What it did is sent as one commit when it has returned, and given
+up when it raised, be it KeyboardInterrupt or SystemExit. A turn that was lost makes the commit refused; the function
+is never run again. What it reads of the state is of the one revision that its turn began at, and only what it looks at
+is fetched.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
+from typing import Concatenate, ParamSpec, TypeVar, cast
+
+from pydantic import BaseModel
+
+from zproc.client.client import Client, expect
+from zproc.client.connection import Connection
+from zproc.client.handle import Handle, address_of, gone, kind_of
+from zproc.core.messages import Acquire, Commit, Granted, Read, Release, Values
+from zproc.exceptions import Error, LeaseLost, Unavailable, UnknownPath, UsageError
+from zproc.schema.action import refuse_unfinished, run, without_drafts
+from zproc.schema.draft import Draft, ModelDraft, Session, validator_draft
+from zproc.schema.ops import Op
+from zproc.schema.path import format_path
+from zproc.schema.transaction import Transaction
+from zproc.typing import Key, Path, Revision
+
+__all__ = ["atomic", "transact"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound=BaseModel)
+T = TypeVar("T")
+
+
+def atomic(function: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Make a function of a state atomic: it runs alone, and what it does to the state happens at once or not at all.
+
+    Called with a live state, the function waits for its turn, runs in this process on a draft, and commits. Called
+    with a draft, inside another atomic function or an action, it is part of that one's commit. Called with a plain
+    instance of the model it runs on that instance, all or nothing, without any server.
+
+    Args:
+        function: a function whose first argument is the state.
+
+    Returns:
+        The function to call in its place; it takes the same arguments and returns the same.
+
+    Raises:
+        UsageError: the function is a coroutine function or a generator, whose body does not run when it is called.
+
+    Calling it raises whatever the function raises (nothing is applied then), and on a live state besides:
+
+    * ``CommitRefused``: the state would break its schema; ``LeaseLost``: the turn was lost, since the function took
+      too long.
+    * ``CommitUnknown``: the connection was lost while committing.
+    * ``Unavailable``: no server answers.
+    * ``UsageError``: the live state was used within the function, instead of the draft.
+    """
+    refuse_unfinished(function)
+
+    @functools.wraps(function)
+    def call(state: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        def body(draft: S) -> R:
+            return function(draft, *args, **kwargs)
+
+        name = getattr(function, "__qualname__", "")
+        given: object = state  # what a view is typed as is not what it is
+        if isinstance(given, Handle):
+            return transact(given, body, name)
+        if isinstance(given, Draft):
+            return body(state)
+        _refuse_stranger(state, name)
+        return run(state, body, len)[0]
+
+    return call
+
+
+def _refuse_stranger(state: object, name: str) -> None:
+    if not isinstance(state, BaseModel):
+        raise UsageError(f"{name} is atomic on a state, and was called on {state!r:.80}")
+
+
+def transact(handle: Handle, body: Callable[[T], R], name: str) -> R:
+    """Run a function on a draft of what a handle stands for, in a turn of its own.
+
+    Args:
+        handle: the live handle.
+        body: what to do with the draft of it.
+        name: what the history says who did it.
+
+    Raises:
+        LeaseLost: the turn was lost.
+        CommitRefused: the state would break its schema.
+        UnknownPath: what the handle stands for is no longer in the state.
+        BaseException: whatever the function raises; nothing is applied then.
+    """
+    client, path = address_of(handle)
+    kind = kind_of(handle)
+    with client.connection() as connection:
+        turn = _Turn(client, connection)
+        if turn.begin():
+            return turn.spend(body, path, kind, name)
+    # It broke before there was a turn: it may have died long ago, with a server that was restarted since.
+    with client.connection() as connection:
+        turn = _Turn(client, connection)
+        if turn.begin():
+            return turn.spend(body, path, kind, name)
+    raise Unavailable(client.address, "the connection was lost twice while waiting for a turn")
+
+
+class _Turn:
+    """A turn that this process asks for, holds and spends."""
+
+    def __init__(self, client: Client, connection: Connection) -> None:
+        self._client = client
+        self._connection = connection
+        self._replica = connection.replica
+        self._granted: Granted | None = None
+        self._fields: dict[str, object] = {}
+
+    def begin(self) -> bool:
+        """Wait for the turn; whether it came, and not the end of the connection."""
+        try:
+            held = self._replica.small()
+            since = min((field.revision for field in held.values()), default=Revision(0))
+            asked = Acquire(self._client.next_request(), tuple(held), since)
+            self._granted = expect(self._connection.call(asked), Granted)
+            self._fields = self._replica.catch_up(held, self._granted.revision, self._granted.values)
+        except Unavailable:
+            if not self._connection.closed:
+                raise
+            return False
+        except BaseException:
+            self._give_up()
+            raise
+        return True
+
+    def spend(self, body: Callable[[T], R], path: Path, kind: type, name: str) -> R:
+        """Run a function and commit what it did, or give the turn up."""
+        try:
+            with self._client.holding_turn():
+                result, ops = self._run(body, path, kind)
+            if ops:
+                self._commit(ops, name)
+            else:
+                self._give_up()
+        except BaseException:
+            self._give_up()
+            raise
+        return result
+
+    def _run(self, body: Callable[[T], R], path: Path, kind: type) -> tuple[R, list[Op]]:
+        names = tuple(self._client.schema.model.model_fields)
+        transaction = Transaction(
+            self._replica.root(_OnDemand(self._fields, self._fetch, names)), validator_draft, private=True
+        )
+        session = Session(transaction)
+        try:
+            draft = _descend(session.root(self._client.schema.model), path, kind)
+            result = cast("R", without_drafts(body(cast("T", draft))))
+        finally:
+            session.end()
+        return result, transaction.requested
+
+    def _fetch(self, names: tuple[str, ...]) -> dict[str, object]:
+        assert self._granted is not None, "the function runs in a turn"
+        try:
+            reply = expect(self._connection.call(Read(self._client.next_request(), names, None, None)), Values)
+        except Unavailable as error:
+            raise LeaseLost(f"the connection, and the turn with it, was lost: {error}; nothing was applied") from error
+        if reply.revision != self._granted.revision:
+            raise LeaseLost(
+                "the turn was lost while the function ran, and others have committed since; nothing was applied"
+            )
+        if len(names) == 1:
+            return {names[0]: self._replica.update(names[0], None, reply.revision, reply.values)}
+        return self._replica.decode(reply.values)
+
+    def _commit(self, ops: list[Op], name: str) -> None:
+        assert self._granted is not None, "a commit is made in a turn"
+        command = Commit(self._client.next_request(), self._granted.lease, self._client.encoded(ops), name)
+        if self._client.change_by(self._connection, command) is None:
+            raise LeaseLost(
+                "the connection, and the turn with it, was lost before the commit came to the server; "
+                "nothing was applied"
+            )
+
+    def _give_up(self) -> None:
+        """Let the next one have the turn. If the server cannot be told, it knows by the lost connection."""
+        if self._connection.closed:
+            return
+        if self._granted is None:  # interrupted while waiting: who knows whether it was granted meanwhile
+            self._connection.close()
+            return
+        try:
+            self._connection.call(Release(self._client.next_request(), self._granted.lease))
+        except Error:
+            self._connection.close()
+
+
+def _descend(draft: object, path: Path, kind: type) -> Draft:
+    """Walk from the draft of the state to that of a part of it."""
+    for depth, key in enumerate(path, start=1):
+        try:
+            draft = _step(draft, key)
+        except (AttributeError, LookupError, TypeError):
+            raise UnknownPath(format_path(path), f"there is no {format_path(path[:depth])!r} any longer") from None
+    if not isinstance(draft, Draft) or (path and type(draft.__zproc_value__()) is not kind):
+        raise gone(path, kind)
+    return draft
+
+
+def _step(draft: object, key: Key) -> object:
+    # What cannot be indexed is met by whoever asks.
+    return getattr(draft, cast("str", key)) if isinstance(draft, ModelDraft) else draft[key]  # type: ignore[index]
+
+
+class _OnDemand(dict[str, object]):
+    """The fields of a state, as the ``__dict__`` of an instance: fetched when they are first looked at.
+
+    Whoever looks at one fetches one, and whoever looks at all of them (``repr``, ``==``, a copy of the state) fetches
+    what is missing at once. C code that walks a dict without asking it would see only what is there, so it is given
+    copies.
+    """
+
+    def __init__(
+        self,
+        known: dict[str, object],
+        fetch: Callable[[tuple[str, ...]], dict[str, object]],
+        names: tuple[str, ...],
+    ) -> None:
+        super().__init__(known)
+        self._fetch = fetch
+        self._names = names
+
+    def __missing__(self, name: str) -> object:
+        if name not in self._names:
+            raise KeyError(name)
+        self.update(self._fetch((name,)))
+        return self[name]
+
+    def _all(self) -> dict[str, object]:
+        """Return all fields, in their order."""
+        missing = tuple(name for name in self._names if not dict.__contains__(self, name))
+        if missing:
+            self.update(self._fetch(missing))
+        return {name: self[name] for name in self._names}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __eq__(self, other: object) -> bool:
+        return self._all() == (other._all() if isinstance(other, _OnDemand) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+    def keys(self) -> KeysView[str]:  # type: ignore[override]  # of a dict of its own
+        return self._all().keys()
+
+    def values(self) -> ValuesView[object]:  # type: ignore[override]  # as above
+        return self._all().values()
+
+    def items(self) -> ItemsView[str, object]:  # type: ignore[override]  # as above
+        return self._all().items()
+
+    def get(self, name: str, default: object = None) -> object:
+        return self[name] if name in self._names else default
+
+    def copy(self) -> _OnDemand:
+        """Return one that fetches on its own what is missing in both."""
+        return self.__copy__()
+
+    def __copy__(self) -> _OnDemand:
+        known = {name: dict.__getitem__(self, name) for name in self._names if dict.__contains__(self, name)}
+        return _OnDemand(known, self._fetch, self._names)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> dict[str, object]:
+        """Whoever copies all wants all."""
+        return copy.deepcopy(self._all(), memo)

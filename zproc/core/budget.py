@@ -1,0 +1,54 @@
+"""What bounds the time of the user's code in the server: its shape, and where it may strike.
+
+The law: a computation is cut off only where the user's code, or a validation, runs on our behalf, never in the middle
+of our own bookkeeping, which would be torn. The clock and the alarm are the shell's; which code is running is read off
+the frames here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import FrameType
+from typing import Final, TypeAlias
+
+__all__ = ["Budget", "BudgetExceeded", "interruptible"]
+
+
+class BudgetExceeded(BaseException):
+    """Raised inside of the user's code when its time is up; no ``except Exception`` of theirs may stop it."""
+
+
+Budget: TypeAlias = Callable[[float], AbstractContextManager[None]]
+"""What bounds a computation: a context manager for some seconds; once they are over, BudgetExceeded is raised in it."""
+
+_CALLERS: Final = frozenset(
+    {
+        "_called",  # an action
+        "action.<locals>.call",  # an action that an action calls
+        "action.<locals>.call.<locals>.<lambda>",
+        "atomic.<locals>.call",  # an atomic function that an action calls
+        "atomic.<locals>.call.<locals>.body",
+        "class_attribute",  # a property of the model
+        "set_class_attribute",
+        "ListDraft.sort",  # the key of a sort
+        "ListDraft.sort.<locals>.<listcomp>",
+        "Shape.validate",  # the validators of a field
+        "Transaction._run_validator",  # a validator of the model
+    }
+)
+"""The functions of ours that call the user's code, and are in the middle of nothing while they wait for it."""
+
+
+def interruptible(frame: FrameType | None) -> bool:
+    """Whether BudgetExceeded may be raised in a frame, the one that an alarm has met.
+
+    Not the innermost frame is asked but the innermost one of ours: what we call (a copy, a hash of an enum's member)
+    runs in frames of others, and must be finished all the same.
+    """
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        if isinstance(name, str) and name.startswith("zproc."):
+            return frame.f_code.co_qualname in _CALLERS
+        frame = frame.f_back
+    return False

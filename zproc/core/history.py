@@ -1,0 +1,132 @@
+"""The bounded log of commits.
+
+The law: entries are numbered without gaps and never change; appending is O(1); what is dropped is dropped from the old
+end, whole commits, when there are too many or too many bytes. What the log does not hold is said to be gone, never left
+out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from zproc.exceptions import HistoryGone
+from zproc.schema.ops import MISSING, Set, op_from_plain, op_to_plain
+from zproc.schema.transaction import Change
+from zproc.schema.values import same
+from zproc.typing import Path, Revision, SessionId
+
+__all__ = ["Author", "Entry", "History", "change_from_plain", "change_to_plain", "is_duplicate"]
+
+_PATH_BYTES = 64
+"""About what an address costs beside the bytes that it is encoded in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who made a commit: a process, and the function in it."""
+
+    session: SessionId
+    pid: int
+    process: str
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One commit.
+
+    Attributes:
+        revision: its number.
+        author: who made it.
+        touched: the addresses that it changed, each once.
+        repeated: the addresses to which it gave the value that was there.
+        encoded: (revision, wall time, pid, process, function, changes) as bytes of the namespace's codec.
+    """
+
+    revision: Revision
+    author: Author
+    touched: tuple[Path, ...]
+    repeated: tuple[Path, ...]
+    encoded: bytes
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes to keep."""
+        return len(self.encoded) + _PATH_BYTES * (len(self.touched) + len(self.repeated))
+
+
+class History:
+    """The log of one namespace.
+
+    Args:
+        commits: how many entries it holds at most.
+        size: how many bytes its entries have at most; the newest entry is held in any case.
+    """
+
+    def __init__(self, commits: int, size: int) -> None:
+        self._commits = commits
+        self._size = size
+        self._held = 0
+        self._entries: deque[Entry] = deque()
+        self.newest = Revision(0)
+
+    @property
+    def oldest(self) -> Revision:
+        """The oldest revision from which all later commits are held."""
+        return Revision(self.newest - len(self._entries))
+
+    def append(self, entry: Entry) -> None:
+        """Add the next commit."""
+        assert entry.revision == self.newest + 1, "a revision is missing"
+        self._entries.append(entry)
+        self.newest = entry.revision
+        self._held += entry.size
+        while len(self._entries) > self._commits or (self._held > self._size and len(self._entries) > 1):
+            self._held -= self._entries.popleft().size
+
+    def since(self, revision: Revision) -> Iterator[Entry]:
+        """Return the commits after a revision, oldest first.
+
+        Raises:
+            HistoryGone: not all of them are held, or the revision is yet to come.
+        """
+        self._check(revision)
+        if self.newest - revision < len(self._entries) // 2:
+            # The way to an element of a deque is walked; from the new end it is short for who is nearly up to date.
+            return reversed(list(islice(reversed(self._entries), self.newest - revision)))
+        return islice(self._entries, revision - self.oldest, None)
+
+    def backwards(self, revision: Revision) -> Iterator[Entry]:
+        """Return the commits after a revision, newest first.
+
+        Raises:
+            HistoryGone: not all of them are held, or the revision is yet to come.
+        """
+        self._check(revision)
+        return islice(reversed(self._entries), self.newest - revision)
+
+    def _check(self, revision: Revision) -> None:
+        if not self.oldest <= revision <= self.newest:
+            raise HistoryGone(revision, self.oldest)
+
+
+def is_duplicate(change: Change) -> bool:
+    """Whether a change gave a place the value that it had."""
+    return isinstance(change.op, Set) and same(change.op.value, change.old)
+
+
+def change_to_plain(change: Change) -> list[object]:
+    """Return a change as a list for the codec."""
+    return [op_to_plain(change.op), change.old is not MISSING, None if change.old is MISSING else change.old]
+
+
+def change_from_plain(data: object) -> Change:
+    """Return the change that a list means, as ``change_to_plain`` made it."""
+    match data:
+        case [op, bool(present), old]:
+            return Change(op_from_plain(op), old if present else MISSING)
+        case _:
+            raise AssertionError("not a change")

@@ -1,0 +1,102 @@
+"""Whose turn it is.
+
+The law: turns are granted first come, first served, to the living. Whoever asks while a turn is held, or while others
+wait, waits. A turn ends by its holder's word, by its holder's connection, or by the limit; after that its id is worth
+nothing, whatever the clock says. Leaving the queue costs the same wherever one stands in it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import count
+
+from zproc.core.messages import Acquire, Act, Commit
+from zproc.typing import LeaseId, PeerId, RequestId
+
+__all__ = ["Holder", "Turns", "Waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A turn that somebody holds, and the request that it was granted for."""
+
+    lease: LeaseId
+    peer: PeerId
+    request: RequestId
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request that waits for its turn: to be granted one, or to be applied between two."""
+
+    peer: PeerId
+    command: Acquire | Commit | Act
+
+
+class Turns:
+    """The turns of one namespace.
+
+    Args:
+        limit: how long one may take, in seconds.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.holder: Holder | None = None
+        self._limit = limit
+        self._ids = count(1)
+        # Not a dict: finding its first key costs as much as was ever taken out before it.
+        self._queue: OrderedDict[tuple[PeerId, RequestId], Waiting] = OrderedDict()
+
+    def is_free(self) -> bool:
+        """Whether a request that comes now need not wait."""
+        return self.holder is None and not self._queue
+
+    def wait(self, waiting: Waiting) -> None:
+        """Put a request at the end of the queue."""
+        place = (waiting.peer, waiting.command.request)
+        assert place not in self._queue, "a request would wait twice"
+        self._queue[place] = waiting
+
+    def take(self, peer: PeerId, request: RequestId, *, now: float) -> Holder:
+        """Grant the turn.
+
+        Args:
+            peer: who gets it.
+            request: what it was asked for by.
+            now: the monotonic time, in seconds.
+        """
+        assert self.holder is None, "two would hold the turn"
+        self.holder = Holder(LeaseId(next(self._ids)), peer, request, now + self._limit)
+        return self.holder
+
+    def held_by(self, peer: PeerId) -> Holder | None:
+        """Return the turn that a peer holds, if it does."""
+        return self.holder if self.holder is not None and self.holder.peer == peer else None
+
+    def holds(self, peer: PeerId, lease: LeaseId) -> bool:
+        """Whether a peer holds just this turn."""
+        return self.holder is not None and self.holder.peer == peer and self.holder.lease == lease
+
+    def end(self) -> None:
+        """Take the turn from its holder."""
+        self.holder = None
+
+    def next_waiting(self) -> Waiting | None:
+        """Take the first request out of the queue, if the turn is free."""
+        if self.holder is not None or not self._queue:
+            return None
+        return self._queue.popitem(last=False)[1]
+
+    def forget(self, peer: PeerId, request: RequestId) -> bool:
+        """Take one request out of the queue; whether it was there."""
+        return self._queue.pop((peer, request), None) is not None
+
+    def expired(self, *, now: float) -> bool:
+        """Whether the holder has overrun the limit: it has from the deadline on."""
+        return self.holder is not None and now >= self.holder.deadline
+
+    def deadline(self) -> float | None:
+        """When the holder will have overrun the limit."""
+        return None if self.holder is None else self.holder.deadline

@@ -1,0 +1,361 @@
+"""Every command, reply and event, as frozen values in closed unions, and their form on the wire.
+
+The law: a message is data. It is checked when it is built from the wire, field by field, so that nothing behind this
+module has to ask whether a message makes sense. Values of the state are carried as bytes of the namespace's codec and
+looked into only by the namespace.
+
+On the wire a message is one msgpack array: its tag, then its fields in order. Integers are not negative and have 63
+bits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias, cast, get_args
+
+from zproc.exceptions import LimitExceeded, ProtocolError
+from zproc.schema.codec import Codec
+from zproc.typing import Epoch, LeaseId, RequestId, Revision, SessionId
+
+__all__ = [
+    "MAX_LIST",
+    "PROTOCOL",
+    "Acquire",
+    "Act",
+    "Answered",
+    "Cancel",
+    "Changes",
+    "Command",
+    "Commit",
+    "Committed",
+    "Granted",
+    "Hello",
+    "Outcome",
+    "Ping",
+    "Pong",
+    "Read",
+    "Refused",
+    "Release",
+    "Reply",
+    "Values",
+    "Watch",
+    "Welcome",
+    "decode_command",
+    "decode_reply",
+    "encode",
+]
+
+PROTOCOL: Final = 1
+"""The version of the protocol; both sides must speak the same one."""
+
+MAX_LIST: Final = 10_000
+"""The most elements of a list, or entries of a table, in a message; lists within the bytes of a codec do not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who I am and what I take the state to be; the first message of every connection.
+
+    ``table`` may be empty; then the server's refusal holds its own, and the client can say in words what differs. A
+    client that sends requests again by a new connection gives its Hello a greater number than theirs: of a process that
+    the server has forgotten, older requests are not taken for new ones.
+    """
+
+    request: RequestId
+    version: int
+    namespace: str
+    fingerprint: str
+    table: Mapping[str, str]
+    session: SessionId
+    pid: int
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Give me the values of top-level fields, of all if none are named.
+
+    With ``since``, only of those that changed after that revision; with ``at``, as they were at that revision.
+    """
+
+    request: RequestId
+    fields: tuple[str, ...]
+    since: Revision | None
+    at: Revision | None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Apply these ops, whole or not at all; with the turn ``lease`` if I hold one."""
+
+    request: RequestId
+    lease: LeaseId | None
+    ops: bytes
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Call an action of the model at an address with these arguments; ``call`` is (path, positional, by name)."""
+
+    request: RequestId
+    action: str
+    call: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Give me the next turn, and the values of these fields that changed after a revision."""
+
+    request: RequestId
+    fields: tuple[str, ...]
+    since: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """I give up my turn without a commit."""
+
+    request: RequestId
+    lease: LeaseId
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Tell me the commits after a revision that touch any of these patterns, as soon as there is one.
+
+    With ``state``, one commit a reply and the state at it. ``patterns`` are lists of keys, ``None`` for any key.
+    """
+
+    request: RequestId
+    since: Revision
+    patterns: bytes
+    own: bool
+    duplicates: bool
+    state: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Forget my request that still waits, and refuse it if it comes again.
+
+    This is answered, by Answered; that is not.
+    """
+
+    request: RequestId
+    waiting: RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request of my session?
+
+    It is answered as that was, or by Answered if that had no effect and, from now on, never will.
+    """
+
+    request: RequestId
+    of: RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Are you there?"""
+
+    request: RequestId
+
+
+Command: TypeAlias = Hello | Read | Commit | Act | Acquire | Release | Watch | Cancel | Outcome | Ping
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """You are known; this is the state's present name, and the largest message that is taken, in bytes."""
+
+    request: RequestId
+    epoch: Epoch
+    revision: Revision
+    max_message: int
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The values of fields, by name, at a revision."""
+
+    request: RequestId
+    revision: Revision
+    values: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """It is applied, as this revision; ``result`` is what an action returned.
+
+    A commit that changed nothing has no revision of its own: then this is the newest one.
+    """
+
+    request: RequestId
+    revision: Revision
+    result: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """It is your turn; these fields changed."""
+
+    request: RequestId
+    lease: LeaseId
+    revision: Revision
+    values: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What was watched for happened, up to this revision.
+
+    ``commits`` are encoded history entries, ``state`` is the state at that revision if it was asked for.
+    """
+
+    request: RequestId
+    revision: Revision
+    commits: tuple[bytes, ...]
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No, and nothing changed; ``error`` is an error of ours as data."""
+
+    request: RequestId
+    error: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """I am here, as this process."""
+
+    request: RequestId
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Done, and there is nothing to say."""
+
+    request: RequestId
+
+
+Reply: TypeAlias = Welcome | Values | Committed | Granted | Changes | Refused | Pong | Answered
+
+_Message: TypeAlias = Command | Reply
+
+_COMMANDS: Final[tuple[type[_Message], ...]] = get_args(Command)
+_REPLIES: Final[tuple[type[_Message], ...]] = get_args(Reply)
+_TAGS: Final[Mapping[type[_Message], int]] = {
+    **{kind: tag for tag, kind in enumerate(_COMMANDS)},
+    **{kind: tag for tag, kind in enumerate(_REPLIES, start=64)},
+}
+_COMMAND_KINDS: Final = {_TAGS[kind]: kind for kind in _COMMANDS}
+_REPLY_KINDS: Final = {_TAGS[kind]: kind for kind in _REPLIES}
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """What a field of a message may be on the wire."""
+
+    where: str
+    name: str
+    types: tuple[type, ...]
+    wanted: str
+    element: type | None
+
+
+# By the text of the annotation; every annotation used above has an entry.
+_WIRE: Final[Mapping[str, tuple[tuple[type, ...], type | None]]] = {
+    "RequestId": ((int,), None),
+    "Revision": ((int,), None),
+    "LeaseId": ((int,), None),
+    "Revision | None": ((int, type(None)), None),
+    "LeaseId | None": ((int, type(None)), None),
+    "int": ((int,), None),
+    "bool": ((bool,), None),
+    "str": ((str,), None),
+    "SessionId": ((str,), None),
+    "Epoch": ((str,), None),
+    "bytes": ((bytes,), None),
+    "Mapping[str, str]": ((dict,), str),
+    "tuple[str, ...]": ((list,), str),
+    "tuple[bytes, ...]": ((list,), bytes),
+}
+
+
+def _field(kind: type[_Message], field: dataclasses.Field[object]) -> _Field:
+    # A text, since annotations are not evaluated in this module.
+    annotation = cast("str", field.type)
+    types, element = _WIRE[annotation]
+    return _Field(f"{kind.__name__}.{field.name}", field.name, types, annotation, element)
+
+
+_FIELDS: Final = {kind: tuple(_field(kind, field) for field in dataclasses.fields(kind)) for kind in _TAGS}
+_codec: Final = Codec()
+
+
+def encode(message: Command | Reply) -> bytes:
+    """Return a message as bytes."""
+    kind = type(message)
+    values = [getattr(message, field.name) for field in _FIELDS[kind]]
+    return _codec.encode([_TAGS[kind], *[list(value) if type(value) is tuple else value for value in values]])
+
+
+def decode_command(data: bytes) -> Command:
+    """Return the command of bytes that came from anywhere.
+
+    Raises:
+        ProtocolError: they are none; it names the offending field.
+        LimitExceeded: they are nested too deep, or a list is too long.
+    """
+    return cast("Command", _decode(data, _COMMAND_KINDS))
+
+
+def decode_reply(data: bytes) -> Reply:
+    """Return the reply of bytes that came from a server.
+
+    Raises:
+        ProtocolError: they are none; it names the offending field.
+        LimitExceeded: they are nested too deep, or a list is too long.
+    """
+    return cast("Reply", _decode(data, _REPLY_KINDS))
+
+
+def _decode(data: bytes, kinds: Mapping[int, type[_Message]]) -> _Message:
+    parts = _codec.decode(data)
+    if type(parts) is not list or not parts or type(parts[0]) is not int:
+        raise ProtocolError("not a message: no tag")
+    kind = kinds.get(parts[0])
+    if kind is None:
+        raise ProtocolError(f"not a message: unknown tag {parts[0]}")
+    fields = _FIELDS[kind]
+    given = len(parts) - 1
+    if given < len(fields):
+        raise ProtocolError(f"{fields[given].where}: missing; {given} fields instead of {len(fields)}")
+    if given > len(fields):
+        raise ProtocolError(f"{kind.__name__}: more behind {fields[-1].name}; {given} fields instead of {len(fields)}")
+    make = cast("Callable[[*tuple[object, ...]], _Message]", kind)
+    return make(*map(_checked, fields, parts[1:]))
+
+
+def _checked(field: _Field, value: object) -> object:
+    if type(value) not in field.types:
+        raise ProtocolError(f"{field.where}: a {type(value).__name__} is not a {field.wanted}")
+    if type(value) is int and not 0 <= value < 1 << 63:
+        raise ProtocolError(f"{field.where}: {'a negative' if value < 0 else 'too great a'} number")
+    if field.element is None:
+        return value
+    parts = cast("list[object] | dict[object, object]", value)
+    if len(parts) > MAX_LIST:
+        raise LimitExceeded(field.where, len(parts), MAX_LIST)
+    elements = [*parts, *parts.values()] if isinstance(parts, dict) else parts
+    if not all(type(element) is field.element for element in elements):
+        raise ProtocolError(f"{field.where}: not every element is a {field.element.__name__}")
+    return parts if isinstance(parts, dict) else tuple(parts)

@@ -1,0 +1,257 @@
+"""One state: the model, its present value, its revision and its history.
+
+The law: a commit is applied whole, and then numbered, logged and announced, or not at all: whatever fails on the way, a
+limit of time included, leaves state, revision and history as they were. Nothing but a commit changes the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import cast
+
+from zproc.core.budget import Budget, BudgetExceeded
+from zproc.core.history import Author, Entry, History, change_from_plain, change_to_plain, is_duplicate
+from zproc.core.limits import ENVELOPE, Limits
+from zproc.exceptions import LimitExceeded, ProtocolError, UnknownPath
+from zproc.schema.action import call_action
+from zproc.schema.draft import Session, validator_draft
+from zproc.schema.model import Schema, StateModel
+from zproc.schema.ops import op_from_plain
+from zproc.schema.path import ANY, Pattern, format_path, no_field
+from zproc.schema.transaction import Change, Transaction
+from zproc.typing import Key, Path, Revision
+
+__all__ = ["Budget", "BudgetExceeded", "Namespace"]
+
+
+class Namespace:
+    """One shared state.
+
+    Args:
+        schema: what it is declared as.
+        limits: the limits of the server.
+        budget: what bounds the time of the user's code.
+    """
+
+    def __init__(self, schema: Schema[StateModel], limits: Limits, budget: Budget) -> None:
+        self.schema = schema
+        self.state = schema.initial()
+        self.history = History(limits.history_commits, limits.history_bytes)
+        self._limits = limits
+        self._budget = budget
+        self._changed_at: dict[str, Revision] = {}
+
+    @property
+    def revision(self) -> Revision:
+        """The number of the newest commit."""
+        return self.history.newest
+
+    # Reading
+
+    def read(self, fields: tuple[str, ...], since: Revision | None = None) -> bytes:
+        """Return encoded fields by name, all for none named; with ``since``, those that changed after that revision.
+
+        Raises:
+            UnknownPath: there is no such field.
+            LimitExceeded: they are too large for a message.
+        """
+        names = self._names(fields)
+        if since is not None:
+            names = tuple(name for name in names if self._changed_at.get(name, Revision(0)) > since)
+        return self._encode_fields(self.state.__dict__, names)
+
+    def read_at(self, fields: tuple[str, ...], revision: Revision) -> bytes:
+        """Return encoded fields as they were at a revision.
+
+        Raises:
+            HistoryGone: the history does not reach back to it.
+            UnknownPath: there is no such field.
+            LimitExceeded: they are too large for a message.
+        """
+        names = self._names(fields)
+        entries = self.history.backwards(revision)
+        if revision == self.revision:
+            return self._encode_fields(self.state.__dict__, names)
+        past = Transaction(self.state, validator_draft, private=True)
+        for entry in entries:
+            for change in reversed(self.changes_of(entry)):
+                past.restore(change)
+        return self._encode_fields(past.root.__dict__, names)
+
+    def _names(self, fields: tuple[str, ...]) -> tuple[str, ...]:
+        known = self.schema.model.model_fields
+        for name in fields:
+            if name not in known:
+                raise no_field(self.schema.model, name, name)
+        return fields or tuple(known)
+
+    def _encode_fields(self, values: Mapping[str, object], names: Iterable[str]) -> bytes:
+        return self._deliverable(self.schema.codec.encode({name: values[name] for name in names}))
+
+    def _deliverable(self, data: bytes) -> bytes:
+        """Make sure that bytes fit into a reply."""
+        if len(data) + ENVELOPE > self._limits.message_bytes:
+            raise LimitExceeded("message_bytes", len(data) + ENVELOPE, self._limits.message_bytes)
+        return data
+
+    def changes_of(self, entry: Entry) -> list[Change]:
+        """Return the changes of a commit, as they were applied."""
+        parts = cast("list[list[object]]", self.schema.codec.decode(entry.encoded))
+        return [change_from_plain(change) for change in parts[-1]]
+
+    def patterns(self, encoded: bytes) -> tuple[Pattern, ...]:
+        """Return the patterns of a watcher, which are lists of steps: of one key, or of none for any key.
+
+        Raises:
+            ProtocolError: they are not.
+            LimitExceeded: they are too many.
+        """
+        if len(encoded) > self._limits.pattern_bytes:
+            raise LimitExceeded("pattern_bytes", len(encoded), self._limits.pattern_bytes)
+        match self.schema.codec.decode(encoded):
+            case [[*_], *_] as listed:
+                return tuple(_pattern(steps) for steps in listed)
+            case _:
+                raise ProtocolError("Watch.patterns: not a list of patterns")
+
+    # Changing
+
+    def commit(self, encoded: bytes, author: Author, *, wall: float) -> Entry | None:
+        """Apply encoded ops.
+
+        Args:
+            encoded: the ops, as bytes of the codec.
+            author: who sent them.
+            wall: the time of day, in seconds since 1970, for people to read.
+
+        Returns:
+            The entry of the commit, ``None`` if it changed nothing.
+
+        Raises:
+            CommitRefused: the state would break its schema.
+            UnknownPath: an op goes nowhere.
+            ProtocolError: these are no ops.
+            LimitExceeded: too many ops, or too much time.
+        """
+        data = self.schema.codec.decode(encoded)
+        if not isinstance(data, list):
+            raise ProtocolError("Commit.ops: not a list")
+        if len(data) > self._limits.commit_ops:
+            raise LimitExceeded("commit_ops", len(data), self._limits.commit_ops)
+        ops = [op_from_plain(op) for op in data]
+
+        def body(transaction: Transaction) -> bytes:
+            for op in ops:
+                transaction.apply(op)
+            return b""
+
+        return self._attempt(body, author, wall)[0]
+
+    def act(self, action: str, call: bytes, author: Author, *, wall: float) -> tuple[Entry | None, bytes]:
+        """Call an action.
+
+        Args:
+            action: its name.
+            call: (path of the model, positional arguments, named arguments), as bytes of the codec.
+            author: who calls.
+            wall: the time of day, in seconds since 1970, for people to read.
+
+        Returns:
+            The entry of its commit, ``None`` if it changed nothing, and its result as bytes.
+
+        Raises:
+            CommitRefused: the state would break its schema.
+            UnknownPath: there is no such action, or no model at the path.
+            ProtocolError: this is no call.
+            LimitExceeded: it took too much time.
+            Exception: whatever the action raises.
+        """
+        match self.schema.codec.decode(call):
+            case [[*path], [*positional], dict(by_name)] if all(isinstance(name, str) for name in by_name):
+                arguments = cast("dict[str, object]", by_name)
+            case _:
+                raise ProtocolError("Act.call: not a path, positional and named arguments")
+
+        def body(transaction: Transaction) -> bytes:
+            session = Session(transaction)
+            try:
+                model = _descend(session.root(self.schema.model), tuple(path))
+                result = call_action(model, action, positional, arguments)
+                return self._deliverable(self.schema.codec.encode(result))
+            finally:
+                session.end()
+
+        return self._attempt(body, author, wall)
+
+    def _attempt(self, body: Callable[[Transaction], bytes], author: Author, wall: float) -> tuple[Entry | None, bytes]:
+        """Do something to the state and publish it, or leave everything as it was."""
+        transaction = Transaction(self.state, validator_draft)
+        try:
+            with self._budget(self._limits.compute_time):
+                result = body(transaction)
+                entry = self._entry(transaction.finish(), author, wall)
+        except BaseException:
+            transaction.rollback()
+            raise
+        # Nothing that can fail comes between the last moment at which the time may be up and the publication.
+        if entry is not None:
+            self._publish(entry)
+        return entry, result
+
+    def _entry(self, changes: list[Change], author: Author, wall: float) -> Entry | None:
+        """Make the log's entry, while everything can still be undone."""
+        if not changes:
+            return None
+        revision = Revision(self.revision + 1)
+        encoded = self.schema.codec.encode(
+            [
+                revision,
+                wall,
+                author.pid,
+                author.process,
+                author.function,
+                [change_to_plain(change) for change in changes],
+            ]
+        )
+        touched: dict[Path, None] = {}
+        repeated: dict[Path, None] = {}
+        for change in changes:
+            (repeated if is_duplicate(change) else touched)[change.op.path] = None
+        return Entry(revision, author, tuple(touched), tuple(repeated), encoded)
+
+    def _publish(self, entry: Entry) -> None:
+        self.history.append(entry)
+        for path in (*entry.touched, *entry.repeated):
+            self._changed_at[cast("str", path[0])] = entry.revision
+
+
+def _pattern(steps: object) -> Pattern:
+    if not isinstance(steps, list) or not all(isinstance(step, list) and len(step) <= 1 for step in steps):
+        raise ProtocolError("Watch.patterns: not a pattern")
+    pattern = tuple(step[0] if step else ANY for step in cast("list[list[Key]]", steps))
+    try:
+        hash(pattern)
+    except TypeError as error:
+        raise ProtocolError(f"Watch.patterns: {error}") from error
+    return pattern
+
+
+def _descend(draft: object, path: Path) -> object:
+    """Return the draft of the model at an address that came from anywhere: of a model only fields are looked up."""
+    where = format_path(path)
+    for key in path:
+        fields = _fields(draft)
+        if fields is not None and not (isinstance(key, str) and key in fields):
+            raise no_field(cast("type[StateModel]", draft.__class__), key, where)
+        try:
+            draft = draft[key] if fields is None else getattr(draft, cast("str", key))  # type: ignore[index]  # TypeError
+        except (TypeError, LookupError) as error:
+            raise UnknownPath(where, f"nothing stands there: {error}") from error
+    if _fields(draft) is None:
+        raise UnknownPath(where, "no model stands there")
+    return draft
+
+
+def _fields(value: object) -> Mapping[str, object] | None:
+    """Return the fields of a model or of the draft of one, ``None`` for anything else."""
+    return cast("Mapping[str, object] | None", getattr(value.__class__, "model_fields", None))

@@ -1,0 +1,91 @@
+"""One connection: who it is, and what of it waits.
+
+The law: what waits at the server for a connection is bounded, in number and in bytes, and is known by its request's
+number, so that a copy of it waits with it and leaving takes all of it along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
+
+from zproc.core.limits import Limits
+from zproc.core.messages import Acquire, Act, Commit, Hello, Watch
+from zproc.core.session import Session
+from zproc.exceptions import LimitExceeded, ProtocolError
+from zproc.typing import LeaseId, PeerId, RequestId
+
+__all__ = ["Lasting", "Peer"]
+
+Lasting: TypeAlias = Acquire | Commit | Act | Watch
+"""What may have to wait for its answer."""
+
+_REQUEST_BYTES = 256
+"""About what a request that waits costs beside its payload."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """A connection that has introduced itself.
+
+    Attributes:
+        id: its number.
+        hello: how it did, without what it said of its schema.
+        session: the process that it belongs to.
+        limits: the limits of the server.
+        waiting: its requests that wait, for their turn or for a change.
+        waiting_bytes: how many bytes these have.
+        overran: its last turn that ended by the limit of time.
+    """
+
+    id: PeerId
+    hello: Hello
+    session: Session
+    limits: Limits
+    waiting: dict[RequestId, Lasting] = field(default_factory=dict)
+    waiting_bytes: int = 0
+    overran: LeaseId | None = None
+
+    def waits_already(self, command: Lasting) -> bool:
+        """Whether this is a copy of a request that waits, and will be answered with it.
+
+        Raises:
+            ProtocolError: it is another request of the same number.
+        """
+        other = self.waiting.get(command.request)
+        if other is not None and other != command:
+            raise ProtocolError(f"request {command.request} waits already, and is another one")
+        return other is not None
+
+    def let_wait(self, command: Lasting) -> None:
+        """Take note that a request waits.
+
+        Raises:
+            LimitExceeded: too much waits already.
+        """
+        if len(self.waiting) >= self.limits.waiting:
+            raise LimitExceeded("waiting", len(self.waiting) + 1, self.limits.waiting)
+        size = self.waiting_bytes + _weight(command)
+        if size > self.limits.waiting_bytes:
+            raise LimitExceeded("waiting_bytes", size, self.limits.waiting_bytes)
+        self.waiting[command.request] = command
+        self.waiting_bytes = size
+
+    def no_longer_waits(self, request: RequestId) -> None:
+        """Take note that a request waits no longer."""
+        self.waiting_bytes -= _weight(self.waiting.pop(request))
+
+
+def _weight(command: Lasting) -> int:
+    """About how many bytes a request takes to keep."""
+    match command:
+        case Commit():
+            return _REQUEST_BYTES + len(command.ops) + len(command.function)
+        case Act():
+            return _REQUEST_BYTES + len(command.call) + len(command.action)
+        case Watch():
+            return _REQUEST_BYTES + len(command.patterns)
+        case Acquire():
+            return _REQUEST_BYTES + sum(map(len, command.fields))
+        case _:
+            assert_never(command)

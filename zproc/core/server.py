@@ -1,0 +1,565 @@
+"""The state server's rules: commands in, effects out.
+
+The law: nothing happens but by ``receive``, ``malformed``, ``disconnected`` and ``tick``, and what follows from them is
+drained from ``effects``; time is an argument. So every race is a list of messages, to be replayed in any order.
+
+Every command is answered, at once or when its turn or its change comes; a copy of one that waits is answered with it.
+A peer that does not speak the protocol is told so, cut off, and not listened to any longer. One request of a session
+has one effect, however often it is sent, and one outcome. A revision is published before anybody is told of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Final, TypeAlias, assert_never
+
+from zproc.core.budget import Budget, BudgetExceeded
+from zproc.core.history import Author, Entry
+from zproc.core.lease import Turns, Waiting
+from zproc.core.limits import ENVELOPE, Limits
+from zproc.core.messages import (
+    PROTOCOL,
+    Acquire,
+    Act,
+    Answered,
+    Cancel,
+    Changes,
+    Command,
+    Commit,
+    Committed,
+    Granted,
+    Hello,
+    Outcome,
+    Ping,
+    Pong,
+    Read,
+    Refused,
+    Release,
+    Reply,
+    Values,
+    Watch,
+    Welcome,
+)
+from zproc.core.namespace import Namespace
+from zproc.core.peer import Peer
+from zproc.core.refusal import error_to_data
+from zproc.core.session import Session, Sessions
+from zproc.core.watch import Watcher, Watchers, concerns
+from zproc.exceptions import (
+    Error,
+    HistoryGone,
+    LeaseLost,
+    LimitExceeded,
+    ProtocolError,
+    SchemaMismatch,
+    UnknownPath,
+    UsageError,
+)
+from zproc.schema.fingerprint import differences
+from zproc.schema.model import Schema, StateModel
+from zproc.typing import Epoch, LeaseId, PeerId, RequestId, Revision
+
+__all__ = ["Disconnect", "Effect", "Published", "Send", "ServerCore", "Welcomed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a reply to a peer."""
+
+    peer: PeerId
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Welcomed:
+    """A peer has introduced itself and may send messages of full size."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Cut a peer off, after what was sent to it."""
+
+    peer: PeerId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A namespace has a new revision."""
+
+    namespace: str
+    revision: Revision
+
+
+Effect: TypeAlias = Send | Welcomed | Disconnect | Published
+
+_Request: TypeAlias = Read | Commit | Act | Acquire | Release | Watch | Cancel | Outcome | Ping
+"""What a connection may ask that has introduced itself."""
+
+
+@dataclass(slots=True)
+class _Space:
+    """A namespace with whoever waits for it."""
+
+    name: str
+    namespace: Namespace
+    turns: Turns
+    watchers: Watchers = field(default_factory=Watchers)
+
+
+@dataclass(slots=True)
+class _Known:
+    """A connection that has introduced itself, with the namespace that it is for."""
+
+    peer: Peer
+    space: _Space
+
+    @property
+    def id(self) -> PeerId:
+        return self.peer.id
+
+    @property
+    def session(self) -> Session:
+        return self.peer.session
+
+
+def _unbounded(_seconds: float) -> nullcontext[None]:
+    return nullcontext()
+
+
+class ServerCore:
+    """A state server without its sockets and clocks.
+
+    Args:
+        schemas: the namespaces, by name.
+        epoch: the name of this server's life.
+        pid: the process that it runs in.
+        limits: its limits.
+        budget: what bounds the time of actions and validators.
+    """
+
+    def __init__(
+        self,
+        schemas: Mapping[str, Schema[StateModel]],
+        *,
+        epoch: Epoch,
+        pid: int = 0,
+        limits: Limits | None = None,
+        budget: Budget = _unbounded,
+    ) -> None:
+        self.limits: Final = limits or Limits()
+        self._epoch = epoch
+        self._pid = pid
+        self._spaces = {
+            name: _Space(name, Namespace(schema, self.limits, budget), Turns(self.limits.lease_time))
+            for name, schema in schemas.items()
+        }
+        self._peers: dict[PeerId, _Known] = {}
+        self._cut: set[PeerId] = set()
+        self._sessions = Sessions(self.limits)
+        self._effects: list[Effect] = []
+        self._now = 0.0
+        self._wall = 0.0
+
+    def namespace(self, name: str) -> Namespace:
+        """Return a namespace, to be looked at."""
+        return self._spaces[name].namespace
+
+    # What the shell calls
+
+    def receive(self, peer: PeerId, command: Command, *, now: float, wall: float = 0.0) -> None:
+        """Take a command.
+
+        Args:
+            peer: the connection that it came by.
+            command: the command.
+            now: the monotonic time, in seconds.
+            wall: the time of day, in seconds since 1970; it is written into the history and never compared.
+        """
+        self._now, self._wall = now, wall
+        if peer in self._cut:
+            return
+        known = self._peers.get(peer)
+        if known is None:
+            self._introduce(peer, command)
+        elif isinstance(command, Hello):
+            self._cut_off(peer, command.request, ProtocolError("a second Hello"))
+        else:
+            self._dispatch(known, command)
+
+    def malformed(self, peer: PeerId, error: Error) -> None:
+        """Take note that a peer sent what is no command: it is told, and cut off."""
+        if peer not in self._cut:
+            self._cut_off(peer, RequestId(0), error)
+
+    def disconnected(self, peer: PeerId, *, now: float) -> None:
+        """Take note that a connection is gone, by its own will or since it was cut off; nothing more will come by it.
+
+        Its turn ends, and nothing of it waits any longer.
+
+        Args:
+            peer: the connection.
+            now: the monotonic time, in seconds.
+        """
+        self._pass_time(now)
+        self._cut.discard(peer)
+        self._leave(peer)
+
+    def tick(self, *, now: float) -> None:
+        """Let time pass: turns that have overrun the limit end.
+
+        Args:
+            now: the monotonic time, in seconds.
+        """
+        self._pass_time(now)
+        for space in self._spaces.values():
+            holder = space.turns.holder
+            if holder is not None and space.turns.expired(now=now):
+                self._peers[holder.peer].peer.overran = holder.lease
+                space.turns.end()
+                self._advance(space)
+
+    def next_deadline(self) -> float | None:
+        """Return when ``tick`` is to be called at the latest, in the time that ``now`` is given in."""
+        deadlines = [deadline for space in self._spaces.values() if (deadline := space.turns.deadline()) is not None]
+        return min(deadlines, default=None)
+
+    def effects(self) -> list[Effect]:
+        """Return what is to be done, in order, and forget it."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    def _pass_time(self, now: float) -> None:
+        # Commits that waited are applied at a time of day, too; it went on as the monotonic time did.
+        self._wall += now - self._now
+        self._now = now
+
+    # Introduction and leave
+
+    def _introduce(self, peer: PeerId, command: Command) -> None:
+        if isinstance(command, Ping):
+            self._send(peer, Pong(command.request, self._pid))
+            return
+        if not isinstance(command, Hello):
+            self._cut_off(peer, command.request, ProtocolError("the first message is not Hello"))
+            return
+        try:
+            space = self._space_for(command)
+            session = self._sessions.enter(command.session, command.request)
+        except Error as error:
+            self._cut_off(peer, command.request, error)
+            return
+        self._peers[peer] = _Known(Peer(peer, replace(command, table={}), session, self.limits), space)
+        self._effects.append(Welcomed(peer))
+        revision = space.namespace.revision
+        self._send(peer, Welcome(command.request, self._epoch, revision, self.limits.message_bytes))
+
+    def _space_for(self, hello: Hello) -> _Space:
+        """Return the namespace that a client asks for.
+
+        Raises:
+            ProtocolError: the client speaks another version of the protocol.
+            UnknownPath: there is no such namespace.
+            SchemaMismatch: the client declares the state differently.
+        """
+        if hello.version != PROTOCOL:
+            raise ProtocolError(
+                f"the server speaks version {PROTOCOL} of the protocol, the client version {hello.version}"
+            )
+        space = self._spaces.get(hello.namespace)
+        if space is None:
+            raise UnknownPath(
+                hello.namespace, f"no such namespace; the server has {', '.join(map(repr, self._spaces))}"
+            )
+        schema = space.namespace.schema
+        if hello.fingerprint != schema.fingerprint:
+            raise SchemaMismatch(
+                schema.model.__name__,
+                "the client declares the state differently",
+                server=schema.fingerprint,
+                client=hello.fingerprint,
+                differences=differences(schema.table, dict(hello.table)) if hello.table else (),
+                declared={} if hello.table else dict(schema.table),
+            )
+        return space
+
+    def _cut_off(self, peer: PeerId, request: RequestId, error: Error) -> None:
+        """Tell a peer what it did wrong, and have nothing more to do with it."""
+        self._send(peer, Refused(request, error_to_data(error)))
+        self._effects.append(Disconnect(peer, str(error)))
+        self._cut.add(peer)
+        self._leave(peer)
+
+    def _leave(self, peer: PeerId) -> None:
+        known = self._peers.pop(peer, None)
+        if known is None:
+            return
+        for request in list(known.peer.waiting):
+            self._withdraw(known, request)
+        if known.space.turns.held_by(peer) is not None:
+            known.space.turns.end()
+        self._sessions.leave(known.peer.hello.session)
+        self._advance(known.space)
+
+    # Commands
+
+    def _dispatch(self, known: _Known, command: _Request) -> None:
+        try:
+            self._perform(known, command)
+        except Error as error:
+            self._refuse(known, command.request, error)
+
+    def _perform(self, known: _Known, command: _Request) -> None:
+        match command:
+            case Commit() | Act():
+                self._change(known, command)
+            case Read():
+                self._send(known.id, _read(known.space.namespace, command))
+            case Acquire():
+                self._acquire(known, command)
+            case Release():
+                self._release(known, command)
+            case Watch():
+                self._watch(known, command)
+            case Cancel():
+                self._cancel(known, command)
+            case Outcome():
+                outcome = known.session.give_up(command.of)
+                reply = Answered(command.request) if outcome is None else replace(outcome, request=command.request)
+                self._send(known.id, reply)
+            case Ping():
+                self._send(known.id, Pong(command.request, self._pid))
+            case _:
+                assert_never(command)
+
+    # Changes
+
+    def _change(self, known: _Known, command: Commit | Act) -> None:
+        turns = known.space.turns
+        outcome = known.session.outcome(command.request)
+        if outcome is not None:
+            self._send(known.id, outcome)
+        elif isinstance(command, Commit) and command.lease is not None:
+            self._change_in_turn(known, command, command.lease)
+        elif turns.is_free():
+            self._apply(known, command)
+        elif turns.held_by(known.id) is not None:
+            self._settle(known, command.request, UsageError("this connection holds the turn and would wait for itself"))
+        else:
+            self._queue(known, command)
+
+    def _change_in_turn(self, known: _Known, command: Commit, lease: LeaseId) -> None:
+        turns = known.space.turns
+        if turns.holds(known.id, lease):
+            turns.end()
+            self._apply(known, command)
+            self._advance(known.space)
+        else:
+            limit = (
+                f"it overran lease_time, {self.limits.lease_time:g} s"
+                if known.peer.overran == lease
+                else "it had ended"
+            )
+            self._settle(
+                known,
+                command.request,
+                LeaseLost(f"the turn was lost before its commit came: {limit}; nothing was applied"),
+            )
+
+    def _apply(self, known: _Known, command: Commit | Act) -> None:
+        """Apply a commit or call an action now, and answer it."""
+        function = command.function if isinstance(command, Commit) else command.action
+        author = Author(known.peer.hello.session, known.peer.hello.pid, known.peer.hello.process, function)
+        namespace = known.space.namespace
+        try:
+            if isinstance(command, Commit):
+                entry, result = namespace.commit(command.ops, author, wall=self._wall), b""
+            else:
+                entry, result = namespace.act(command.action, command.call, author, wall=self._wall)
+        except BudgetExceeded:
+            limit = self.limits.compute_time
+            self._settle(known, command.request, LimitExceeded("compute_time", limit, limit))
+            return
+        except BaseException as error:  # noqa: BLE001 - an action may raise anything; the caller gets it, and no other
+            self._settle(known, command.request, error)
+            return
+        if entry is not None:
+            self._effects.append(Published(known.space.name, entry.revision))
+        self._answer(known, Committed(command.request, namespace.revision, result))
+        if entry is not None:
+            self._announce(known.space, entry)
+
+    def _announce(self, space: _Space, entry: Entry) -> None:
+        """Tell whoever waits for it of a commit, the newest."""
+        woken = space.watchers.woken_by(entry)
+        state = cache(lambda: space.namespace.read(())) if woken else bytes
+        for watcher in woken:
+            known = self._peers[watcher.peer]
+            known.peer.no_longer_waits(watcher.command.request)
+            try:
+                reply = self._changes(watcher, [entry], state)
+            except Error as error:
+                self._refuse(known, watcher.command.request, error)
+            else:
+                self._send(watcher.peer, reply)
+
+    # Turns
+
+    def _acquire(self, known: _Known, command: Acquire) -> None:
+        turns = known.space.turns
+        held = turns.held_by(known.id)
+        outcome = known.session.outcome(command.request)
+        if outcome is not None:
+            self._send(known.id, outcome)
+        elif held is not None and held.request == command.request:
+            self._send(known.id, self._granted(known.space.namespace, command, held.lease))
+        elif held is not None:
+            raise UsageError("this connection holds the turn already")
+        elif turns.is_free():
+            self._grant(known, command)
+        else:
+            self._queue(known, command)
+
+    def _grant(self, known: _Known, command: Acquire) -> None:
+        granted = self._granted(known.space.namespace, command, LeaseId(0))
+        # Only now, since what is too large for an answer must not keep the turn.
+        holder = known.space.turns.take(known.id, command.request, now=self._now)
+        self._send(known.id, replace(granted, lease=holder.lease))
+
+    def _granted(self, namespace: Namespace, command: Acquire, lease: LeaseId) -> Granted:
+        values = namespace.read(command.fields, command.since) if command.fields else b""
+        return Granted(command.request, lease, namespace.revision, values)
+
+    def _release(self, known: _Known, command: Release) -> None:
+        if known.space.turns.holds(known.id, command.lease):
+            known.space.turns.end()
+        self._send(known.id, Answered(command.request))
+        self._advance(known.space)
+
+    def _advance(self, space: _Space) -> None:
+        """Let those who wait have their turns, until one of them keeps it."""
+        while (waiting := space.turns.next_waiting()) is not None:
+            known = self._peers[waiting.peer]
+            command = waiting.command
+            known.peer.no_longer_waits(command.request)
+            # Another copy may have been settled, or given up, meanwhile.
+            outcome = known.session.outcome(command.request)
+            try:
+                if outcome is not None:
+                    self._send(known.id, outcome)
+                elif isinstance(command, Acquire):
+                    self._grant(known, command)
+                else:
+                    self._apply(known, command)
+            except Error as error:
+                self._refuse(known, command.request, error)
+
+    # Watchers
+
+    def _watch(self, known: _Known, command: Watch) -> None:
+        if known.peer.waits_already(command):
+            return
+        namespace = known.space.namespace
+        watcher = Watcher(known.id, known.peer.hello.session, command, namespace.patterns(command.patterns))
+        missed = self._missed(namespace, watcher)
+        if missed:
+            revision = missed[-1].revision
+            self._send(known.id, self._changes(watcher, missed, lambda: namespace.read_at((), revision)))
+        else:
+            known.peer.let_wait(command)
+            known.space.watchers.park(watcher)
+
+    def _missed(self, namespace: Namespace, watcher: Watcher) -> list[Entry]:
+        """Return the commits that a watcher was not told of, as many as go into one reply."""
+        found: list[Entry] = []
+        room = self.limits.message_bytes - ENVELOPE
+        most = 1 if watcher.command.state else self.limits.batch_commits
+        for entry in namespace.history.since(watcher.command.since):
+            if not concerns(watcher, entry):
+                continue
+            room -= len(entry.encoded) + _COMMIT_HEAD
+            if len(found) == most or (room < 0 and found):
+                break
+            found.append(entry)
+        return found
+
+    def _changes(self, watcher: Watcher, entries: list[Entry], state: Callable[[], bytes]) -> Changes:
+        """Make the answer to a watcher.
+
+        Args:
+            watcher: who asked.
+            entries: what happened.
+            state: makes the state after it.
+
+        Raises:
+            HistoryGone: the first commit is too large for a message; the watcher can go on from it, not through it.
+            LimitExceeded: the state is.
+        """
+        revision = entries[-1].revision
+        size = sum(len(entry.encoded) + _COMMIT_HEAD for entry in entries) + ENVELOPE
+        if size > self.limits.message_bytes:
+            raise HistoryGone(watcher.command.since, revision)
+        after = state() if watcher.command.state else b""
+        if size + len(after) > self.limits.message_bytes:
+            raise LimitExceeded("message_bytes", size + len(after), self.limits.message_bytes)
+        return Changes(watcher.command.request, revision, tuple(entry.encoded for entry in entries), after)
+
+    # Waiting
+
+    def _queue(self, known: _Known, command: Acquire | Commit | Act) -> None:
+        """Let a request wait for its turn."""
+        if known.peer.waits_already(command):
+            return
+        try:
+            known.peer.let_wait(command)
+        except LimitExceeded as error:
+            if isinstance(command, Acquire):
+                raise
+            self._settle(known, command.request, error)
+        else:
+            known.space.turns.wait(Waiting(known.id, command))
+
+    def _withdraw(self, known: _Known, request: RequestId) -> None:
+        known.peer.no_longer_waits(request)
+        waited = known.space.turns.forget(known.id, request) or known.space.watchers.forget(known.id, request)
+        assert waited, "what waits is queued or parked"
+
+    def _cancel(self, known: _Known, command: Cancel) -> None:
+        waiting = known.peer.waiting.get(command.waiting)
+        if waiting is not None:
+            self._withdraw(known, command.waiting)
+        if isinstance(waiting, (Commit, Act)):
+            known.session.give_up(command.waiting)
+        self._send(known.id, Answered(command.request))
+
+    # Answers
+
+    def _settle(self, known: _Known, request: RequestId, error: BaseException) -> None:
+        self._answer(known, Refused(request, error_to_data(error)))
+
+    def _answer(self, known: _Known, reply: Committed | Refused) -> None:
+        """Answer a request that may have had an effect, and keep the answer for when it is asked again."""
+        known.session.remember(reply)
+        self._send(known.id, reply)
+
+    def _refuse(self, known: _Known, request: RequestId, error: Error) -> None:
+        """Answer a request that can be asked again, to another answer."""
+        self._send(known.id, Refused(request, error_to_data(error)))
+
+    def _send(self, peer: PeerId, reply: Reply) -> None:
+        self._effects.append(Send(peer, reply))
+
+
+def _read(namespace: Namespace, command: Read) -> Values:
+    if command.at is not None:
+        return Values(command.request, command.at, namespace.read_at(command.fields, command.at))
+    return Values(command.request, namespace.revision, namespace.read(command.fields, command.since))
+
+
+_COMMIT_HEAD = 5
+"""The bytes that msgpack puts before each commit of a reply."""

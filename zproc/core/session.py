@@ -1,0 +1,159 @@
+"""What became of the requests of a client process.
+
+The law: one request has one outcome. As long as it is remembered, whoever asks again is told the same; when it is not,
+he is told that it is unknown. A request whose outcome is no longer known is never taken for a new one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from zproc.core.limits import Limits
+from zproc.core.messages import Committed, Refused
+from zproc.core.refusal import error_to_data
+from zproc.exceptions import CommitUnknown, LeaseLost, LimitExceeded
+from zproc.typing import RequestId, SessionId
+
+__all__ = ["Session", "Sessions"]
+
+_SEEN_PER_OUTCOME = 16
+"""For how many times more requests than their outcomes it is known that they have come."""
+
+
+class Session:
+    """A client process: what became of its newest requests.
+
+    Args:
+        limits: the limits of the server.
+        doubtful: whether this may be a session that was known once and is forgotten.
+        before: requests with smaller numbers may have come then.
+    """
+
+    def __init__(self, limits: Limits, *, doubtful: bool, before: int = 0) -> None:
+        self.connections = 0
+        self._limits = limits
+        self._doubtful = doubtful
+        self._outcomes: OrderedDict[RequestId, Committed | Refused] = OrderedDict()
+        self._bytes = 0
+        self._forgotten = _Numbers(limits.outcomes * _SEEN_PER_OUTCOME, before if doubtful else 0)
+
+    def outcome(self, request: RequestId) -> Committed | Refused | None:
+        """Return how a request was answered, ``None`` if it has not come."""
+        known = self._outcomes.get(request)
+        if known is None and request in self._forgotten:
+            return _unknown(
+                request, "the server remembers no more outcomes than its limits 'outcomes' and 'sessions' let it"
+            )
+        return known
+
+    def remember(self, reply: Committed | Refused) -> None:
+        """Keep the outcome of a request."""
+        if _weight(reply) > self._limits.outcome_bytes:
+            most = self._limits.outcome_bytes
+            reply = _unknown(reply.request, f"its result was too large to be kept ({most} outcome_bytes)")
+        self._bytes += _weight(reply) - _weight(self._outcomes.get(reply.request))
+        self._outcomes[reply.request] = reply
+        while len(self._outcomes) > self._limits.outcomes or self._bytes > self._limits.outcome_bytes:
+            request, oldest = self._outcomes.popitem(last=False)
+            self._bytes -= _weight(oldest)
+            self._forgotten.add(request)
+
+    def give_up(self, request: RequestId) -> Committed | Refused | None:
+        """Return the outcome of a request; of one that has not come, make sure that it comes too late.
+
+        Returns:
+            How it was answered, ``None`` if it had no effect and will have none.
+        """
+        outcome = self.outcome(request)
+        if outcome is None and self._doubtful:
+            outcome = _unknown(request, "the server remembers no more processes than its limit 'sessions' lets it")
+            self.remember(outcome)
+        elif outcome is None:
+            self.remember(Refused(request, _LATE))
+        return outcome
+
+
+class Sessions:
+    """The client processes that a server knows.
+
+    Args:
+        limits: the limits of the server.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._sessions: dict[SessionId, Session] = {}
+        self._absent: OrderedDict[SessionId, None] = OrderedDict()
+        self._forgot = False
+
+    def enter(self, name: SessionId, hello: RequestId) -> Session:
+        """Take note of a connection of a process.
+
+        Args:
+            name: which process.
+            hello: the number by which it introduced itself, greater than those of the requests that it may send again.
+
+        Raises:
+            LimitExceeded: there are too many processes, and all of them are connected.
+        """
+        session = self._sessions.get(name)
+        if session is None:
+            self._make_room()
+            session = self._sessions[name] = Session(self._limits, doubtful=self._forgot, before=hello)
+        self._absent.pop(name, None)
+        session.connections += 1
+        return session
+
+    def _make_room(self) -> None:
+        if len(self._sessions) < self._limits.sessions:
+            return
+        if not self._absent:
+            raise LimitExceeded("sessions", len(self._sessions) + 1, self._limits.sessions)
+        del self._sessions[self._absent.popitem(last=False)[0]]
+        self._forgot = True
+
+    def leave(self, name: SessionId) -> None:
+        """Take note that a connection of a process is gone."""
+        session = self._sessions[name]
+        assert session.connections > 0, "more connections have gone than came"
+        session.connections -= 1
+        if not session.connections:
+            self._absent[name] = None
+
+
+class _Numbers:
+    """A set of numbers in bounded space: exact for the greatest, and taken to hold whatever is smaller than those.
+
+    Args:
+        span: for how many numbers it is exact.
+        bottom: all below this are in it.
+    """
+
+    def __init__(self, span: int, bottom: int = 0) -> None:
+        self._span = span
+        self._bottom = bottom
+        self._bits = 0
+
+    def add(self, number: int) -> None:
+        past = number - (self._bottom + self._span) + 1
+        if past > 0:
+            self._bottom += past
+            self._bits >>= past
+        if number >= self._bottom:
+            self._bits |= 1 << (number - self._bottom)
+
+    def __contains__(self, number: int) -> bool:
+        return number < self._bottom or bool(self._bits >> (number - self._bottom) & 1)
+
+
+def _unknown(request: RequestId, reason: str) -> Refused:
+    return Refused(request, error_to_data(CommitUnknown(request, reason)))
+
+
+def _weight(reply: Committed | Refused | None) -> int:
+    if reply is None:
+        return 0
+    return len(reply.result if isinstance(reply, Committed) else reply.error)
+
+
+_LATE = error_to_data(LeaseLost("the request came after it was given up; nothing was applied"))

@@ -1,0 +1,36 @@
+"""Starting processes, watching over them, and ending them with all their descendants.
+
+The law: this package knows nothing of state. It makes processes that run a function and tell what came of it, sees to
+it that none of them outlives who started it, and leaves every decision about them (again? how often? in what order?) to
+others. It is the only one that touches psutil, multiprocessing and pickle.
+"""
+
+from __future__ import annotations
+
+from zproc.process.child import announce_ready, current_name, parent_watch
+from zproc.process.forkserver import fork_server_pid, shut_down
+from zproc.process.launch import start
+from zproc.process.process import Process, stop_all
+from zproc.process.run import is_root, run_id, sweep
+from zproc.process.start_method import StartMethod, choose
+from zproc.process.tree import kill_tree
+from zproc.process.watch import Watch, watch_process
+
+__all__ = [
+    "Process",
+    "StartMethod",
+    "Watch",
+    "announce_ready",
+    "choose",
+    "current_name",
+    "fork_server_pid",
+    "is_root",
+    "kill_tree",
+    "parent_watch",
+    "run_id",
+    "shut_down",
+    "start",
+    "stop_all",
+    "sweep",
+    "watch_process",
+]

@@ -1,0 +1,223 @@
+"""Making a child in this process: by a fork, or by a new interpreter.
+
+The law: what comes out is an `Offspring`, which tells when the process has ended and how. No signal reaches a handler
+in the child before the child is ready for it: the thread that makes it holds them back for that moment, and the child
+lets them in. Whoever makes a child reaps it, by its number and nobody else's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Protocol
+
+from zproc.exceptions import ProcessError, UsageError
+from zproc.process import child, descriptor, parcel, run
+from zproc.process.watch import Watch, handle_of_self, watch_child
+from zproc.process.wire import Setup
+
+__all__ = ["Offspring", "OwnChild", "command", "execute", "fork", "spawn"]
+
+_forking = threading.Lock()
+"""One fork at a time, because the warning filters are the whole program's."""
+
+_SIGNALS = signal.valid_signals()
+
+UNKNOWN = 255
+"""The exit code of a process that somebody else has reaped, as asyncio has it."""
+
+
+def _after_fork_in_child() -> None:
+    global _forking  # noqa: PLW0603 - its holder may not have come along
+    _forking = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class Offspring(Protocol):
+    """A process that this one had made.
+
+    Attributes:
+        pid: its process id.
+        orphaned: whether its maker is dead, so that its exit code is a guess.
+    """
+
+    pid: int
+    orphaned: bool
+
+    def fileno(self) -> int:
+        """Give the descriptor that becomes readable, and stays so, when the process has ended."""
+        ...
+
+    def poll(self) -> int | None:
+        """Give the exit code, negative for a signal, or ``None`` while the process runs."""
+        ...
+
+    def send_signal(self, signum: int) -> None:
+        """Send a signal, unless the process has ended; must not be called at the same time as `poll`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        ...
+
+
+class OwnChild:
+    """A child of this very process."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.orphaned = False
+        # Its number cannot be another's before it is reaped, so there is nothing to verify.
+        self._watch: Watch = watch_child(pid)
+        self._exitcode: int | None = None
+
+    def fileno(self) -> int:
+        """Give a descriptor that tells of the end."""
+        return self._watch.fileno()
+
+    def poll(self) -> int | None:
+        """Reap the process if it has ended."""
+        if self._exitcode is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:  # reaped by a handler of SIGCHLD, or SIGCHLD is ignored
+                self._exitcode = UNKNOWN
+            else:
+                self._exitcode = os.waitstatus_to_exitcode(status) if pid else None
+        return self._exitcode
+
+    def send_signal(self, signum: int) -> None:
+        """Send a signal to a process that is not reaped yet."""
+        if self.poll() is None:
+            os.kill(self.pid, signum)
+
+    def close(self) -> None:
+        """Look no longer."""
+        self._watch.close()
+
+
+def fork(line: int, setup: Setup, call: parcel.Call) -> OwnChild:
+    """Make a child that is a copy of this process; in the child it does not return."""
+    _warn_of_threads()
+    run.mark_forks()
+    handle = handle_of_self()
+    _flush()
+    handled = _handled_signals()
+    with _forking, _held({signal.SIGINT, signal.SIGTERM, *handled}), _interpreter_silenced():
+        # Out of the registry, because what is in there is closed in forks; the handle of the parent is needed, too.
+        line, handle = os.dup(line), os.dup(handle) if handle >= 0 else -1
+        pid = os.fork()
+        if pid == 0:
+            child.take_over(line, handle, dataclasses.replace(setup, handled=handled), call)
+    descriptor.close(line, handle)
+    return OwnChild(pid)
+
+
+def spawn(line: int) -> OwnChild:
+    """Make a child that is a new interpreter, and hears of its task over the line."""
+    handle = handle_of_self()
+    arguments = command("child", line, handle)
+    return OwnChild(execute(arguments, line, handle))
+
+
+def command(module: str, *numbers: int) -> list[str]:
+    """Give the command line of a new interpreter that is like this one and runs ``main`` of a module of this package.
+
+    The search path travels as arguments: the interpreter would work out another one, in which zproc itself may be
+    missing.
+    """
+    if not sys.executable:
+        raise UsageError("this interpreter does not know its own executable, so it can start no other; use 'fork'")
+    # Private, and yet the one place that knows; multiprocessing takes it from there, too.
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
+    given = ", ".join(f"int(sys.argv[{index}])" for index in range(1, len(numbers) + 1))
+    code = (
+        f"import sys; sys.path[:] = sys.argv[{len(numbers) + 1}:]; "
+        f"from {__package__} import {module}; {module}.main({given})"
+    )
+    return [sys.executable, *flags, "-c", code, *map(str, numbers), *filter(_is_text, sys.path)]
+
+
+def execute(arguments: list[str], *passed: int, stdout: int | None = None) -> int:
+    """Run a command with some descriptors, and return its process id; the caller reaps it.
+
+    Raises:
+        ProcessError: it cannot be run.
+    """
+    run.run_id()
+    with _held({signal.SIGINT}):
+        try:
+            process = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=stdout, pass_fds=[each for each in passed if each >= 0]
+            )
+        except OSError as error:
+            raise ProcessError(f"cannot start {arguments[0]}: {error}") from error
+        # subprocess would complain of a process that nobody waited for, and reap it behind our back.
+        process.returncode = 0
+    return process.pid
+
+
+def _warn_of_threads() -> None:
+    others = [each.name for each in threading.enumerate() if each is not threading.current_thread()]
+    others = [name for name in others if not name.startswith("zproc-")]
+    if others:
+        warnings.warn(
+            f"start method 'fork' in a process with other threads ({', '.join(others[:3])}): locks that they hold stay "
+            "locked in the child for ever; 'forkserver' and 'spawn' are safe",
+            RuntimeWarning,
+            stacklevel=_depth(),
+        )
+
+
+def _depth() -> int:
+    """Tell how far up, as ``stacklevel`` counts for the caller of this, the program is that has called zproc."""
+    frame, depth = sys._getframe(1), 1  # noqa: SLF001 - `inspect` takes milliseconds for the same
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "zproc":
+        frame, depth = frame.f_back, depth + 1
+    return depth
+
+
+@contextlib.contextmanager
+def _interpreter_silenced() -> Iterator[None]:
+    """Keep the interpreter from saying what `_warn_of_threads` said: as an error, it would come after the fork."""
+    if sys.version_info >= (3, 12):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    else:
+        yield
+
+
+def _handled_signals() -> tuple[int, ...]:
+    """List the signals for which the program has a handler, which in a child would act on the parent's things."""
+    return tuple(int(signum) for signum in _SIGNALS if callable(signal.getsignal(signum)))
+
+
+@contextlib.contextmanager
+def _held(signums: set[int]) -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signums)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _flush() -> None:
+    # What is in the buffers would otherwise be written twice.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+
+
+def _is_text(entry: object) -> bool:
+    return isinstance(entry, str)

@@ -1,0 +1,292 @@
+"""What happens in a child, however it was made.
+
+The law: a child does what its parent said, tells what came of it, and leaves. It never runs the main script. It begins
+with the signals that a new program has, with ``/dev/null`` for its input, and with a thread that watches its parent:
+when the process that asked for it is gone, it kills its descendants and itself.
+
+It ends like a program: threads that are not daemons are joined, `atexit` functions that were registered *in it* are
+run, the standard streams are flushed. What its parent registered before a fork is not run: it is the parent's to run.
+The exit code is 0 if the target returned, 1 if it raised, and what ``sys.exit`` says; Ctrl-C ends it by SIGINT, without
+a word, as it would any program.
+"""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import contextlib
+import importlib
+import io
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from zproc.exceptions import UsageError
+from zproc.process import descriptor, parcel, tree, wire
+from zproc.process.watch import Watch, adopt, watch_process
+from zproc.process.wire import Frame, Kind, Setup, Surroundings
+
+__all__ = ["announce_ready", "current_name", "main", "parent_watch", "take_over"]
+
+
+@dataclass(slots=True)
+class _Life:
+    """This process as its parent made it."""
+
+    line: int
+    parent: Watch
+    name: str = ""
+    linger: float = 0.0
+    announced: bool = False
+    pid: int = field(default_factory=os.getpid)
+    speaking: threading.Lock = field(default_factory=threading.Lock)
+
+    def say(self, kind: Kind, body: bytes) -> None:
+        with self.speaking, contextlib.suppress(OSError):  # nobody listens any more; the watch sees to it
+            wire.send(self.line, Frame(kind, body))
+
+
+_life: _Life | None = None
+_SIGNALS = signal.valid_signals()
+
+
+def announce_ready(value: object = None) -> None:
+    """Tell the parent, which may be waiting in ``start(..., ready=True)``, that this process is ready.
+
+    Args:
+        value: what the parent finds in ``Process.ready_value``.
+
+    Raises:
+        UsageError: this process was not started by zproc, or has said so before.
+    """
+    life = _this_life("announce_ready")
+    if life.announced:
+        raise UsageError("announce_ready was called before in this process")
+    body = parcel.pack_value(value)
+    life.announced = True
+    life.say(Kind.READY, body)
+
+
+def current_name() -> str | None:
+    """Give the name of this process, or ``None`` if zproc did not start it."""
+    return _life.name if _life is not None and _life.pid == os.getpid() else None
+
+
+def parent_watch() -> Watch:
+    """Give the watch over the process that started this one, for a loop that has its own way to end.
+
+    Raises:
+        UsageError: this process was not started by zproc.
+    """
+    return _this_life("parent_watch").parent
+
+
+def _this_life(asked: str) -> _Life:
+    if _life is None or _life.pid != os.getpid():
+        raise UsageError(f"{asked} is for processes that zproc started, and this is none")
+    return _life
+
+
+# ---------------------------------------------------------------------------------------------------------------- birth
+
+
+def main(line: int, parent_handle: int) -> NoReturn:
+    """Live a child's life in a process that shares nothing with its parent.
+
+    Args:
+        line: the child's end of the line.
+        parent_handle: a handle of the process that asked for the child; -1 if the kernel has none.
+    """
+    for number in (line, parent_handle):
+        if number >= 0:
+            os.set_inheritable(number, False)  # it had to be, for the exec that led here
+    parent = adopt(0, parent_handle) if parent_handle >= 0 else None
+    # Watched from the first moment: if the parent dies before it has said anything, nobody else tells.
+    life = _begin(line, parent) if parent is not None else None
+
+    def load() -> parcel.Call:
+        call = parcel.unpack(wire.receive(line, Kind.CALL))
+        assert isinstance(call, parcel.Call)
+        return call
+
+    try:
+        setup = pickle.loads(wire.receive(line, Kind.SETUP))
+    except (EOFError, OSError):
+        os._exit(1)
+    if life is None:
+        life = _begin(line, watch_process(setup.parent, setup.parent_born))
+    _live(life, setup, load)
+
+
+def take_over(line: int, parent_handle: int, setup: Setup, call: parcel.Call) -> NoReturn:
+    """Live a child's life in a process that was just forked from its parent.
+
+    The caller's frames stay below this one, and are never returned to.
+    """
+    atexit._clear()  # noqa: SLF001 - multiprocessing does not, and so runs none of the child's own
+    descriptor.silence(0)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - it replaces one that is never closed either
+    if setup.detached:
+        descriptor.park(spare=frozenset({line, parent_handle}))
+    parent = (
+        adopt(setup.parent, parent_handle) if parent_handle >= 0 else watch_process(setup.parent, setup.parent_born)
+    )
+    _live(_begin(line, parent), setup, lambda: call)
+
+
+def _begin(line: int, parent: Watch) -> _Life:
+    global _life  # noqa: PLW0603 - a process has one life
+    _life = _Life(descriptor.keep(line), parent)
+    # A thread begins with the signals of its maker; had it any, a signal that the program waits for might come to it.
+    # `_reset_signals` lets them in again for the program.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    # Not a `threading.Thread`: this one is nobody's business in here, and starting one of those waits until it runs.
+    _thread.start_new_thread(_watch, (_life,))
+    return _life
+
+
+def _watch(life: _Life) -> None:
+    """End this process when its parent has ended.
+
+    No signal of the kernel's does the same: one that comes at the parent's death would kill this process before it can
+    take its descendants with it.
+    """
+    life.parent.wait()
+    if life.linger:
+        threading.Event().wait(life.linger)
+    tree.end_self()
+
+
+# ----------------------------------------------------------------------------------------------------------------- life
+
+
+def _live(life: _Life, setup: Setup, load: Callable[[], parcel.Call]) -> NoReturn:
+    code = 1
+    try:
+        life.name, life.linger, life.parent.pid = setup.name, setup.linger, setup.parent
+        code = _perform(life, setup, load)
+    except KeyboardInterrupt:
+        code = -signal.SIGINT
+    except BaseException:  # noqa: BLE001 - a fault of this module's, and still not the caller's frames' to handle
+        traceback.print_exc()
+    finally:
+        _leave(code)
+
+
+def _perform(life: _Life, setup: Setup, load: Callable[[], parcel.Call]) -> int:
+    doing = "was not begun"
+    try:
+        _settle_in(setup)
+        doing = "its instructions cannot be read here"
+        call = load()
+        doing = "raised"
+        result = call.perform()
+        doing = f"returned what cannot be sent: {type(result).__qualname__}"
+        body = parcel.pack_value(result)
+    except SystemExit as stop:
+        return _exit_code(stop)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - GeneratorExit, and whatever else somebody derived
+        life.say(Kind.RAISED, parcel.pack_error(doing, _shortened(error)))
+        return 1
+    life.say(Kind.RETURNED, body)
+    return 0
+
+
+def _shortened(error: BaseException) -> BaseException:
+    """Take the frames of this module off a traceback: they say nothing about the program."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, parcel.__file__):
+        trace = trace.tb_next
+    return error.with_traceback(trace or error.__traceback__)
+
+
+def _settle_in(setup: Setup) -> None:
+    if setup.detached:
+        os.setsid()
+    if setup.surroundings is not None:
+        _take(setup.surroundings)
+    _reset_signals(setup.handled, interruptible=setup.interruptible)
+
+
+def _take(surroundings: Surroundings) -> None:
+    if surroundings.directory is not None:
+        with contextlib.suppress(OSError):  # gone since; the parent would get the same from it
+            os.chdir(surroundings.directory)
+    for name in os.environ.keys() - surroundings.environ.keys():
+        del os.environ[name]
+    for name, value in surroundings.environ.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+    sys.path[:] = surroundings.path
+    sys.argv[:] = surroundings.argv
+    importlib.invalidate_caches()
+
+
+def _reset_signals(handled: Iterable[int], *, interruptible: bool) -> None:
+    """Have the signals as an exec would leave them: a handler of the parent's acts on the parent's things.
+
+    Those that came since the fork were held back, and arrive at the end of this.
+    """
+    with contextlib.suppress(ValueError):
+        signal.set_wakeup_fd(-1)
+    for signum in handled:
+        signal.signal(signum, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler if interruptible else signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+# ---------------------------------------------------------------------------------------------------------------- death
+
+
+def _exit_code(stop: SystemExit) -> int:
+    """Give the exit code that ``python`` would make of a SystemExit."""
+    if stop.code is None:
+        return 0
+    if isinstance(stop.code, int):
+        return stop.code & 0xFF
+    with contextlib.suppress(Exception):
+        print(stop.code, file=sys.stderr)  # noqa: T201 - it is what the interpreter does with it
+    return 1
+
+
+def _leave(code: int) -> NoReturn:
+    """Do what an interpreter does at its end, and go.
+
+    By ``os._exit``, because what is below on the stack of a forked child is the parent's.
+    """
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
+        atexit._run_exitfuncs()  # noqa: SLF001
+    except KeyboardInterrupt:
+        code = -signal.SIGINT
+    except BaseException:  # noqa: BLE001 - the outcome has been told; this is an afterthought
+        traceback.print_exc()
+    finally:
+        _flush()
+        if code == -signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        os._exit(code & 0xFF)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # closed, replaced by anything, or nobody reads any more
+            stream.flush()
+
+
+def adopt_streams(out: int, err: int) -> None:
+    """Write to these from now on: where the parent writes may have changed since the fork server began."""
+    for number, target, stream in ((1, out, sys.stdout), (2, err, sys.stderr)):
+        os.dup2(target, number)
+        descriptor.close(target)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=number == 2 or os.isatty(number))  # noqa: PLR2004

@@ -1,0 +1,158 @@
+"""Running a function on a draft, all or nothing, and the methods that do so: actions.
+
+The law: a method marked as an action runs where the state is: in the server for a live handle, inline for a draft, on
+the instance itself, all or nothing, for a plain instance. Called in the server, its arguments and its result are data
+of the types that it is annotated with.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import ParamSpec, TypeVar, cast
+
+from pydantic import BaseModel
+
+from zproc.exceptions import UnknownPath, UsageError
+from zproc.schema import containers  # noqa: F401 - registers the drafts of lists, dicts and sets
+from zproc.schema.draft import Session, validator_draft
+from zproc.schema.interface import ACTION, Interface, Method, action_of, interface_of
+from zproc.schema.path import no_field
+from zproc.schema.transaction import Change, Transaction
+from zproc.schema.values import View, detached, plain
+
+__all__ = ["action", "action_of", "call_action", "refuse_unfinished", "result_of", "run"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+
+def action(method: Callable[P, R]) -> Callable[P, R]:
+    """Mark a method of a StateModel to run where the state is, atomically and in one round trip.
+
+    On a live handle the method is called in the state server by its name, with its arguments sent as data; in an atomic
+    function, or in another action, it runs inline as part of the same commit; on a plain instance it runs on that
+    instance, all or nothing.
+
+    Args:
+        method: the method; its parameters and its result must be annotated with types that can be shared.
+
+    Returns:
+        A method to be called in the same way.
+
+    Raises:
+        UsageError: the method is a coroutine function or a generator, whose body does not run when it is called.
+    """
+    refuse_unfinished(method)
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        state = args[0]
+        if isinstance(state, View) or not isinstance(state, BaseModel):
+            return method(*args, **kwargs)
+        rest = args[1:]
+        return run(state, lambda draft: method(draft, *rest, **kwargs), len)[0]  # type: ignore[arg-type]  # ParamSpecs cannot be cut
+
+    setattr(call, ACTION, method)
+    return call
+
+
+def refuse_unfinished(function: Callable[P, R]) -> None:
+    """Refuse functions that return before their body has run.
+
+    Raises:
+        UsageError: the function is a coroutine function, a generator or both.
+    """
+    if (
+        inspect.iscoroutinefunction(function)
+        or inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+    ):
+        name = getattr(function, "__qualname__", repr(function))
+        raise UsageError(f"{name} cannot be atomic: a coroutine or generator returns before its body has run")
+
+
+def run(state: M, function: Callable[[M], R], conclude: Callable[[list[Change]], T]) -> tuple[R, T]:
+    """Run a function on a draft of an instance, which is changed whole or not at all.
+
+    Args:
+        state: the instance.
+        function: what to do; it is given the draft.
+        conclude: what to make of the changes; if it raises, they are undone too.
+
+    Returns:
+        What the function returned, with drafts in it replaced by copies, and what was concluded.
+
+    Raises:
+        CommitRefused: the instance would break its schema.
+        BaseException: whatever the functions raise.
+    """
+    transaction = Transaction(state, validator_draft)
+    session = Session(transaction)
+    try:
+        result = cast("R", without_drafts(function(session.root(type(state)))))
+        return result, conclude(transaction.finish())
+    except BaseException:
+        transaction.rollback()
+        raise
+    finally:
+        session.end()
+
+
+def without_drafts(value: object) -> object:
+    """Return a value with the drafts in it replaced by copies of what they stand for."""
+    if isinstance(value, View):
+        return detached(value.__zproc_value__())
+    if type(value) in (list, tuple, set):
+        return type(value)(map(without_drafts, cast("list[object]", value)))  # type: ignore[call-arg]  # each takes an iterable
+    if type(value) is dict:
+        return {key: without_drafts(item) for key, item in value.items()}
+    return value
+
+
+def call_action(model: object, name: str, positional: Sequence[object], by_name: Mapping[str, object]) -> object:
+    """Call an action with arguments that came as data.
+
+    Args:
+        model: the draft of the model.
+        name: the action's name.
+        positional: its positional arguments.
+        by_name: its named arguments.
+
+    Returns:
+        Its result as plain data.
+
+    Raises:
+        UnknownPath: the model has no such action.
+        ValidationRefused: the arguments are not what the action is annotated with.
+        BaseException: whatever the action raises.
+    """
+    cls = cast("type[BaseModel]", model.__class__)
+    method = action_of(cls, name)
+    if method is None:
+        known = inspect.getattr_static(cls, name, None) is not None
+        raise UnknownPath(name, f"{cls.__name__}.{name} is not an action") if known else no_field(cls, name, name)
+    interface = interface_of(cls, name)
+    return plain(interface.result(without_drafts(_called(method, model, interface, positional, by_name))))
+
+
+def _called(
+    method: Method, model: object, interface: Interface, positional: Sequence[object], by_name: Mapping[str, object]
+) -> object:
+    quick = None if by_name else interface.quick(positional)
+    if quick is not None:
+        return method(model, *quick)
+    bound = interface.arguments(positional, by_name)
+    return method(model, *bound.args, **bound.kwargs)
+
+
+def result_of(model: type[BaseModel], name: str, result: object) -> object:
+    """Return an action's result, sent as plain data, as what the action is annotated with.
+
+    Raises:
+        ValidationRefused: it is something else.
+    """
+    return result if action_of(model, name) is None else interface_of(model, name).result(result)

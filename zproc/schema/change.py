@@ -1,0 +1,91 @@
+"""What a transaction did, one thing at a time, and how it is taken back.
+
+The law: the changes of a commit, replayed in order on the state before it, give the state after it; their inverses,
+replayed backwards, give the state before it again. Taken back in the tree itself, a change leaves not even the order of
+a dict's keys different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never, cast
+
+from pydantic import BaseModel
+
+from zproc.schema.ops import MISSING, Add, Delete, Discard, Op, Set, Splice, Update, get, put
+from zproc.typing import Key
+
+__all__ = ["Change", "Container", "undo"]
+
+Container: TypeAlias = "BaseModel | dict[Key, object] | list[object] | set[object]"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that a transaction did: the op, with final values, and what stood there before.
+
+    Attributes:
+        op: a Set, Delete, Splice, Add or Discard, never an Update; with plain copies, because what was put goes on
+            changing.
+        old: the value before, MISSING for a new key; of a Splice the removed elements, as a list.
+        order: the first keys of the dict before a Delete, at least up to the deleted one, if it was not the last and
+            nothing else in the undo log knows.
+    """
+
+    op: Op
+    old: object
+    order: tuple[Key, ...] | None = None
+
+    def inverse(self) -> Op:
+        """The op that takes this one back, apart from the order of a dict's keys."""
+        match self.op:
+            case Set(path):
+                return Delete(path) if self.old is MISSING else Set(path, self.old)
+            case Delete(path):
+                return Set(path, self.old)
+            case Splice(path, at, _, inserted):
+                return Splice(path, at, len(inserted), tuple(cast("list[object]", self.old)))
+            case Add(path, values):
+                return Discard(path, values)
+            case Discard(path, values):
+                return Add(path, values)
+            case Update():
+                raise AssertionError("an Update is recorded as the Set that it comes to")
+            case _:
+                assert_never(self.op)
+
+
+def undo(root: BaseModel, change: Change) -> None:
+    """Take back the newest change of a tree."""
+    inverse = change.inverse()
+    node: object = root
+    for key in inverse.path[:-1]:
+        node = get(node, key)
+    key = inverse.path[-1]
+    match inverse:
+        case Set(_, value):
+            put(node, key, value)
+            if change.order is not None:
+                _reorder(cast("dict[Key, object]", node), change.order)
+        case Delete():
+            # What was held at a new key is gone already, if it was taken out again.
+            cast("dict[Key, object]", node).pop(key, None)
+        case Splice(_, at, remove, values):
+            assert at is not None, "recorded splices know their place"
+            cast("list[object]", get(node, key))[at : at + remove] = values
+        case Add(_, values):
+            cast("set[object]", get(node, key)).update(values)
+        case Discard(_, values):
+            cast("set[object]", get(node, key)).difference_update(values)
+        case Update():
+            raise AssertionError("no change is taken back by an Update")
+        case _:
+            assert_never(inverse)
+
+
+def _reorder(target: dict[Key, object], first: Iterable[Key]) -> None:
+    rest = dict(target)
+    target.clear()
+    target.update((key, rest.pop(key)) for key in first)
+    target.update(rest)

@@ -1,0 +1,124 @@
+"""Schema identity, and the difference between two schemas in words.
+
+The law: two models have one fingerprint when a value of the one is a value of the other, and what can be asked of the
+one can be asked of the other: the names of their fields and actions, types and constraints count; where a module lies,
+what is documented, and the code of validators and actions do not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import types
+from collections.abc import Iterator
+from enum import Enum
+from typing import Literal, TypeAlias, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from zproc.schema.interface import actions_of, interface_of
+from zproc.schema.types import parts_of, reachable
+
+__all__ = ["Table", "action_types", "differences", "fingerprint", "table_of"]
+
+Table: TypeAlias = dict[str, str]
+"""One entry a field of any model that is reachable: ``Model.field`` to its type and constraints, as text."""
+
+
+def table_of(model: type[BaseModel]) -> Table:
+    """Return what identifies a model, entry by entry."""
+    names = _names(model)
+    table: Table = {}
+    for cls, label in names.items():
+        if issubclass(cls, Enum):
+            table[label] = _members(cls)
+            continue
+        if issubclass(cls, BaseModel):
+            table |= {f"{label}.{name}": _describe(info, names) for name, info in cls.model_fields.items()}
+            table |= {f"{label}.{name}()": _interface(cls, name, names) for name in actions_of(cls)}
+    return table
+
+
+def action_types(model: type[BaseModel]) -> list[tuple[str, object]]:
+    """Return what the actions of a model, and of those in its fields, are annotated with, each with its address.
+
+    Raises:
+        SchemaError: one of them is not wholly annotated.
+    """
+    found: dict[type[BaseModel], None] = {}
+    for _, part, _ in reachable("", model):
+        if isinstance(part, type) and get_origin(part) is None and issubclass(part, BaseModel):
+            found[part] = None
+    return [
+        (f"{cls.__name__}.{name}().{parameter}", annotation)
+        for cls in found
+        for name in actions_of(cls)
+        for parameter, annotation in interface_of(cls, name).types.items()
+    ]
+
+
+def fingerprint(table: Table) -> str:
+    """Return the identity of a schema as 64 hexadecimal digits."""
+    text = "\n".join(f"{name}: {entry}" for name, entry in table.items())
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differences(server: Table, client: Table) -> tuple[str, ...]:
+    """Say in words how a client's schema differs from the server's, one line an entry."""
+    return tuple(_differences(server, client))
+
+
+def _differences(server: Table, client: Table) -> Iterator[str]:
+    for name, entry in server.items():
+        if name not in client:
+            yield f"{name}: only the server has it ({entry})"
+        elif client[name] != entry:
+            yield f"{name}: {entry} at the server, {client[name]} here"
+    for name, entry in client.items():
+        if name not in server:
+            yield f"{name}: the server does not have it ({entry})"
+
+
+def _names(model: type[BaseModel]) -> dict[type, str]:
+    """Name every reachable model and enumeration, in the order of discovery; equal names get a number."""
+    found: dict[type, str] = {}
+    counts: dict[str, int] = {}
+    for whole in (model, *(annotation for _, annotation in action_types(model))):
+        for _, part, _ in reachable("", whole):
+            if isinstance(part, type) and get_origin(part) is None and issubclass(part, (BaseModel, Enum)):
+                if part in found:
+                    continue
+                number = counts[part.__name__] = counts.get(part.__name__, 0) + 1
+                found[part] = part.__name__ if number == 1 else f"{part.__name__}#{number}"
+    return found
+
+
+def _interface(cls: type[BaseModel], name: str, names: dict[type, str]) -> str:
+    types_by_name = dict(interface_of(cls, name).types)
+    returned = types_by_name.pop("return")
+    listed = ", ".join(f"{name}: {_text(annotation, names)}" for name, annotation in types_by_name.items())
+    return f"({listed}) -> {_text(returned, names)}"
+
+
+def _describe(info: FieldInfo, names: dict[type, str]) -> str:
+    constraints = sorted(repr(item) for item in info.metadata if not callable(item) and " at 0x" not in repr(item))
+    required = "" if not info.is_required() else ", required"
+    return ", ".join([_text(info.annotation, names), *constraints]) + required
+
+
+def _text(annotation: object, names: dict[type, str]) -> str:
+    if isinstance(annotation, type) and annotation in names:
+        return names[annotation]
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return f"Literal{list(get_args(annotation))!r}"
+    parts = [_text(part, names) for _, part, _ in parts_of(annotation)]
+    own = origin if isinstance(origin, type) else annotation
+    if origin in (Union, types.UnionType):
+        return " | ".join(parts)
+    name = own.__name__ if isinstance(own, type) else str(annotation).partition("[")[0].rpartition(".")[2]
+    return f"{name}[{', '.join(parts)}]" if parts else name
+
+
+def _members(enum: type[Enum]) -> str:
+    return repr([(member.name, member.value) for member in enum])

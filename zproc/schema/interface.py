@@ -1,0 +1,169 @@
+"""What an action is called with and returns, as data.
+
+The law: arguments and results are of the types that the action is annotated with, strictly, before its body runs and
+before its result is sent. What is not annotated, or not with types that can be shared, is refused when its model is
+registered.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Concatenate, Final, TypeAlias, cast
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from typing_extensions import get_type_hints
+
+from zproc.exceptions import Fault, SchemaError
+from zproc.schema.faults import faults, refused
+from zproc.schema.values import plain, shown
+
+__all__ = ["ACTION", "Interface", "Method", "action_of", "actions_of", "interface_of"]
+
+Method: TypeAlias = "Callable[Concatenate[object, ...], object]"  # type: ignore[explicit-any]  # any signature after self
+
+ACTION: Final = "__zproc_action__"
+"""The attribute by which a method of a model is known to be an action; it is the function behind it."""
+
+_PLAIN: Final = frozenset({inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD})
+_REST: Final = frozenset({inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD})
+
+
+def action_of(model: type[BaseModel], name: str) -> Method | None:
+    """Return the function behind an action of a model, ``None`` if the name is no action's."""
+    return cast("Method | None", getattr(inspect.getattr_static(model, name, None), ACTION, None))
+
+
+def actions_of(model: type[BaseModel]) -> dict[str, Method]:
+    """Return the functions behind a model's actions, by name."""
+    names = dict.fromkeys(name for cls in reversed(model.__mro__) for name in cls.__dict__)
+    found = {name: action_of(model, name) for name in names}
+    return {name: method for name, method in found.items() if method is not None}
+
+
+class Interface:
+    """The parameters and the result of one action.
+
+    Args:
+        model: the model that it is a method of.
+        method: the function behind it.
+
+    Raises:
+        SchemaError: it is not wholly annotated.
+    """
+
+    def __init__(self, model: type[BaseModel], method: Method) -> None:
+        self.name = f"{model.__name__}.{method.__name__}()"
+        whole = inspect.signature(method)
+        own, *parameters = whole.parameters.values()  # an action has its self
+        hints = _hints(self.name, model, method, own.name)
+        for parameter in parameters:
+            if isinstance(parameter.default, FieldInfo):
+                raise SchemaError(
+                    f"{self.name}.{parameter.name}", "write Annotated[..., Field(...)], and a plain default"
+                )
+        self.types: dict[str, object] = {}
+        """What each parameter is annotated with, and under ``return`` the result."""
+        for name in (*(parameter.name for parameter in parameters), "return"):
+            if name not in hints:
+                raise SchemaError(
+                    f"{self.name}.{name}", "an action is annotated with the types of what it takes and returns"
+                )
+            self.types[name] = hints[name]
+        self._signature = whole.replace(parameters=parameters)
+        self._rest = {parameter.name: parameter.kind for parameter in parameters if parameter.kind in _REST}
+        self._simple = all(parameter.kind in _PLAIN for parameter in parameters)
+
+    @functools.cached_property
+    def _adapters(self) -> dict[str, TypeAdapter[object]]:
+        return {name: TypeAdapter(cast("type[object]", annotation)) for name, annotation in self.types.items()}
+
+    @functools.cached_property
+    def _positional(self) -> tuple[str, ...]:
+        return tuple(name for name in self.types if name != "return")
+
+    def arguments(self, positional: Sequence[object], by_name: Mapping[str, object]) -> inspect.BoundArguments:
+        """Return arguments that came as data as what the action is to be called with.
+
+        Raises:
+            ValidationRefused: they are not what it is annotated with.
+        """
+        try:
+            bound = self._signature.bind(*positional, **by_name)
+        except TypeError as error:
+            raise refused([Fault(self.name, "arguments", str(error), "")]) from error
+        given = bound.arguments
+        for name, value in given.items():
+            kind = self._rest.get(name)
+            if kind is inspect.Parameter.VAR_POSITIONAL:
+                rest = cast("tuple[object, ...]", value)
+                given[name] = tuple([self._checked(name, item) for item in rest])
+            elif kind is inspect.Parameter.VAR_KEYWORD:
+                named = cast("dict[str, object]", value)
+                given[name] = {key: self._checked(name, item) for key, item in named.items()}
+            else:
+                given[name] = self._checked(name, value)
+        return bound
+
+    def quick(self, positional: Sequence[object]) -> list[object] | None:
+        """Return the arguments of the simplest call, by position and all of them; ``None`` if it is not that simple."""
+        if not self._simple or len(positional) != len(self._positional):
+            return None
+        return [self._checked(name, value) for name, value in zip(self._positional, positional, strict=True)]
+
+    def result(self, value: object) -> object:
+        """Return a result as what the action is annotated with.
+
+        Raises:
+            ValidationRefused: it is something else.
+        """
+        return self._checked("return", value)
+
+    def _checked(self, name: str, value: object) -> object:
+        try:
+            return self._adapters[name].validate_python(plain(value), strict=True, by_alias=False, by_name=True)
+        except ValidationError as error:
+            raise refused(faults(error, (self.name, name))) from error
+
+
+@functools.cache
+def interface_of(model: type[BaseModel], name: str) -> Interface:
+    """Return the interface of a model's action.
+
+    Raises:
+        SchemaError: it has none.
+    """
+    method = action_of(model, name)
+    assert method is not None, f"{name} is no action"
+    return Interface(model, method)
+
+
+def _hints(where: str, model: type[BaseModel], method: Method, own: str) -> dict[str, object]:
+    """Resolve a method's annotations, but that of ``self``; names may be local to where the model was made."""
+    local = {name: _dereferenced(value) for name, value in (model.__pydantic_parent_namespace__ or {}).items()}
+    annotations = {name: hint for name, hint in method.__annotations__.items() if name != own}
+    try:
+        return dict(
+            get_type_hints(
+                _Annotated(annotations),
+                getattr(method, "__globals__", {}),
+                {model.__name__: model, **local},
+                include_extras=True,
+            )
+        )
+    except Exception as error:
+        raise SchemaError(where, f"its annotations cannot be resolved: {shown(error)}") from error
+
+
+class _Annotated:
+    """Something that has the annotations of a function."""
+
+    def __init__(self, annotations: dict[str, object]) -> None:
+        self.__annotations__ = annotations
+
+
+def _dereferenced(value: object) -> object:
+    # pydantic keeps weak references to what was local where a model was defined.
+    return value() if type(value).__name__ == "_PydanticWeakRef" and callable(value) else value

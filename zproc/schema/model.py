@@ -1,0 +1,195 @@
+"""StateModel, and a model registered for sharing.
+
+The law: a model is checked once, when it is registered; what is registered can be shared, starts valid, and is known
+by its fingerprint.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final, Generic, Self, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError
+
+from zproc.exceptions import SchemaError, UsageError
+from zproc.schema.codec import Codec
+from zproc.schema.faults import faults
+from zproc.schema.fingerprint import Table, action_types, fingerprint, table_of
+from zproc.schema.shape import Shape, shape_of
+from zproc.schema.snapshot import snapshot_of
+from zproc.schema.types import check, enums_of
+from zproc.schema.values import detached, plain, same, shown
+
+__all__ = ["RESERVED", "Schema", "StateModel"]
+
+M = TypeVar("M", bound=BaseModel)
+
+RESERVED: Final = frozenset(
+    [
+        "changes",
+        "commits",
+        "fork",
+        "get_when",
+        "get_when_available",
+        "get_when_change",
+        "get_when_equal",
+        "get_when_falsy",
+        "get_when_none",
+        "get_when_not_equal",
+        "get_when_not_none",
+        "get_when_truthy",
+        "go_live",
+        "reset",
+        "snapshot",
+        "update",
+        "when",
+        "when_available",
+        "when_change",
+        "when_equal",
+        "when_falsy",
+        "when_none",
+        "when_not_equal",
+        "when_not_none",
+        "when_truthy",
+    ]
+)
+"""Names of a live handle's own methods, which no field or method of a model may have."""
+
+
+class StateModel(BaseModel):
+    """The base of models whose state is shared: a pydantic model that forbids fields it does not declare."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    def snapshot(self) -> Self:
+        """Return a frozen, detached copy of the state as it is now; assigning to it raises.
+
+        Raises:
+            Unavailable: on a live state, no server answers.
+        """
+        values = cast("BaseModel", detached(self)).__dict__
+        return snapshot_of(self.__class__, values)
+
+    def get_when_change(self, *fields: str, timeout: float | None = None) -> Self:  # noqa: ARG002 - of live states
+        """Wait for the next commit that changes any of some fields, and return the state that it made, frozen.
+
+        Args:
+            fields: dotted paths, ``"oven.temp"`` or ``"oven"`` for anything below it, or patterns, ``"stock.*"``; none
+                for every field.
+            timeout: how long to wait, in seconds; ``None`` for as long as it takes.
+
+        Raises:
+            UnknownPath: a field leads nowhere.
+            WaitTimeout: nothing changed in time.
+            HistoryGone: commits were dropped before they were seen.
+            Unavailable: no server answers.
+            UsageError: this is not a live state.
+        """
+        raise _only_live("get_when_change")
+
+    def get_when_equal(self, field: str, value: object, *, timeout: float | None = None) -> Self:  # noqa: ARG002
+        """Wait until a field has a value, and return the state in which it has, frozen; the present one counts.
+
+        Args:
+            field: a dotted path.
+            value: what it is compared with, by ``==``.
+            timeout: how long to wait, in seconds; ``None`` for as long as it takes.
+
+        Raises:
+            UnknownPath: the field leads nowhere.
+            WaitTimeout: it did not happen in time.
+            HistoryGone: commits were dropped before they were seen.
+            Unavailable: no server answers.
+            UsageError: this is not a live state.
+        """
+        raise _only_live("get_when_equal")
+
+
+def _only_live(name: str) -> UsageError:
+    return UsageError(
+        f"{name} waits for others to change the state; use it on a live state, ctx.state, outside of atomic functions"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Schema(Generic[M]):
+    """A model registered for sharing.
+
+    Attributes:
+        model: the model.
+        shape: its compiled form.
+        codec: what its values are encoded with.
+        table: what identifies it, entry by entry.
+        fingerprint: its identity.
+    """
+
+    model: type[M]
+    shape: Shape
+    codec: Codec
+    table: Table
+    fingerprint: str
+
+    @staticmethod
+    @functools.cache
+    def of(model: type[M]) -> Schema[M]:
+        """Register a model.
+
+        Raises:
+            SchemaError: it cannot be shared, and why.
+        """
+        given: object = model
+        if not (isinstance(given, type) and issubclass(given, StateModel)):
+            name = getattr(given, "__name__", repr(given))
+            raise SchemaError(name, "a state is declared as a subclass of zproc.StateModel")
+        _complete(model)
+        _refuse_reserved(model)
+        check(model.__name__, model)
+        types = action_types(model)
+        for where, annotation in types:
+            check(where, annotation)
+        table = table_of(model)
+        enums = dict.fromkeys(chain(enums_of("", model), *(enums_of("", annotation) for _, annotation in types)))
+        return Schema(model, shape_of(model), Codec(tuple(enums)), table, fingerprint(table))
+
+    def initial(self) -> M:
+        """Return the state before the first commit: the defaults.
+
+        Raises:
+            SchemaError: a field has no default, or the defaults break the schema.
+        """
+        try:
+            state = self.shape.validate(plain(self.model()))
+            again = self.shape.validate(plain(state))
+        except ValidationError as error:
+            found = "; ".join(map(str, faults(error, ())))
+            raise SchemaError(self.model.__name__, f"its defaults are no valid state: {found}") from error
+        except (Exception, SystemExit) as error:
+            raise SchemaError(self.model.__name__, f"its validation crashed: {error!r}") from error
+        if not isinstance(state, self.model):
+            raise SchemaError(self.model.__name__, f"a validator returned {shown(state)} instead of self")
+        if not same(state, again):
+            raise SchemaError(
+                self.model.__name__, "a validator changes a value that it has already made; it must leave it alone"
+            )
+        return state
+
+
+def _complete(model: type[BaseModel]) -> None:
+    if model.__pydantic_complete__:
+        return
+    try:
+        model.model_rebuild()
+    except PydanticUserError as error:
+        raise SchemaError(model.__name__, f"its annotations cannot be resolved: {error}") from error
+
+
+def _refuse_reserved(model: type[BaseModel]) -> None:
+    own = {name for cls in model.__mro__ if cls not in StateModel.__mro__ for name in vars(cls)}
+    taken = sorted(RESERVED & (model.model_fields.keys() | own))
+    if taken:
+        raise SchemaError(
+            f"{model.__name__}.{taken[0]}",
+            f"the name is taken by live handles; reserved are {', '.join(sorted(RESERVED))}",
+        )

@@ -1,0 +1,219 @@
+"""Mutations as data: what a commit is made of.
+
+The law: an op says the least that describes a change, in plain data; it is a value, and applying it to equal trees
+gives equal trees. Whether it may be applied is decided in ``transaction``.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Final, TypeAlias, cast
+
+from pydantic import BaseModel
+
+from zproc.exceptions import CommitRefused, ProtocolError, UnknownPath
+from zproc.schema.path import format_path, no_field
+from zproc.schema.values import shown
+from zproc.typing import Key, Path
+
+__all__ = [
+    "MISSING",
+    "OPERATORS",
+    "Add",
+    "Delete",
+    "Discard",
+    "Missing",
+    "Op",
+    "Set",
+    "Splice",
+    "Update",
+    "compute",
+    "get",
+    "op_from_plain",
+    "op_to_plain",
+    "put",
+]
+
+
+class Missing(Enum):
+    """The type of MISSING."""
+
+    MISSING = "missing"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+MISSING: Final = Missing.MISSING
+"""Nothing stands there; ``None`` is a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Put a value at a field, a key of a dict, or an existing index of a list."""
+
+    path: Path
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Take a key out of a dict."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """Take ``remove`` elements out of the list at ``path`` from index ``at`` on, and put others in their place.
+
+    ``at`` is ``None`` for the end and may be negative, both of which are settled when it is applied.
+    """
+
+    path: Path
+    at: int | None
+    remove: int
+    insert: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Add elements to the set at ``path``."""
+
+    path: Path
+    values: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Take elements out of the set at ``path``, those that are in it."""
+
+    path: Path
+    values: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Replace a number by the result of an operator on it, so that two such changes never lose one."""
+
+    path: Path
+    operator: str
+    operand: object
+
+
+Op: TypeAlias = Set | Delete | Splice | Add | Discard | Update
+
+_CODES: Final[Mapping[type[Op], int]] = {Set: 0, Delete: 1, Splice: 2, Add: 3, Discard: 4, Update: 5}
+
+# No power and no shifts: their results grow without bound from small operands, in C, where no time budget interrupts.
+OPERATORS: Final[Mapping[str, Callable[[object, object], object]]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "&": operator.and_,
+    "|": operator.or_,
+    "^": operator.xor,
+}
+_NUMBERS: Final = (int, float, complex, Decimal, timedelta)
+
+
+def compute(op: Update, current: object) -> object:
+    """Return the result of an arithmetic op on the present value.
+
+    Raises:
+        CommitRefused: either is not a number, or the arithmetic fails.
+    """
+    if not isinstance(current, _NUMBERS) or not isinstance(op.operand, _NUMBERS):
+        raise CommitRefused(f"{format_path(op.path)}: {op.operator!r} works on numbers, not on {shown(current)}")
+    try:
+        return OPERATORS[op.operator](current, op.operand)
+    except (ArithmeticError, TypeError, ValueError, MemoryError) as error:
+        shown_op = f"{shown(current)} {op.operator} {shown(op.operand)}"
+        raise CommitRefused(f"{format_path(op.path)}: {shown_op}: {error}") from error
+
+
+def get(container: object, key: Key) -> object:
+    """Return what stands at a key of a model, dict or list, or MISSING."""
+    if isinstance(container, BaseModel):
+        # Subscription, not .get: a field of a client's root may be fetched on first use by ``__missing__``.
+        try:
+            return container.__dict__[cast("str", key)]
+        except KeyError:
+            return MISSING
+    if isinstance(container, dict):
+        return container.get(key, MISSING)
+    if isinstance(container, list) and type(key) is int and -len(container) <= key < len(container):
+        return cast("object", container[key])
+    return MISSING
+
+
+def put(container: object, key: Key, value: object) -> None:
+    """Put a value at a key of a model, dict or list, without any validation.
+
+    Raises:
+        UnknownPath: the container cannot have the key.
+    """
+    if isinstance(container, BaseModel):
+        if key not in type(container).__pydantic_fields__:
+            raise no_field(type(container), key, format_path((key,)))
+        container.__dict__[key] = value
+    elif get(container, key) is not MISSING or isinstance(container, dict):
+        cast("dict[Key, object]", container)[key] = value
+    else:
+        raise UnknownPath(format_path((key,)), f"a {type(container).__name__} has no such place")
+
+
+def op_to_plain(op: Op) -> list[object]:
+    """Return an op as a list for the codec; values in it may still be models."""
+    code = _CODES[type(op)]
+    match op:
+        case Set():
+            return [code, list(op.path), op.value]
+        case Delete():
+            return [code, list(op.path)]
+        case Splice():
+            return [code, list(op.path), op.at, op.remove, list(op.insert)]
+        case Add() | Discard():
+            return [code, list(op.path), list(op.values)]
+        case Update():
+            return [code, list(op.path), op.operator, op.operand]
+
+
+def op_from_plain(data: object) -> Op:
+    """Return the op that a list from anywhere means.
+
+    Raises:
+        ProtocolError: it means none.
+    """
+    match data:
+        case [0, [_, *_] as path, value]:
+            return Set(_path(path), value)
+        case [1, [_, *_] as path]:
+            return Delete(_path(path))
+        case [2, [_, *_] as path, (int() | None) as at, int(remove), list(values)] if remove >= 0:
+            return Splice(_path(path), at, remove, tuple(values))
+        case [3, [_, *_] as path, list(values)]:
+            return Add(_path(path), tuple(values))
+        case [4, [_, *_] as path, list(values)]:
+            return Discard(_path(path), tuple(values))
+        case [5, [_, *_] as path, str(symbol), operand] if symbol in OPERATORS:
+            return Update(_path(path), symbol, operand)
+        case _:
+            raise ProtocolError("not an op: unknown kind, or parts of the wrong type")
+
+
+def _path(keys: Sequence[object]) -> Path:
+    path = tuple(keys)
+    try:
+        hash(path)
+    except TypeError as error:
+        raise ProtocolError(f"not an op: {error}") from error
+    return path

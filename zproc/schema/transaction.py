@@ -1,0 +1,468 @@
+"""A transaction on a tree of state: ops are applied in place, then the whole is valid or everything is undone.
+
+The law:
+
+* What is accepted is exactly what pydantic's strict validation of the resulting state accepts; the cost is that of the
+  change.
+* A value is validated where it is put. If it fails there it stays for the moment, and its place is held (see ``tree``):
+  a later op may still make it good. ``finish`` validates what is held.
+* Limits of length are looked at by ``finish`` only.
+* After the fields, the model validators of every touched model run, innermost first, on a draft, so that what they
+  rewrite is recorded like any other op. A model that is changed by the validator of one around it is validated again.
+* Whatever happens, ``rollback`` leaves the tree as it was, the order of its dicts included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from enum import Enum, auto
+from typing import Final, TypeAlias, TypeVar, assert_never, cast
+
+from pydantic import BaseModel, ValidationError
+
+from zproc.exceptions import CommitRefused, Fault, UnknownPath, UsageError
+from zproc.schema.change import Change, Container
+from zproc.schema.faults import REFUSALS, crash, faults, length_faults, refused, validator_faults
+from zproc.schema.ops import MISSING, Add, Delete, Discard, Op, Set, Splice, Update, compute, get, put
+from zproc.schema.path import format_path, no_field
+from zproc.schema.shape import ANYTHING, AfterValidator, Shape
+from zproc.schema.tree import Passed, Place, Tree
+from zproc.schema.values import detached, is_atom, plain, same, shown
+from zproc.typing import Key, Path
+
+__all__ = ["Change", "Transaction"]
+
+T = TypeVar("T", list[object], set[object])
+MakeDraft: TypeAlias = "Callable[[Transaction, Path], object]"
+
+_ROUNDS: Final = 10
+"""How often the validators of one model may run in one transaction, each time because one around it changed something.
+"""
+
+# Scalars that no other type's value is equal to, so that what is in a set is what one asks it for.
+_EXACT: Final[dict[str, type]] = {"str": str, "int": int, "bytes": bytes}
+
+
+class _Stage(Enum):
+    OPEN = auto()
+    FINISHING = auto()
+    ENDED = auto()
+
+
+class Transaction:
+    """One attempt to change a state.
+
+    Args:
+        root: the state. It is changed in place, unless the transaction is private.
+        make_draft: makes what model validators are shown, from the transaction and the address of the model.
+        private: copy every container before its first change instead of changing it in place; ``root`` then becomes
+            the copy.
+
+    Attributes:
+        changes: what was done, as far as it is known to be valid.
+        requested: the ops that were asked for, with plain copies of their values.
+    """
+
+    __slots__ = ("_latest", "_make_draft", "_ordered", "_private", "_runs", "_stage", "_tree", "changes", "requested")
+
+    def __init__(self, root: BaseModel, make_draft: MakeDraft, *, private: bool = False) -> None:
+        self.changes: list[Change] = []
+        self.requested: list[Op] = []
+        self._tree = Tree(root, private=private)
+        self._make_draft = make_draft
+        self._private = private
+        self._stage = _Stage.OPEN
+        self._latest: dict[Path, int] = {}
+        # By identity, and with the object, so that it stays the only one of that identity.
+        self._ordered: dict[int, object] = {}
+        self._runs: dict[int, tuple[BaseModel, int]] = {}
+
+    # Reading
+
+    @property
+    def root(self) -> BaseModel:
+        """The state as it is now."""
+        return self._tree.root
+
+    def read(self, path: Path) -> object:
+        """Return what stands at an address; it belongs to the tree and is not to be changed.
+
+        Raises:
+            UnknownPath: nothing stands there.
+        """
+        return self._tree.read(path)
+
+    # Changing
+
+    def apply(self, op: Op) -> None:
+        """Apply one op to the tree and record it.
+
+        Raises:
+            UnknownPath: its address leads nowhere.
+            CommitRefused: it cannot be applied to what stands there.
+            ValidatorCrashed: a validator raised what is not a refusal.
+            UsageError: the transaction has ended.
+        """
+        if self._stage is _Stage.ENDED:
+            raise UsageError("the transaction has ended")
+        match op:
+            case Set(path, value):
+                self._set(path, value)
+            case Delete(path):
+                self._delete(path)
+            case Splice():
+                self._splice(op)
+            case Add(path, values):
+                self._add(path, values)
+            case Discard(path, values):
+                self._discard(path, values)
+            case Update(path):
+                self._set(path, compute(op, self.read(path)))
+            case _:
+                assert_never(op)
+        if self._stage is _Stage.OPEN:  # later on it is validators that ask, as they will wherever the ops are sent
+            self._request(op)
+
+    def _request(self, op: Op) -> None:
+        """Keep an op, with copies of what it was given; of two Sets in a row at one address, the second."""
+        match op:
+            case Set(path, value):
+                last = self.requested[-1] if self.requested else None
+                if type(last) is Set and last.path == path:
+                    self.requested.pop()
+                op = op if is_atom(value) else Set(path, plain(value))
+            case Splice(path, at, remove, items):
+                op = Splice(path, at, remove, tuple(map(plain, items)))
+            case Add(path, values) | Discard(path, values):
+                op = replace(op, values=tuple(map(plain, values)))
+            case Delete() | Update():
+                pass
+            case _:
+                assert_never(op)
+        self.requested.append(op)
+
+    # Values
+
+    def _set(self, path: Path, value: object) -> None:
+        place = self._tree.locate(path, assign=True)
+        container, key, path = place.container, place.key, place.path
+        old = self._tree.original(place)
+        if old is MISSING and not isinstance(container, dict):
+            raise _no_place(container, key, path)
+        if place.loose:
+            put(container, key, self._loosely(place.shape, value, place))
+            return
+        new: object = MISSING
+        if old is not MISSING or (key := self._valid_key(place)) is not MISSING:
+            path = (*path[:-1], key)
+            new = self._valid_or_missing(place.shape, value, path)
+        self._tree.release(path)
+        if new is MISSING:
+            self._tree.hold(path)
+            put(container, path[-1], self._tree.adopt(detached(value)))
+            return
+        put(container, key, self._tree.adopt(new))
+        self._record_set(path, new, old)
+        if old is MISSING:
+            self._length_changed(container, place.nodes[:-1], path[:-1], place.around)
+
+    def _record_set(self, path: Path, new: object, old: object) -> None:
+        if not is_atom(new) or not (old is MISSING or is_atom(old)):
+            self._record(Change(Set(path, plain(new)), old))
+            return
+        earlier = self._latest.get(path)
+        if earlier is not None:
+            # The undo log already restores what stood there before both.
+            self.changes[earlier] = Change(Set(path, new), self.changes[earlier].old)
+            return
+        change = Change(Set(path, new), old)
+        self._latest[path] = len(self.changes)
+        self.changes.append(change)
+        self._tree.record(change)
+
+    def _loosely(self, shape: Shape, value: object, place: Place) -> object:
+        """Return what to put at a place that is validated later on: what is valid by itself, if it is clear what is."""
+        opaque = place.opaque or shape.dependent
+        found = MISSING if opaque else self._valid_or_missing(shape, value, place.path)
+        return self._tree.adopt(detached(value) if found is MISSING else found)
+
+    def _valid_key(self, place: Place) -> Key:
+        """Return the new key of a dict as validation makes it, MISSING if it is not valid."""
+        if place.around.key is None:
+            return place.key
+        valid = self._valid_or_missing(place.around.key, place.key, place.path)
+        assert valid is MISSING or valid == place.key or valid != valid, (  # noqa: PLR0124 - NaN
+            "a dict with keys that validation turns into others is whole"
+        )
+        return valid
+
+    def _valid_or_missing(self, shape: Shape, value: object, path: Path) -> object:
+        try:
+            return self._validated(shape, value, path)
+        except ValidationError:
+            return MISSING
+
+    def _validated(self, shape: Shape, value: object, path: Path) -> object:
+        try:
+            valid = shape.validate(plain(value))
+        except ValidationError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise crash(path, error) from error
+        if shape.model is not None and not isinstance(valid, shape.model) and (valid is not None or value is not None):
+            raise crash(path, TypeError(f"it returned {shown(valid)} instead of self"))
+        return valid
+
+    # Dicts
+
+    def _delete(self, path: Path) -> None:
+        place = self._tree.locate(path)
+        container, key, path = place.container, place.key, place.path
+        if not isinstance(container, dict):
+            raise CommitRefused(f"{format_path(path)}: a key of a dict can be deleted, not of a {_kind(container)}")
+        if key not in container:
+            raise UnknownPath(format_path(path), "there is no such key to delete")
+        if place.loose:
+            del container[key]
+            return
+        self._tree.release(path)
+        if key not in container:  # it was new, and held
+            return
+        key, order = self._order(container, key)
+        self._record(Change(Delete((*path[:-1], key)), container.pop(key), order))
+        self._length_changed(container, place.nodes[:-1], path[:-1], place.around)
+
+    def _order(self, target: dict[Key, object], deleted: Key) -> tuple[Key, tuple[Key, ...] | None]:
+        """Return what undoing a deletion has to know: the key as the dict has it, and the order of its keys."""
+        last = next(reversed(target))
+        if last is deleted or last == deleted:
+            return last, None
+        first = next(iter(target))
+        if first is deleted or first == deleted:
+            return first, (first,)
+        if self._private or id(target) in self._ordered:
+            return deleted, None  # whoever undoes this also undoes the first such deletion, which knows
+        self._ordered[id(target)] = target
+        return deleted, tuple(target)
+
+    # Lists and sets
+
+    def _splice(self, op: Splice) -> None:
+        place, target = self._enter(op.path, list)
+        at, remove = _slice(op, len(target))
+        items: list[object] | None = None
+        if not place.loose:
+            try:
+                item = place.shape.item or ANYTHING
+                items = [self._validated(item, value, (*place.path, at)) for value in op.insert]
+            except ValidationError:
+                self._tree.hold(place.path)
+                target = cast("list[object]", self._tree.enter(place))
+        if items is None:
+            target[at : at + remove] = [
+                self._loosely(place.shape.item or ANYTHING, value, place) for value in op.insert
+            ]
+            return
+        self._tree.shift(place.path, at, remove, len(items))
+        old = target[at : at + remove]
+        if items or old:
+            target[at : at + remove] = map(self._tree.adopt, items)
+            self._record(Change(Splice(place.path, at, remove, tuple(map(plain, items))), old))
+            self._length_changed(target, place.nodes, place.path, place.shape)
+
+    def _add(self, path: Path, values: tuple[object, ...]) -> None:
+        place, target = self._enter(path, set)
+        new = [value for value in map(plain, values) if not _contains(target, value)]
+        if not place.loose:
+            try:
+                new = [self._validated(place.shape.item or ANYTHING, value, place.path) for value in new]
+            except ValidationError:
+                self._tree.hold(place.path)
+                target = cast("set[object]", self._tree.enter(place))
+        if place.loose:
+            target.update(new)
+            return
+        # A validator may have turned a new element into one that is there.
+        added = tuple(dict.fromkeys(value for value in new if value not in target))
+        if added:
+            target.update(added)
+            self._record(Change(Add(place.path, added), None))
+            self._length_changed(target, place.nodes, place.path, place.shape)
+
+    def _discard(self, path: Path, values: tuple[object, ...]) -> None:
+        place, target = self._enter(path, set)
+        gone = tuple(dict.fromkeys(value for value in map(plain, values) if _contains(target, value)))
+        if gone and not place.loose:
+            gone = tuple(_as_stored(target, value, place.shape.item) for value in gone)
+            self._record(Change(Discard(place.path, gone), None))
+            self._length_changed(target, place.nodes, place.path, place.shape)
+        target.difference_update(gone)
+
+    def _enter(self, path: Path, kind: type[T]) -> tuple[Place, T]:
+        """Walk to a container that is itself what an op changes."""
+        place = self._tree.locate(path)
+        present = get(place.container, place.key)
+        if present is MISSING:
+            raise _no_place(place.container, place.key, place.path)
+        if not isinstance(present, kind):
+            raise CommitRefused(f"{format_path(path)}: expected a {kind.__name__}, there is {shown(present)}")
+        return place, cast("T", self._tree.enter(place))
+
+    # Recording
+
+    def _record(self, change: Change) -> None:
+        # Addresses may mean something else from here on, so an earlier Set may no longer be merged with a later one.
+        self._latest.clear()
+        self.changes.append(change)
+        self._tree.record(change)
+
+    def _length_changed(self, node: Container, nodes: Sequence[Container], path: Path, shape: Shape) -> None:
+        if shape.shortest or shape.longest is not None:
+            self._tree.remember(Passed(node, tuple(nodes), path, shape))
+
+    # The end
+
+    def finish(self) -> list[Change]:
+        """Validate what is not yet validated and return what changed, or undo everything.
+
+        Raises:
+            ValidationRefused: the state would break its schema.
+            ValidatorCrashed: a validator raised what is not a refusal.
+        """
+        self._stage = _Stage.FINISHING
+        try:
+            self._settle()
+            while self._tree.passed:
+                # Validators of equal depth see nothing of each other.
+                depth = max(len(passed.path) for passed in self._tree.passed.values())
+                for passed in [each for each in self._tree.passed.values() if len(each.path) == depth]:
+                    self._run_after(passed)
+                    self._settle()
+        except BaseException:
+            self.rollback()
+            raise
+        self._stage = _Stage.ENDED
+        return self.changes
+
+    def _settle(self) -> None:
+        """Validate all that is held and all lengths that changed; only models are left to be looked at."""
+        found: list[Fault] = []
+        for path, original in self._tree.everything_held():
+            try:
+                value = self._settled(path, original)
+            except ValidationError as error:
+                found += faults(error, path)
+            else:
+                self._tree.end_hold(path)
+                self._replace(path, value, original)
+        for passed in self._tree.take_containers():
+            where = passed.current_path()
+            if where is not None:
+                found += length_faults(where, passed.shape, cast("list[object]", passed.node))
+        if found:
+            raise refused(found)
+
+    def _settled(self, path: Path, original: object) -> object:
+        if original is MISSING:
+            key = self._tree.shape_at(path[:-1]).key
+            if key is not None:
+                self._validated(key, path[-1], path)
+        return self._validated(self._tree.shape_at(path), self.read(path), path)
+
+    def _replace(self, path: Path, value: object, original: object) -> None:
+        """Put a valid value in the place of what was held."""
+        if not path:
+            fields = cast("BaseModel", value).__dict__
+            for name, old in cast("dict[str, object]", original).items():
+                if name in fields:
+                    self._replace((name,), fields[name], old)
+            return
+        container = self.read(path[:-1])
+        if original is not MISSING and same(value, original):
+            put(container, path[-1], original)
+            return
+        if original is MISSING:
+            # To the end, where it will be when the changes are replayed.
+            cast("dict[Key, object]", container).pop(path[-1])
+        put(container, path[-1], self._tree.adopt(value))
+        # The undo log got the original when the place was first held.
+        self._latest.clear()
+        self.changes.append(Change(Set(path, plain(value)), original))
+
+    def _run_after(self, passed: Passed) -> None:
+        node = cast("BaseModel", passed.node)
+        path = passed.current_path()
+        if path is not None:
+            _, runs = self._runs.get(id(node), (node, 0))
+            self._runs[id(node)] = node, runs + 1
+            for validator in passed.shape.after:
+                if runs == _ROUNDS:
+                    raise crash(
+                        path, RuntimeError("it and the validators around it keep changing the state"), validator
+                    )
+                self._run_validator(validator, node, path)
+        self._tree.passed.pop(id(node), None)  # only now, so that its own changes are no reason to run it again
+
+    def _run_validator(self, validator: AfterValidator, node: BaseModel, path: Path) -> None:
+        draft = self._make_draft(self, path)
+        try:
+            result = validator(draft)
+        except CommitRefused:
+            raise
+        except REFUSALS as error:
+            raise refused(validator_faults(error, path)) from error
+        except (Exception, SystemExit) as error:
+            raise crash(path, error, validator) from error
+        if result is draft:
+            return
+        if type(result) is not type(node):
+            raise crash(path, TypeError(f"it returned {shown(result)} instead of self"), validator)
+        for name in type(node).model_fields:
+            value = get(result, name)
+            if not same(value, get(self.read(path), name)):
+                self._set((*path, name), value)
+
+    def restore(self, change: Change) -> None:
+        """Take back one change of the past, in a private transaction that is walked back from the present.
+
+        Args:
+            change: the newest change that was not yet taken back.
+        """
+        assert self._private, "the present is changed by commits only"
+        self._tree.restore(change)
+
+    def rollback(self) -> None:
+        """Undo everything, the order of dicts included."""
+        self._stage = _Stage.ENDED
+        self._tree.rollback()
+        self.changes = []
+
+
+def _no_place(container: Container, key: Key, path: Path) -> UnknownPath:
+    if isinstance(container, BaseModel):
+        return no_field(type(container), key, format_path(path))
+    return UnknownPath(format_path(path), f"a {_kind(container)} has no place {key!r}")
+
+
+def _slice(op: Splice, length: int) -> tuple[int, int]:
+    start, stop, _ = slice(length if op.at is None else op.at, None).indices(length)
+    return start, min(op.remove, max(stop - start, 0))
+
+
+def _contains(target: set[object], value: object) -> bool:
+    try:
+        return value in target
+    except TypeError as error:
+        raise CommitRefused(f"{shown(value)} cannot be an element of a set: {error}") from error
+
+
+def _as_stored(target: set[object], value: object, item: Shape | None) -> object:
+    """Return the element of a set that a value is equal to: 1 for ``True``, 0.0 for ``-0.0``."""
+    if item is not None and _EXACT.get(cast("str", item.schema["type"])) is type(value):
+        return value
+    return next(element for element in target if element is value or element == value)
+
+
+def _kind(container: object) -> str:
+    return "model" if isinstance(container, BaseModel) else type(container).__name__

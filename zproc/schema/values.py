@@ -1,0 +1,195 @@
+"""Values as plain data, and when two of them are the same.
+
+The law: what is stored, sent or shown to a validator is a detached copy in plain data; what a caller is handed never
+lets him change the state behind its back.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, time, timezone
+from decimal import Decimal
+from enum import Enum
+from typing import Final, cast
+
+from pydantic import BaseModel
+
+__all__ = ["View", "copied", "detached", "is_atom", "plain", "same", "shown"]
+
+_ATOMS: Final = frozenset({bool, int, float, complex, str, bytes, type(None)})
+_TO_BUILTIN: Final[Mapping[type, Callable[[object], object]]] = {
+    str: cast("Callable[[object], object]", str.__str__),
+    int: cast("Callable[[object], object]", int.__int__),
+    float: cast("Callable[[object], object]", float.__float__),
+    bytes: cast("Callable[[object], object]", bytes.__bytes__),
+}
+_CONTAINERS: Final = (BaseModel, list, dict, set)
+_SHOWN: Final = 80
+_LISTED: Final = 20
+
+
+class View(ABC):
+    """Something that stands for a value that lives elsewhere: a draft or a live handle."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def __zproc_value__(self) -> object:
+        """Return the value itself, which is not to be changed."""
+
+
+def plain(value: object) -> object:
+    """Return a detached copy made of plain data: models become dicts by field name; scalars are themselves.
+
+    What validators are shown is always this, because pydantic trusts instances of a model without looking inside. A
+    number or text of a subclass becomes the builtin that it is, because it may remember more than its value.
+    """
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    if kind is list:
+        return [plain(item) for item in cast("list[object]", value)]
+    if kind is dict:
+        return {_plain_key(key): plain(item) for key, item in cast("dict[object, object]", value).items()}
+    if isinstance(value, View):
+        return plain(value.__zproc_value__())
+    if isinstance(value, BaseModel):
+        return {name: plain(item) for name, item in _fields(value)}
+    return _plain_other(value)
+
+
+def _plain_other(value: object) -> object:
+    if isinstance(value, Enum):
+        return value
+    if isinstance(value, datetime):
+        return _with_offset(value)
+    if isinstance(value, dict):
+        return {_plain_key(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple([plain(item) for item in value])
+    if isinstance(value, frozenset):
+        return frozenset(map(_plain_key, value))
+    if isinstance(value, set):
+        return set(map(_plain_key, value))
+    for base, convert in _TO_BUILTIN.items():
+        if isinstance(value, base):
+            return convert(value)
+    return value
+
+
+def _with_offset(value: datetime) -> datetime:
+    """Return a datetime without the rules or the name of its time zone: the offset from UTC is what travels."""
+    offset = value.utcoffset()
+    if offset is None or value.tzinfo is UTC:
+        return value
+    return value.replace(tzinfo=timezone(offset))
+
+
+def _plain_key(key: object) -> object:
+    """Return a dict's key or a set's element as plain data; a model is left for validation to refuse."""
+    return key if type(key) is str or isinstance(key, BaseModel) else plain(key)
+
+
+def _fields(model: BaseModel) -> Iterator[tuple[str, object]]:
+    """Yield the fields of a model by name. Nothing else of its ``__dict__``: a cached property may be stale."""
+    values = model.__dict__
+    # A client's root fetches a field when it is first looked at (``__missing__``), which ``in`` would not see.
+    on_demand = type(values) is not dict
+    for name in type(model).model_fields:
+        if on_demand or name in values:
+            yield name, values[name]
+
+
+def same(a: object, b: object) -> bool:
+    """Whether two values are indistinguishable, but for the order of a dict's keys.
+
+    They are equal, and of equal types all the way down; NaN is itself, ``-0.0`` is not ``0.0``.
+    """
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, BaseModel):
+        return _same_items(dict(_fields(a)), dict(_fields(cast("BaseModel", b))))
+    if isinstance(a, dict):
+        return _same_items(a, cast("dict[object, object]", b))
+    if isinstance(a, (list, tuple)):
+        items = cast("list[object]", b)
+        return len(a) == len(items) and all(map(same, a, items))
+    if isinstance(a, (set, frozenset)):
+        return len(a) == len(cast("set[object]", b)) and _identities(a) == _identities(cast("set[object]", b))
+    return _identity(a) == _identity(b)
+
+
+def _same_items(a: dict[object, object], b: dict[object, object]) -> bool:
+    if len(a) != len(b):
+        return False
+    if not all(type(key) is str for key in a):
+        # 1, True and 1.0 are one key to a dict, and three to whoever reads it.
+        a = {_identity(key): value for key, value in a.items()}
+        b = {_identity(key): value for key, value in b.items()}
+    return all(key in b and same(value, b[key]) for key, value in a.items())
+
+
+def _identities(values: set[object] | frozenset[object]) -> set[object]:
+    return set(map(_identity, values))
+
+
+def _identity(value: object) -> object:
+    """Return something that is equal for indistinguishable scalars and hashable values only."""
+    if isinstance(value, (float, complex, Decimal, datetime, time)):
+        return type(value), repr(value)
+    if isinstance(value, tuple):
+        return tuple, tuple(map(_identity, value))
+    if isinstance(value, frozenset):
+        return frozenset, frozenset(map(_identity, value))
+    return type(value), value
+
+
+def is_atom(value: object) -> bool:
+    """Whether nothing inside of a value can be changed, so that it may be handed out as it is."""
+    if type(value) in _ATOMS:
+        return True
+    if isinstance(value, tuple):
+        return all(map(is_atom, value))
+    return not isinstance(value, (*_CONTAINERS, View))
+
+
+def detached(value: object) -> object:
+    """Return a copy that shares nothing changeable with the state; a view becomes what it stands for."""
+    if is_atom(value):
+        return value
+    if isinstance(value, View):
+        return detached(value.__zproc_value__())
+    if isinstance(value, BaseModel):
+        return copied(value, detached)
+    if isinstance(value, list):
+        return [detached(item) for item in value]
+    if isinstance(value, dict):
+        return {key: detached(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple([detached(item) for item in value])
+    return set(cast("set[object]", value))
+
+
+def copied(model: BaseModel, convert: Callable[[object], object]) -> BaseModel:
+    """Return a copy of a model with its fields converted; private attributes, which are not shared, as they are."""
+    copy = BaseModel.__copy__(model)
+    object.__setattr__(copy, "__dict__", {name: convert(item) for name, item in _fields(model)})
+    return copy
+
+
+def shown(value: object) -> str:
+    """Return a value as people are shown it: cut short, whatever it is and however much of it there is."""
+    if isinstance(value, (list, tuple, dict, set, frozenset)) and len(value) > _LISTED:
+        return f"<{type(value).__name__} of {len(value)} items>"
+    if isinstance(value, (str, bytes)):
+        value = value[:_SHOWN]
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - an integer of 5,000 digits, or a class of the user's: an error message must not fail
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

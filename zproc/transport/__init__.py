@@ -1,0 +1,127 @@
+"""Bytes in motion: frames between a server and its clients, over whatever the address names.
+
+The law: this package knows nothing of what the bytes mean, and what is above it knows nothing of how they travel. An
+address picks the transport; its module is loaded at the first use, so that nobody pays for a transport that is not
+used, nor needs what it needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Final
+
+from zproc.exceptions import Unavailable, UsageError
+from zproc.transport.base import (
+    CONNECT_TIMEOUT,
+    MAX_FRAME,
+    Address,
+    Arrival,
+    Channel,
+    Closed,
+    Limits,
+    Listener,
+    Opened,
+    Received,
+    parse_address,
+)
+
+__all__ = [
+    "MAX_FRAME",
+    "Address",
+    "Arrival",
+    "Channel",
+    "Closed",
+    "Limits",
+    "Listener",
+    "Opened",
+    "Received",
+    "clear",
+    "connect",
+    "fresh_address",
+    "listen",
+    "parse_address",
+]
+
+_NOT_YET: Final = "tcp:// and ipc:// come with the ZeroMQ transport; on one machine use unix://"
+
+
+def listen(address: str, limits: Limits | None = None) -> Listener:
+    """Start listening.
+
+    Args:
+        address: where: ``unix:///absolute/path`` or ``memory://name``.
+        limits: what peers can make the listener hold.
+
+    Returns:
+        The server's side. Whoever gets it calls ``close``.
+
+    Raises:
+        UsageError: it is not an address, or is in use.
+        Unavailable: the system refuses.
+    """
+    parsed = parse_address(address)
+    if parsed.scheme == "unix":
+        from zproc.transport.local import LocalListener
+
+        return LocalListener(parsed.place, limits)
+    if parsed.scheme == "memory":
+        from zproc.transport.memory import MemoryListener
+
+        return MemoryListener(parsed.place, limits)
+    raise UsageError(f"{parsed}: {_NOT_YET}")
+
+
+def connect(address: str, timeout: float = CONNECT_TIMEOUT, limit: int = MAX_FRAME) -> Channel:
+    """Connect to a server.
+
+    Args:
+        address: where it listens.
+        timeout: how long to wait at most for a server that is too busy to accept, in seconds. When nobody listens there
+            is no wait.
+        limit: the longest frame in both directions, in bytes.
+
+    Returns:
+        The client's side. Whoever gets it calls ``close``.
+
+    Raises:
+        UsageError: it is not an address.
+        Unavailable: nobody listens there.
+    """
+    parsed = parse_address(address)
+    if parsed.scheme == "unix":
+        from zproc.transport.channel import LocalChannel
+
+        return LocalChannel(parsed.place, timeout, limit)
+    if parsed.scheme == "memory":
+        from zproc.transport.memory import MemoryChannel
+
+        return MemoryChannel(parsed.place, limit)
+    raise UsageError(f"{parsed}: {_NOT_YET}")
+
+
+def clear(address: str) -> None:
+    """Remove what a server that was killed has left at an address; nothing happens if somebody listens there.
+
+    Args:
+        address: where it listened.
+    """
+    parsed = parse_address(address)
+    if parsed.scheme != "unix":
+        return
+    from zproc.transport.rendezvous import Claim
+
+    with contextlib.suppress(UsageError, Unavailable):
+        claim = Claim(parsed.place)
+        claim.bind().close()
+        claim.release()
+
+
+def fresh_address() -> str:
+    """Return a ``unix://`` address that nobody uses, in a directory that nobody else can enter.
+
+    Raises:
+        UsageError: there is no such directory and none can be made; the error says what to set.
+    """
+    from zproc.transport import rendezvous
+
+    return rendezvous.fresh_address()

@@ -1,0 +1,37 @@
+"""The identifiers that must not be mixed, and the protocols that signatures name.
+
+The law: nothing here does anything. This module imports nothing of zproc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import NewType, TypeAlias
+
+__all__ = ["Epoch", "Key", "LeaseId", "Path", "PeerId", "RequestId", "Revision", "SessionId"]
+
+Revision = NewType("Revision", int)
+"""The number of a commit in its namespace: 1, 2, 3 ... in the one order that everybody sees; 0 is the state before the
+first.
+"""
+
+Epoch = NewType("Epoch", str)
+"""The life of a server: (epoch, revision) names a state."""
+
+PeerId = NewType("PeerId", int)
+"""One connection, as the server's transport counts them."""
+
+SessionId = NewType("SessionId", str)
+"""One client process, through all its connections: a random token that it chose."""
+
+RequestId = NewType("RequestId", int)
+"""One request of a session. A request sent twice has one id, and one effect."""
+
+LeaseId = NewType("LeaseId", int)
+"""One turn. Later turns have greater ids, so that a commit of an older turn can be told and refused."""
+
+Key: TypeAlias = Hashable
+"""One step of a path: a field's name, a dict's key or a list's index."""
+
+Path: TypeAlias = tuple[Key, ...]
+"""The address of a part of the state, from its root: ``("stock", "a.b")``."""
