@@ -12,6 +12,7 @@ import gc
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -22,6 +23,9 @@ from pathlib import Path
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
+
+# What is started in the background inherits that Ctrl-C is ignored, and so would every program of these tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Files that are checked by mypy, and never run.
 collect_ignore = ["typing"]

@@ -11,7 +11,6 @@ ROOT = Path(__file__).parent.parent
 
 COVERED_ELSEWHERE: dict[str, str] = {
     "context.py": "tests/integration/test_context.py and test_promises.py: a context is nothing without real processes",
-    "typing.py": "names for the type checkers: nothing in it runs, mypy reads it",
 }
 """Modules without a test file of their own, each with the reason: what covers it instead."""
 

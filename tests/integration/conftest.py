@@ -49,6 +49,9 @@ class _Nothing(zproc.StateModel):
 
 @pytest.fixture(scope="module", autouse=True)
 def everything_travels_by_value(request: pytest.FixtureRequest) -> Iterator[None]:
+    # Tests of processes end the fork server; here it is to be there before a test begins, or it would be that one's
+    # leak.
+    process.start(int, method="forkserver").wait(30)
     module: ModuleType = request.module
     for travelling in (module, sys.modules[__name__]):
         cloudpickle.register_pickle_by_value(travelling)
