@@ -4,6 +4,9 @@ The law: when the time is up, BudgetExceeded is raised in the user's code and ne
 torn: an alarm that goes off elsewhere is put off. It is raised again and again as long as the user's code goes on, for
 it may be caught there; and never after the end, because an alarm that is on its way then finds that nobody is meant.
 It works in the main thread of a process of zproc's own.
+
+What it cannot end: a call into C that does not return, such as a power of huge numbers; and code that catches
+BaseException around a loop that is itself endless, as fast as it is raised.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from zproc.core.budget import BudgetExceeded, interruptible
 
 __all__ = ["alarm_budget"]
 
-_AGAIN: Final = 0.002
+_AGAIN: Final = 0.0005
 """How soon to ring again when our own code was running, or when the user's goes on regardless, in seconds."""
 
 
