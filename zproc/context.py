@@ -34,7 +34,7 @@ from zproc.process import (
 )
 from zproc.schema.model import Schema, StateModel
 from zproc.server import alarm_budget, serve
-from zproc.transport import clear, fresh_address, listen
+from zproc.transport import clear, fresh_address, listen, publish
 from zproc.typing import Epoch
 
 __all__ = ["Context"]
@@ -271,14 +271,16 @@ def _be_server(model: type[StateModel], limits: Limits, address: str, run: str |
     """Be the state server, until told to end or until the owner is gone; then end what the owner left behind."""
     owner = parent_watch()
     stopping = threading.Event()
+    epoch = Epoch(secrets.token_hex(8))
     core = ServerCore(
         {_NAMESPACE: cast("Schema[StateModel]", Schema.of(model))},
-        epoch=Epoch(secrets.token_hex(8)),
+        epoch=epoch,
         pid=os.getpid(),
         limits=limits,
         budget=alarm_budget,
     )
     listener = listen(address)
+    words = publish(address, epoch)
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
         stopping.set()
@@ -288,8 +290,10 @@ def _be_server(model: type[StateModel], limits: Limits, address: str, run: str |
     try:
         listener.add_waker(owner.fileno())
         announce_ready(address)
-        serve(core, listener, lambda: stopping.is_set() or owner.gone())
+        serve(core, listener, lambda: stopping.is_set() or owner.gone(), words)
     finally:
+        if words is not None:
+            words.close()
         listener.close()
     if run is not None and owner.gone():
         sweep(run)

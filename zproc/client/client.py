@@ -15,21 +15,22 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import count
-from pathlib import Path
 from typing import Final, TypeVar, cast
 from weakref import WeakSet, WeakValueDictionary
 
 from zproc.client.connection import Connection, Identity
-from zproc.client.replica import Replica
-from zproc.core.messages import Act, Answered, Commit, Committed, Outcome, Read, Reply, Values
+from zproc.client.replica import LARGE, LARGEST, NEVER, Held, Moment, Replica, typed
+from zproc.core.messages import Act, Answered, Commit, Committed, Look, Outcome, Read, Reply, Values
 from zproc.exceptions import CommitRefused, CommitUnknown, Error, ProtocolError, Unavailable, UsageError
 from zproc.schema.model import Schema, StateModel
-from zproc.schema.ops import Op, op_to_plain
-from zproc.typing import Epoch, RequestId, Revision, SessionId
+from zproc.schema.ops import MISSING, Op, get, op_to_plain
+from zproc.schema.shape import shape_at
+from zproc.transport import word
+from zproc.typing import Epoch, Path, RequestId, Revision, SessionId
 
 __all__ = ["Client", "expect"]
 
@@ -71,9 +72,12 @@ class Client:
     """
 
     def __init__(self, schema: Schema[StateModel], address: str, namespace: str, process: str | None = None) -> None:
-        name = Path(sys.argv[0]).name if process is None else process
+        name = os.path.basename(sys.argv[0]) if process is None else process
         self.schema = schema
         self.closed = False
+        self.mark = object()
+        """What numbers are marked with that were read by this client; not itself, which would keep it alive."""
+        self._kept: frozenset[str] = frozenset()
         self._identity = Identity(address, namespace, schema.fingerprint, schema.table, _new_session(), name)
         self._begin()
         _alive.add(self)
@@ -84,6 +88,9 @@ class Client:
         self._lent: set[Connection] = set()
         self._requests = count(1)
         self._replica = Replica(self.schema, Epoch(""))
+        self._in_turn = 0
+        self.now = NEVER
+        """What is read of without asking and without any check: nothing where a check would have something to say."""
 
     def begin_in_fork(self) -> None:
         """Become a client of its own in a forked child. The parent's connections are the parent's."""
@@ -161,7 +168,8 @@ class Client:
         epoch = connection.welcome.epoch
         with self._lock:
             if self._replica.epoch != epoch:
-                self._replica = Replica(self.schema, epoch)
+                seen = word(self.address, connection.welcome.index, epoch)
+                self._replica = Replica(self.schema, epoch, seen, self.mark)
             connection.replica = self._replica
         return connection
 
@@ -179,10 +187,20 @@ class Client:
         """Have every use of this state by this thread refused meanwhile."""
         held = _turns.held
         _turns.held = held | {(self.address, self.namespace)}
+        self._count_turn(1)
         try:
             yield
         finally:
+            self._count_turn(-1)
             _turns.held = held
+
+    def _count_turn(self, step: int) -> None:
+        with self._lock:
+            self._in_turn += step
+            self._expose()
+
+    def _expose(self) -> None:
+        self.now = NEVER if self.closed or self._in_turn else self._replica.moment
 
     def next_request(self) -> RequestId:
         """Return the number of the next request."""
@@ -192,6 +210,7 @@ class Client:
         """End all connections, those in use included; whoever waits by one is told so."""
         with self._lock:
             self.closed = True
+            self._expose()
             ended = [*self._idle, *self._lent]
             self._idle.clear()
         for connection in ended:
@@ -302,20 +321,88 @@ class Client:
     # Reading
 
     def field(self, name: str) -> object:
-        """Return the value of a top-level field; it is not to be changed.
+        """Return the value of a top-level field, which is not to be changed, or LARGE if it is one that is not held.
 
         Raises:
             Unavailable: no server answers.
         """
+        self._check()
+        replica = self._replica
+        moment = replica.moment
+        if name in moment.values and moment.is_newest() and self._is_there(moment):
+            return moment.values[name]
+        if replica.is_large(name) and name not in self._kept:
+            return LARGE
+        value = self.ask(lambda connection: self._catch_up(connection, name))
+        with self._lock:
+            self._expose()
+        return value
 
+    def _is_there(self, moment: Moment) -> bool:
+        """Whether the server of a moment still is; looked at now and then, because a killed one leaves its word."""
+        if time.monotonic() < moment.until:
+            return True
+        with self.connection() as connection:
+            if connection.replica.moment is not moment:
+                return False
+            moment.trust()
+            return True
+
+    def _catch_up(self, connection: Connection, name: str) -> object:
+        """Ask for a field, and for whatever else is held of the state, as far as it has changed."""
+        replica = connection.replica
+        held = replica.held(name)
+        largest = None if name in self._kept else LARGEST
+        asked: dict[str, Held | None] = {name: held}
+        since = None
+        if held is not None:
+            if held.size <= LARGEST:
+                asked = {**replica.small([name])}
+            since = min(known.revision for known in asked.values() if known is not None)
+        reply = expect(connection.call(Read(self.next_request(), tuple(asked), since, None, largest)), Values)
+        return replica.take(asked, reply.revision, reply.values, reply.large).get(name, LARGE)
+
+    def value_at(self, path: Path) -> object:
+        """Return what stands at an address, not to be changed; MISSING if nothing does.
+
+        Raises:
+            Unavailable: no server answers.
+            LimitExceeded: it is too large for a message.
+        """
+        value = self.field(cast("str", path[0]))
+        if value is LARGE:
+            shape = shape_at(self.schema.shape, path)
+            if shape is not None:
+                found = cast("list[object]", self.look(path, "value"))
+                return typed(shape, path, found[0]) if found else MISSING
+            value = self._whole(cast("str", path[0]))
+        for key in path[1:]:
+            value = get(value, key)
+        return value
+
+    def look(self, path: Path, question: str) -> object:
+        """Ask about what stands at an address of a large field; see `Look`."""
+        name = cast("str", path[0])
+        encoded = self.schema.codec.encode(list(path))
+
+        def ask(connection: Connection) -> object:
+            reply = expect(connection.call(Look(self.next_request(), encoded, question, LARGEST)), Values)
+            if name not in reply.large:
+                connection.replica.found_small(name)
+            return self.schema.codec.decode(reply.values)
+
+        return self.ask(ask)
+
+    def _whole(self, name: str) -> object:
         def question(connection: Connection) -> object:
-            replica = connection.replica
-            known = replica.held(name)
-            since = None if known is None else known.revision
-            reply = expect(connection.call(Read(self.next_request(), (name,), since, None)), Values)
-            return replica.update(name, known, reply.revision, reply.values)
+            reply = expect(connection.call(Read(self.next_request(), (name,), None, None, None)), Values)
+            return connection.replica.decode(reply.values)[name]
 
         return self.ask(question)
+
+    def hold(self, names: Iterable[str]) -> None:
+        """Hold fields from their next reading on, however large they are."""
+        self._kept |= frozenset(names)
 
     def snapshot(self, at: Revision | None = None) -> StateModel:
         """Return a frozen copy of the state.
@@ -338,7 +425,7 @@ class Client:
 
         def question(connection: Connection) -> tuple[Epoch, Revision, StateModel]:
             epoch = connection.welcome.epoch
-            reply = expect(connection.call(Read(self.next_request(), (), None, at(epoch))), Values)
+            reply = expect(connection.call(Read(self.next_request(), (), None, at(epoch), None)), Values)
             return epoch, reply.revision, connection.replica.snapshot(reply.values)
 
         return self.ask(question)
@@ -352,7 +439,7 @@ class Client:
         names = tuple(self.schema.model.model_fields)[:1]
 
         def question(connection: Connection) -> tuple[Epoch, Revision]:
-            reply = expect(connection.call(Read(self.next_request(), names, _SINCE_EVER, None)), Values)
+            reply = expect(connection.call(Read(self.next_request(), names, _SINCE_EVER, None, None)), Values)
             return connection.welcome.epoch, reply.revision
 
         return self.ask(question)

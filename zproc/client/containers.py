@@ -49,7 +49,7 @@ class ListHandle(Handle, MutableSequence[object], stands_for=list):
         return transact(self, function, name)
 
     def __len__(self) -> int:
-        return len(self._items())
+        return self._zproc_length() if self._zproc_is_large() else len(self._items())
 
     def __iter__(self) -> Iterator[object]:
         return iter([self._zproc_part(index, value) for index, value in enumerate(self._items())])
@@ -65,6 +65,8 @@ class ListHandle(Handle, MutableSequence[object], stands_for=list):
     @overload
     def __getitem__(self, index: slice) -> list[object]: ...
     def __getitem__(self, index: SupportsIndex | slice) -> object:
+        if not isinstance(index, slice) and (place := _index(index)) >= 0 and self._zproc_is_large():
+            return self._zproc_element(place, IndexError("list index out of range"))
         items = self._items()
         if isinstance(index, slice):
             return [self._zproc_part(place, items[place]) for place in range(*index.indices(len(items)))]
@@ -216,7 +218,7 @@ class DictHandle(Handle, MutableMapping[Key, object], stands_for=dict):
         return transact(self, function, name)
 
     def __len__(self) -> int:
-        return len(self._items())
+        return self._zproc_length() if self._zproc_is_large() else len(self._items())
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._items())
@@ -225,9 +227,13 @@ class DictHandle(Handle, MutableMapping[Key, object], stands_for=dict):
         return reversed(self._items())
 
     def __contains__(self, key: object) -> bool:
-        return key in self._items()
+        hash(key)
+        return self._zproc_has(key) if self._zproc_is_large() else key in self._items()
 
     def __getitem__(self, key: Key) -> object:
+        hash(key)
+        if self._zproc_is_large():
+            return self._zproc_element(key, KeyError(key))
         return self._zproc_child(key, self._items()[key])
 
     def __setitem__(self, key: Key, value: object) -> None:
@@ -301,13 +307,14 @@ class SetHandle(Handle, MutableSet[Key], stands_for=set):
         return transact(self, function, name)
 
     def __len__(self) -> int:
-        return len(self._items())
+        return self._zproc_length() if self._zproc_is_large() else len(self._items())
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._items())
 
     def __contains__(self, value: object) -> bool:
-        return value in self._items()
+        hash(value)
+        return self._zproc_has(value) if self._zproc_is_large() else value in self._items()
 
     def add(self, value: Key) -> None:
         self._zproc_commit(Add(self._zproc_path, _elements([value])))

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
+from time import monotonic
 from typing import ClassVar, Final, cast
 
 from pydantic import BaseModel
 
 from zproc.client.client import Client
 from zproc.client.number import Origin, live_number, pending_ops, sent
+from zproc.client.replica import LARGE
 from zproc.core.messages import Act
 from zproc.exceptions import UnknownPath, UsageError
 from zproc.schema.action import action_of, result_of
 from zproc.schema.draft import class_attribute, operators, set_class_attribute
 from zproc.schema.model import StateModel
-from zproc.schema.ops import MISSING, Op, Set, get
+from zproc.schema.ops import MISSING, Op, Set
 from zproc.schema.path import format_path
-from zproc.schema.shape import Shape, shape_of
+from zproc.schema.shape import Shape, shape_at, shape_of
 from zproc.schema.values import View, detached, is_atom, plain
 from zproc.typing import Key, Path
 
@@ -66,21 +68,40 @@ class Handle(View):
         client, path = self._zproc_client, self._zproc_path
         if not path:
             return client.snapshot()
-        value = client.field(cast("str", path[0]))
-        for depth, key in enumerate(path[1:], start=2):
-            value = get(value, key)
-            if value is MISSING:
-                raise UnknownPath(format_path(path), f"there is no {format_path(path[:depth])!r} any longer")
+        value = client.value_at(path)
+        if value is MISSING:
+            raise UnknownPath(format_path(path), f"there is no {format_path(path)!r} any longer")
         if type(value) is not self._zproc_kind:
             raise gone(path, self._zproc_kind)
         return value
+
+    def _zproc_is_large(self) -> bool:
+        """Whether this is part of a field that is read by address, because it is too large to be held."""
+        path = self._zproc_path
+        return bool(path) and self._zproc_client.field(cast("str", path[0])) is LARGE
+
+    def _zproc_length(self) -> int:
+        """Return how long the container is, without its contents."""
+        return cast("int", self._zproc_client.look(self._zproc_path, "length"))
+
+    def _zproc_has(self, key: Key) -> bool:
+        """Whether something is a key of the dict, or an element of the set, without its other contents."""
+        return bool(self._zproc_client.look((*self._zproc_path, plain(key)), "member"))
+
+    def _zproc_element(self, key: Key, missing: LookupError) -> object:
+        """Return what a reader may be handed for the element at a key, without the others."""
+        client, path = self._zproc_client, (*self._zproc_path, plain(key))
+        value = client.value_at(path)
+        if value is MISSING:
+            raise missing
+        return self._zproc_child(key, value)
 
     def _zproc_child(self, key: Key, value: object, asked: Key = MISSING) -> object:
         """Return what a reader may be handed for a value that stands at a key; ``asked`` is how it was called."""
         kind = type(value)
         if kind is int or kind is float:
             path = (*self._zproc_path, key)
-            origin = Origin(self._zproc_client, path, path if asked is MISSING else (*self._zproc_path, asked))
+            origin = Origin(self._zproc_client.mark, path, path if asked is MISSING else (*self._zproc_path, asked))
             return live_number(cast("int | float", value), origin)
         return self._zproc_part(key, value)
 
@@ -110,7 +131,7 @@ class Handle(View):
         path = (*self._zproc_path, key)
         if isinstance(value, Handle):
             return address_of(value) == (self._zproc_client, path)
-        pending = pending_ops(value, self._zproc_client, path)
+        pending = pending_ops(value, self._zproc_client.mark, path)
         if pending:
             self._zproc_commit(*pending)
             sent(value)
@@ -169,19 +190,28 @@ class ModelHandle(Handle):
         return self._zproc_kind
 
     def __getattr__(self, name: str) -> object:
-        kind = type(self)._zproc_certain.get(name)
-        if kind is not None:
-            return _revive(self._zproc_client, (*self._zproc_path, name), kind)
         model = cast("type[BaseModel]", self._zproc_kind)
         if name in model.model_fields:
-            return self._zproc_child(name, self._zproc_field(name))
+            return self._zproc_read(name)
         if action_of(model, name) is not None:
             return _RemoteAction(self, model, name)
         return class_attribute(self, model, name)
 
+    def _zproc_read(self, name: str) -> object:
+        kind = type(self)._zproc_certain.get(name)
+        if kind is not None:
+            return _revive(self._zproc_client, (*self._zproc_path, name), kind)
+        return self._zproc_child(name, self._zproc_field(name))
+
     def _zproc_field(self, name: str) -> object:
-        if not self._zproc_path:
-            return self._zproc_client.field(name)
+        client, path = self._zproc_client, (*self._zproc_path, name)
+        if self._zproc_is_large() and shape_at(client.schema.shape, path) is not None:
+            value = client.value_at(path)
+            if value is MISSING:
+                raise gone(self._zproc_path, self._zproc_kind)
+            return value
+        if len(path) == 1:
+            return client.value_at(path)
         return cast("BaseModel", self.__zproc_value__()).__dict__[name]
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -246,6 +276,26 @@ def _handle_class(model: type[BaseModel]) -> type[ModelHandle]:
     return type(f"{model.__name__}Handle", (base,), namespace)
 
 
+@functools.cache
+def _root_class(model: type[BaseModel]) -> type[ModelHandle]:
+    cls = _handle_class(model)
+    namespace: dict[str, object] = {"__slots__": (), **{name: _reader(name) for name in cls._zproc_fields}}
+    return type(cls.__name__, (cls,), namespace)
+
+
+def _reader(name: str) -> property:
+    def read(handle: ModelHandle) -> object:
+        now = handle._zproc_client.now
+        if now.word[0] == now.revision and monotonic() < now.until:
+            try:
+                return now.direct[name]
+            except KeyError:
+                pass
+        return handle._zproc_read(name)
+
+    return property(read)
+
+
 def _certain_kind(shape: Shape) -> type | None:
     """Return the class of whatever stands at a place, ``None`` if that depends or is nothing to make a handle of."""
     node = shape.schema
@@ -266,4 +316,5 @@ _CONTAINERS: Final[Mapping[str, type]] = {"list": list, "dict": dict, "set": set
 
 def model_handle(client: Client, path: Path, model: type[BaseModel]) -> ModelHandle:
     """Return the handle of the model that stands at a path."""
-    return _handle_class(model)(client, path, model)
+    cls = _handle_class(model) if path else _root_class(model)
+    return cls(client, path, model)

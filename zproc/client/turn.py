@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from zproc.client.client import Client, expect
 from zproc.client.connection import Connection
 from zproc.client.handle import Handle, address_of, gone, kind_of
+from zproc.client.replica import LARGEST
 from zproc.core.messages import Acquire, Commit, Granted, Read, Release, Values
 from zproc.exceptions import Error, LeaseLost, Unavailable, UnknownPath, UsageError
 from zproc.schema.action import refuse_unfinished, run, without_drafts
@@ -126,9 +127,9 @@ class _Turn:
         try:
             held = self._replica.small()
             since = min((field.revision for field in held.values()), default=Revision(0))
-            asked = Acquire(self._client.next_request(), tuple(held), since)
-            self._granted = expect(self._connection.call(asked), Granted)
-            self._fields = self._replica.catch_up(held, self._granted.revision, self._granted.values)
+            asked = Acquire(self._client.next_request(), tuple(held), since, LARGEST)
+            self._granted = granted = expect(self._connection.call(asked), Granted)
+            self._fields = self._replica.take(held, granted.revision, granted.values, granted.large)
         except Unavailable:
             if not self._connection.closed:
                 raise
@@ -168,7 +169,7 @@ class _Turn:
     def _fetch(self, names: tuple[str, ...]) -> dict[str, object]:
         assert self._granted is not None, "the function runs in a turn"
         try:
-            reply = expect(self._connection.call(Read(self._client.next_request(), names, None, None)), Values)
+            reply = expect(self._connection.call(Read(self._client.next_request(), names, None, None, None)), Values)
         except Unavailable as error:
             raise LeaseLost(f"the connection, and the turn with it, was lost: {error}; nothing was applied") from error
         if reply.revision != self._granted.revision:
@@ -176,7 +177,7 @@ class _Turn:
                 "the turn was lost while the function ran, and others have committed since; nothing was applied"
             )
         if len(names) == 1:
-            return {names[0]: self._replica.update(names[0], None, reply.revision, reply.values)}
+            return self._replica.take({names[0]: None}, reply.revision, reply.values)
         return self._replica.decode(reply.values)
 
     def _commit(self, ops: list[Op], name: str) -> None:

@@ -64,7 +64,7 @@ class Cursor:
 
         def question(connection: Connection) -> tuple[Revision, StateModel]:
             self._insist_on_epoch(connection)
-            watch = Watch(self._client.next_request(), self.revision, self._encoded, self._own, False, True)
+            watch = Watch(self._client.next_request(), self.revision, self._encoded, self._own, False, True, True)
             changes = expect(connection.call(watch, deadline), Changes)
             return changes.revision, connection.replica.snapshot(changes.state)
 

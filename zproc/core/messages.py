@@ -32,6 +32,7 @@ __all__ = [
     "Committed",
     "Granted",
     "Hello",
+    "Look",
     "Outcome",
     "Ping",
     "Pong",
@@ -77,13 +78,30 @@ class Hello:
 class Read:
     """Give me the values of top-level fields, of all if none are named.
 
-    With ``since``, only of those that changed after that revision; with ``at``, as they were at that revision.
+    With ``since``, only of those that changed after that revision; with ``at``, as they were at that revision; with
+    ``largest``, only of those that have at most so many bytes.
     """
 
     request: RequestId
     fields: tuple[str, ...]
     since: Revision | None
     at: Revision | None
+    largest: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Tell me of what stands at an address, which is a list of keys.
+
+    ``ask`` is ``"value"``, answered by a list of the value, or of nothing if nothing stands there; ``"length"``,
+    answered by the length of the container there; or ``"member"``, answered by whether the last key is in the dict or
+    set that the others lead to. The answer also says whether the address's field is larger than ``largest``.
+    """
+
+    request: RequestId
+    path: bytes
+    ask: str
+    largest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +125,12 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Acquire:
-    """Give me the next turn, and the values of these fields that changed after a revision."""
+    """Give me the next turn, and the values of these fields that changed after a revision, as `Read` would."""
 
     request: RequestId
     fields: tuple[str, ...]
     since: Revision
+    largest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +145,8 @@ class Release:
 class Watch:
     """Tell me the commits after a revision that touch any of these patterns, as soon as there is one.
 
-    With ``state``, one commit a reply and the state at it. ``patterns`` are lists of keys, ``None`` for any key.
+    With ``state``, one commit a reply and the state at it. Without ``wait``, also if there is none. ``patterns`` are
+    lists of steps: of one key, or of none for any key.
     """
 
     request: RequestId
@@ -135,6 +155,7 @@ class Watch:
     own: bool
     duplicates: bool
     state: bool
+    wait: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,26 +187,31 @@ class Ping:
     request: RequestId
 
 
-Command: TypeAlias = Hello | Read | Commit | Act | Acquire | Release | Watch | Cancel | Outcome | Ping
+Command: TypeAlias = Hello | Read | Commit | Act | Acquire | Release | Watch | Cancel | Outcome | Ping | Look
 
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """You are known; this is the state's present name, and the largest message that is taken, in bytes."""
+    """You are known; this is the state's present name, and the largest message that is taken, in bytes.
+
+    ``index`` tells which of the server's states it is, for who can see its revisions without asking.
+    """
 
     request: RequestId
     epoch: Epoch
+    index: int
     revision: Revision
     max_message: int
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The values of fields, by name, at a revision."""
+    """The values of fields, by name, at a revision; the names of those that were too large."""
 
     request: RequestId
     revision: Revision
     values: bytes
+    large: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,17 +228,18 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """It is your turn; these fields changed."""
+    """It is your turn; these fields changed, and some are too large."""
 
     request: RequestId
     lease: LeaseId
     revision: Revision
     values: bytes
+    large: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What was watched for happened, up to this revision.
+    """What was watched for happened, up to this revision, or nothing did.
 
     ``commits`` are encoded history entries, ``state`` is the state at that revision if it was asked for.
     """
@@ -279,6 +306,7 @@ _WIRE: Final[Mapping[str, tuple[tuple[type, ...], type | None]]] = {
     "Revision | None": ((int, type(None)), None),
     "LeaseId | None": ((int, type(None)), None),
     "int": ((int,), None),
+    "int | None": ((int, type(None)), None),
     "bool": ((bool,), None),
     "str": ((str,), None),
     "SessionId": ((str,), None),

@@ -16,8 +16,8 @@ from zproc.exceptions import LimitExceeded, ProtocolError, UnknownPath
 from zproc.schema.action import call_action
 from zproc.schema.draft import Session, validator_draft
 from zproc.schema.model import Schema, StateModel
-from zproc.schema.ops import op_from_plain
-from zproc.schema.path import ANY, Pattern, format_path, no_field
+from zproc.schema.ops import MISSING, get, op_from_plain
+from zproc.schema.path import ANY, Pattern, format_path, hashable, no_field
 from zproc.schema.transaction import Change, Transaction
 from zproc.typing import Key, Path, Revision
 
@@ -40,6 +40,9 @@ class Namespace:
         self._limits = limits
         self._budget = budget
         self._changed_at: dict[str, Revision] = {}
+        self._at_least: dict[str, int] = {}
+        """How many bytes fields have that were measured once, less what they can have lost since: a commit takes no
+        more away than its entry, which holds what was there before."""
 
     @property
     def revision(self) -> Revision:
@@ -55,10 +58,84 @@ class Namespace:
             UnknownPath: there is no such field.
             LimitExceeded: they are too large for a message.
         """
+        return self._encode_fields(self.state.__dict__, self._changed(fields, since))
+
+    def read_small(
+        self, fields: tuple[str, ...], since: Revision | None, largest: int
+    ) -> tuple[bytes, tuple[str, ...]]:
+        """Return encoded fields as ``read`` does, and the names of those that are left out because they are larger.
+
+        Args:
+            fields: their names; none for all.
+            since: a revision; ``None`` if they are wanted whether or not they have changed.
+            largest: how many bytes each may have.
+        """
+        names = self._changed(fields, since)
+        large = tuple(name for name in names if self._is_large(name, largest))
+        names = tuple(name for name in names if name not in large)
+        data = self._encode_fields(self.state.__dict__, names)
+        if len(data) > largest:
+            large = (*large, *(name for name in names if self._measured(name) > largest))
+            data = self._encode_fields(self.state.__dict__, [name for name in names if name not in large])
+        return data, large
+
+    def look(self, encoded: bytes, ask: str, largest: int) -> tuple[bytes, tuple[str, ...]]:
+        """Return what is asked about one address, encoded, and the name of its field if that is large.
+
+        Args:
+            encoded: the address, as bytes of the codec.
+            ask: ``"value"``, ``"length"`` or ``"member"``; see `Look`.
+            largest: how many bytes a field has that is not large.
+
+        Raises:
+            UnknownPath: there is no such field, or nothing there that has a length or members.
+            ProtocolError: this is no address, or no question.
+            LimitExceeded: the value is too large for a message.
+        """
+        match self.schema.codec.decode(encoded):
+            case [str(name), *_] as keys:
+                path = hashable(tuple(keys), "Look.path")
+            case _:
+                raise ProtocolError("Look.path: not an address")
+        self._names((name,))
+        large = (name,) if self._is_large(name, largest) else ()
+        return self._deliverable(self.schema.codec.encode(self._answer(path, ask))), large
+
+    def _answer(self, path: Path, ask: str) -> object:
+        container = self._at(path[:-1])
+        found = get(container, path[-1])
+        if ask == "value":
+            return [] if found is MISSING else [found]
+        if ask == "length" and isinstance(found, (list, dict, set)):
+            return len(found)
+        if ask == "member" and isinstance(container, (dict, set)):
+            return path[-1] in container
+        if ask in ("length", "member"):
+            raise UnknownPath(format_path(path), f"what stands there has no {ask}")
+        raise ProtocolError(f"Look.ask: {ask!r} is no question")
+
+    def _at(self, path: Path) -> object:
+        value: object = self.state
+        for key in path:
+            value = get(value, key)
+        return value
+
+    def _changed(self, fields: tuple[str, ...], since: Revision | None) -> tuple[str, ...]:
         names = self._names(fields)
-        if since is not None:
-            names = tuple(name for name in names if self._changed_at.get(name, Revision(0)) > since)
-        return self._encode_fields(self.state.__dict__, names)
+        if since is None:
+            return names
+        return tuple(name for name in names if self._changed_at.get(name, Revision(0)) > since)
+
+    def _is_large(self, name: str, largest: int) -> bool:
+        """Whether a field is known to have more bytes, without a look at all of it."""
+        value = self.state.__dict__[name]
+        if isinstance(value, (list, dict, set, tuple, frozenset, str, bytes)) and len(value) > largest:
+            return True
+        return self._at_least.get(name, 0) > largest
+
+    def _measured(self, name: str) -> int:
+        size = self._at_least[name] = len(self.schema.codec.encode(self.state.__dict__[name]))
+        return size
 
     def read_at(self, fields: tuple[str, ...], revision: Revision) -> bytes:
         """Return encoded fields as they were at a revision.
@@ -222,18 +299,16 @@ class Namespace:
     def _publish(self, entry: Entry) -> None:
         self.history.append(entry)
         for path in (*entry.touched, *entry.repeated):
-            self._changed_at[cast("str", path[0])] = entry.revision
+            name = cast("str", path[0])
+            self._changed_at[name] = entry.revision
+            if name in self._at_least:
+                self._at_least[name] -= len(entry.encoded)
 
 
 def _pattern(steps: object) -> Pattern:
     if not isinstance(steps, list) or not all(isinstance(step, list) and len(step) <= 1 for step in steps):
         raise ProtocolError("Watch.patterns: not a pattern")
-    pattern = tuple(step[0] if step else ANY for step in cast("list[list[Key]]", steps))
-    try:
-        hash(pattern)
-    except TypeError as error:
-        raise ProtocolError(f"Watch.patterns: {error}") from error
-    return pattern
+    return hashable(tuple(step[0] if step else ANY for step in cast("list[list[Key]]", steps)), "Watch.patterns")
 
 
 def _descend(draft: object, path: Path) -> object:

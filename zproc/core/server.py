@@ -32,6 +32,7 @@ from zproc.core.messages import (
     Committed,
     Granted,
     Hello,
+    Look,
     Outcome,
     Ping,
     Pong,
@@ -90,15 +91,15 @@ class Disconnect:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A namespace has a new revision."""
+    """A state has a new revision; ``index`` tells which of the server's states, as `Welcome` does."""
 
-    namespace: str
+    index: int
     revision: Revision
 
 
 Effect: TypeAlias = Send | Welcomed | Disconnect | Published
 
-_Request: TypeAlias = Read | Commit | Act | Acquire | Release | Watch | Cancel | Outcome | Ping
+_Request: TypeAlias = Read | Look | Commit | Act | Acquire | Release | Watch | Cancel | Outcome | Ping
 """What a connection may ask that has introduced itself."""
 
 
@@ -106,7 +107,7 @@ _Request: TypeAlias = Read | Commit | Act | Acquire | Release | Watch | Cancel |
 class _Space:
     """A namespace with whoever waits for it."""
 
-    name: str
+    index: int
     namespace: Namespace
     turns: Turns
     watchers: Watchers = field(default_factory=Watchers)
@@ -156,8 +157,8 @@ class ServerCore:
         self._epoch = epoch
         self._pid = pid
         self._spaces = {
-            name: _Space(name, Namespace(schema, self.limits, budget), Turns(self.limits.lease_time))
-            for name, schema in schemas.items()
+            name: _Space(index, Namespace(schema, self.limits, budget), Turns(self.limits.lease_time))
+            for index, (name, schema) in enumerate(schemas.items())
         }
         self._peers: dict[PeerId, _Known] = {}
         self._cut: set[PeerId] = set()
@@ -257,7 +258,7 @@ class ServerCore:
         self._peers[peer] = _Known(Peer(peer, replace(command, table={}), session, self.limits), space)
         self._effects.append(Welcomed(peer))
         revision = space.namespace.revision
-        self._send(peer, Welcome(command.request, self._epoch, revision, self.limits.message_bytes))
+        self._send(peer, Welcome(command.request, self._epoch, space.index, revision, self.limits.message_bytes))
 
     def _space_for(self, hello: Hello) -> _Space:
         """Return the namespace that a client asks for.
@@ -320,6 +321,8 @@ class ServerCore:
                 self._change(known, command)
             case Read():
                 self._send(known.id, _read(known.space.namespace, command))
+            case Look():
+                self._send(known.id, _look(known.space.namespace, command))
             case Acquire():
                 self._acquire(known, command)
             case Release():
@@ -389,7 +392,7 @@ class ServerCore:
             self._settle(known, command.request, error)
             return
         if entry is not None:
-            self._effects.append(Published(known.space.name, entry.revision))
+            self._effects.append(Published(known.space.index, entry.revision))
         self._answer(known, Committed(command.request, namespace.revision, result))
         if entry is not None:
             self._announce(known.space, entry)
@@ -432,8 +435,10 @@ class ServerCore:
         self._send(known.id, replace(granted, lease=holder.lease))
 
     def _granted(self, namespace: Namespace, command: Acquire, lease: LeaseId) -> Granted:
-        values = namespace.read(command.fields, command.since) if command.fields else b""
-        return Granted(command.request, lease, namespace.revision, values)
+        values, large = b"", tuple[str, ...]()
+        if command.fields:
+            values, large = namespace.read_small(command.fields, command.since, command.largest)
+        return Granted(command.request, lease, namespace.revision, values, large)
 
     def _release(self, known: _Known, command: Release) -> None:
         if known.space.turns.holds(known.id, command.lease):
@@ -470,6 +475,8 @@ class ServerCore:
         if missed:
             revision = missed[-1].revision
             self._send(known.id, self._changes(watcher, missed, lambda: namespace.read_at((), revision)))
+        elif not command.wait:
+            self._send(known.id, Changes(command.request, namespace.revision, (), b""))
         else:
             known.peer.let_wait(command)
             known.space.watchers.park(watcher)
@@ -557,8 +564,16 @@ class ServerCore:
 
 def _read(namespace: Namespace, command: Read) -> Values:
     if command.at is not None:
-        return Values(command.request, command.at, namespace.read_at(command.fields, command.at))
-    return Values(command.request, namespace.revision, namespace.read(command.fields, command.since))
+        return Values(command.request, command.at, namespace.read_at(command.fields, command.at), ())
+    if command.largest is None:
+        return Values(command.request, namespace.revision, namespace.read(command.fields, command.since), ())
+    values, large = namespace.read_small(command.fields, command.since, command.largest)
+    return Values(command.request, namespace.revision, values, large)
+
+
+def _look(namespace: Namespace, command: Look) -> Values:
+    values, large = namespace.look(command.path, command.ask, command.largest)
+    return Values(command.request, namespace.revision, values, large)
 
 
 _COMMIT_HEAD = 5

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias, cast
 from pydantic import BaseModel
 
 from zproc.exceptions import CommitRefused, ProtocolError, UnknownPath
-from zproc.schema.path import format_path, no_field
+from zproc.schema.path import format_path, hashable, no_field
 from zproc.schema.values import shown
 from zproc.typing import Key, Path
 
@@ -211,9 +211,4 @@ def op_from_plain(data: object) -> Op:
 
 
 def _path(keys: Sequence[object]) -> Path:
-    path = tuple(keys)
-    try:
-        hash(path)
-    except TypeError as error:
-        raise ProtocolError(f"not an op: {error}") from error
-    return path
+    return hashable(tuple(keys), "not an op")

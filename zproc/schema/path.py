@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
-from zproc.exceptions import UnknownPath
+from zproc.exceptions import ProtocolError, UnknownPath
 from zproc.schema.shape import Kind, Shape, shape_of
 from zproc.typing import Key, Path
 
@@ -74,6 +74,19 @@ def parse_pattern(text: str, model: type[BaseModel]) -> Pattern:
 def matches(pattern: Pattern, path: Path) -> bool:
     """Whether a change at an address concerns a pattern: one of the two is at, above or below the other."""
     return all(step is ANY or step == key for step, key in zip(pattern, path, strict=False))
+
+
+def hashable(keys: Path, where: str) -> Path:
+    """Return the keys of an address that came from anywhere.
+
+    Raises:
+        ProtocolError: one of them can be no key.
+    """
+    try:
+        hash(keys)
+    except TypeError as error:
+        raise ProtocolError(f"{where}: {error}") from error
+    return keys
 
 
 def no_field(model: type[BaseModel], name: object, where: str) -> UnknownPath:

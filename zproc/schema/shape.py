@@ -21,7 +21,9 @@ from typing import TypeAlias, cast
 from pydantic import BaseModel
 from pydantic_core import CoreConfig, CoreSchema, SchemaValidator
 
-__all__ = ["ANYTHING", "Kind", "Shape", "shape_of"]
+from zproc.typing import Path
+
+__all__ = ["ANYTHING", "Kind", "Shape", "shape_at", "shape_of"]
 
 Definitions: TypeAlias = Mapping[str, Mapping[str, object]]
 AfterValidator: TypeAlias = Callable[[object], object]
@@ -110,6 +112,28 @@ class Shape:
 
 ANYTHING = Shape(Kind.VALUE, {"type": "any"}, whole=True)
 """Below a union or an opaque value: what is there is validated from further up."""
+
+
+
+def shape_at(shape: Shape, path: Path) -> Shape | None:
+    """Return what may stand at an address, ``None`` if only the value of something above it can tell.
+
+    Args:
+        shape: of what the address leads from.
+        path: the address.
+    """
+    for depth, key in enumerate(path):
+        # The fields of a state are values by themselves, whatever its validators look at.
+        if depth and (shape.whole or shape.kind not in _ADDRESSED):
+            return None
+        found = shape.fields.get(cast("str", key)) if shape.kind is Kind.MODEL else shape.item
+        if found is None:
+            return None
+        shape = found
+    return shape
+
+
+_ADDRESSED = (Kind.MODEL, Kind.LIST, Kind.DICT)
 
 _shapes: weakref.WeakKeyDictionary[type[BaseModel], Shape] = weakref.WeakKeyDictionary()
 

@@ -16,7 +16,7 @@ from typing import assert_never
 from zproc.core.messages import decode_command, encode
 from zproc.core.server import Disconnect, Effect, Published, Send, ServerCore, Welcomed
 from zproc.exceptions import LimitExceeded, ProtocolError
-from zproc.transport import Closed, Listener, Opened, Received
+from zproc.transport import Closed, Listener, Opened, Received, Words
 from zproc.typing import PeerId
 
 __all__ = ["serve"]
@@ -24,13 +24,14 @@ __all__ = ["serve"]
 _log = logging.getLogger(__name__)
 
 
-def serve(core: ServerCore, listener: Listener, stopping: Callable[[], bool]) -> None:
+def serve(core: ServerCore, listener: Listener, stopping: Callable[[], bool], words: Words | None = None) -> None:
     """Serve until told to stop.
 
     Args:
         core: the rules.
         listener: where clients come in; it is not closed here.
         stopping: looked at after every poll; whoever makes it true wakes the listener.
+        words: where the newest revisions are written; ``None`` if nobody can see them.
     """
     # The clock starts at a random point, so that no client can ever compare it with its own.
     offset = random.uniform(0, 1e6)
@@ -49,9 +50,9 @@ def serve(core: ServerCore, listener: Listener, stopping: Callable[[], bool]) ->
                     continue
                 case _:
                     assert_never(arrival)
-            _perform(core.effects(), listener, core.limits.message_bytes)
+            _perform(core.effects(), listener, words, core.limits.message_bytes)
         core.tick(now=time.monotonic() + offset)
-        _perform(core.effects(), listener, core.limits.message_bytes)
+        _perform(core.effects(), listener, words, core.limits.message_bytes)
         deadline = core.next_deadline()
 
 
@@ -66,7 +67,7 @@ def _take(core: ServerCore, peer: PeerId, frame: bytes, now: float) -> None:
         core.malformed(peer, ProtocolError(f"the server failed on this request: {error!r}"))
 
 
-def _perform(effects: list[Effect], listener: Listener, largest: int) -> None:
+def _perform(effects: list[Effect], listener: Listener, words: Words | None, largest: int) -> None:
     for effect in effects:
         match effect:
             case Send(peer, reply):
@@ -76,8 +77,9 @@ def _perform(effects: list[Effect], listener: Listener, largest: int) -> None:
                     # A bug of ours, too: the rules keep what they say within the limits.
                     _log.exception("reply to peer %s cannot be sent", peer)
                     listener.disconnect(peer, f"a reply cannot be sent: {error}")
-            case Published():
-                continue  # the revision word will be written here
+            case Published(index, revision):
+                if words is not None:
+                    words.write(index, revision)
             case Welcomed(peer):
                 listener.allow(peer, largest)
             case Disconnect(peer, reason):

@@ -24,9 +24,11 @@ from zproc.transport.base import (
     Received,
     parse_address,
 )
+from zproc.transport.word import NOWHERE, Words, publish, word
 
 __all__ = [
     "MAX_FRAME",
+    "NOWHERE",
     "Address",
     "Arrival",
     "Channel",
@@ -35,11 +37,14 @@ __all__ = [
     "Listener",
     "Opened",
     "Received",
+    "Words",
     "clear",
     "connect",
     "fresh_address",
     "listen",
     "parse_address",
+    "publish",
+    "word",
 ]
 
 _NOT_YET: Final = "tcp:// and ipc:// come with the ZeroMQ transport; on one machine use unix://"

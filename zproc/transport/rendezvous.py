@@ -2,8 +2,8 @@
 
 The law: an address is never stolen, and a dead server's is never lost. Who listens at a path holds an exclusive
 ``flock`` on ``<path>.lock`` for life; the kernel gives it back however the process ends, and then the next one may
-replace what was left. Only sockets are ever removed, and only by the process that made them or by one that holds the
-lock. Nobody but our own uid and root is talked to, in either direction.
+replace what was left. Only sockets and the words beside them are ever removed, and only by the process that made them
+or by one that holds the lock. Nobody but our own uid and root is talked to, in either direction.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Final
 from zproc.exceptions import Error, Unavailable, UsageError
 from zproc.transport.base import address_in_use
 from zproc.transport.fork import disown_after_fork
+from zproc.transport.word import WORDS, retire
 
 __all__ = [
     "LONGEST_PATH",
@@ -235,7 +236,12 @@ class Claim:
         return True
 
     def _clear(self) -> None:
-        """Remove a socket that nobody listens at."""
+        """Remove a socket that nobody listens at, and the words of its server."""
+        self._clear_socket()
+        # Before anybody can connect: who still sees the old server's revisions must not take them for the new one's.
+        retire(self.path + WORDS)
+
+    def _clear_socket(self) -> None:
         try:
             found = os.lstat(self.path)
         except FileNotFoundError:

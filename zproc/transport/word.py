@@ -1,0 +1,137 @@
+"""The newest revision of each state of a server, where every process of the machine can see it without asking.
+
+The law: the server writes a word before anybody can know of the commit that it stands for. So whoever finds in it the
+revision that he holds holds the newest state, and need not ask; whoever finds another number asks. A word whose server
+has ended in order, or has been replaced, never again equals a revision; that a server was killed shows by its
+connections, and only by them.
+
+The words lie in a file beside the server's socket, mapped into memory by each process. One is eight bytes, aligned, and
+CPython copies an item of a ``memoryview`` of native format with one ``memcpy`` of its size, which compiles to one
+instruction: nobody sees half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+from typing import Final
+
+from zproc.transport.base import parse_address
+from zproc.typing import Epoch, Revision
+
+__all__ = ["NOWHERE", "NO_REVISION", "WORDS", "Words", "publish", "retire", "word"]
+
+NO_REVISION: Final = (1 << 64) - 1
+"""What a word holds that does not stand for a revision."""
+
+NOWHERE: Final = memoryview(NO_REVISION.to_bytes(8, "little")).cast("Q")
+"""The word of a server whose words cannot be seen from here: every read asks."""
+
+WORDS: Final = ".rev"
+"""What the name of the file has more than that of the socket."""
+
+_HEAD: Final = 256
+_SIZE: Final = 4096
+_WORDS: Final = (_SIZE - _HEAD) // 8
+
+
+class Words:
+    """The words of a server, as it writes them.
+
+    Args:
+        path: where the file is made.
+        epoch: the life of the server, by which a reader knows the file for this server's.
+    """
+
+    def __init__(self, path: str, epoch: Epoch) -> None:
+        self._path = path
+        self._pid = os.getpid()
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(descriptor, _SIZE)
+            with mmap.mmap(descriptor, _SIZE) as head:
+                head[: len(epoch)] = epoch.encode("ascii")
+            self._words = memoryview(mmap.mmap(descriptor, _SIZE))[_HEAD:].cast("Q")
+        finally:
+            os.close(descriptor)
+
+    def write(self, index: int, revision: Revision) -> None:
+        """Let everybody see the newest revision of a state; of one too many, nobody sees it.
+
+        Args:
+            index: which of the server's states.
+            revision: its newest revision.
+        """
+        if index < _WORDS:
+            self._words[index] = revision
+
+    def close(self) -> None:
+        """Make the words worthless and remove the file. Does nothing in a fork of the server."""
+        if self._pid == os.getpid():
+            retire(self._path)
+
+
+def publish(address: str, epoch: Epoch) -> Words | None:
+    """Make the words of a server that has begun to listen.
+
+    Args:
+        address: where it listens.
+        epoch: its life.
+
+    Returns:
+        The words, ``None`` if nobody could see them by such an address. Whoever gets them calls ``close``.
+    """
+    path = _path(address)
+    return None if path is None else Words(path, epoch)
+
+
+def word(address: str, index: int, epoch: Epoch) -> memoryview:
+    """Return the word of one state, for reading.
+
+    Args:
+        address: where its server listens.
+        index: which of the server's states.
+        epoch: the life of the server that is meant.
+
+    Returns:
+        A view of one integer; `NOWHERE` if this server's words cannot be seen.
+    """
+    path = _path(address)
+    if path is None or index >= _WORDS:
+        return NOWHERE
+    mapped = _map(path)
+    name = epoch.encode("ascii")
+    if mapped is None or mapped[: len(name) + 1] != name + b"\0":
+        return NOWHERE
+    return memoryview(mapped)[_HEAD + 8 * index : _HEAD + 8 * (index + 1)].cast("Q")
+
+
+def retire(path: str) -> None:
+    """Make words worthless to whoever sees them, and remove the file, if there is one."""
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(descriptor).st_size == _SIZE:
+                with mmap.mmap(descriptor, _SIZE) as old:
+                    old[_HEAD:] = b"\xff" * (_SIZE - _HEAD)
+        finally:
+            os.close(descriptor)
+        os.unlink(path)
+
+
+def _path(address: str) -> str | None:
+    parsed = parse_address(address)
+    return parsed.place + WORDS if parsed.scheme == "unix" else None
+
+
+def _map(path: str) -> mmap.mmap | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        whole = os.fstat(descriptor).st_size == _SIZE
+        return mmap.mmap(descriptor, _SIZE, access=mmap.ACCESS_READ) if whole else None
+    finally:
+        os.close(descriptor)
