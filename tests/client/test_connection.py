@@ -51,7 +51,7 @@ class Shop(StateModel):
 
 
 SCHEMA = cast("Schema[StateModel]", Schema.of(Shop))
-WELCOME = Welcome(RequestId(0), Epoch("e"), Revision(0), 1 << 20)
+WELCOME = Welcome(RequestId(0), Epoch("e"), 0, Revision(0), 1 << 20)
 Answer = Callable[[Command], list[bytes]]
 
 
@@ -60,11 +60,11 @@ def identity(address: str) -> Identity:
 
 
 def read(request: int) -> Read:
-    return Read(RequestId(request), ("cookies",), None, None)
+    return Read(RequestId(request), ("cookies",), None, None, None)
 
 
 def values(request: int) -> Reply:
-    return Values(RequestId(request), Revision(1), b"x")
+    return Values(RequestId(request), Revision(1), b"x", ())
 
 
 @contextmanager
@@ -224,7 +224,7 @@ class TestCalls:
     def test_what_is_too_large_is_not_sent(self) -> None:
         with server(replies(values(7))) as address:
             connection = Connection(identity(address))
-            large = Watch(RequestId(7), Revision(0), b"x" * (1 << 20), own=True, duplicates=True, state=True)
+            large = Watch(RequestId(7), Revision(0), b"x" * (1 << 20), own=True, duplicates=True, state=True, wait=True)
             with pytest.raises(LimitExceeded, match="message_bytes"):
                 connection.call(large)
             assert connection.call(read(7)) == values(7)

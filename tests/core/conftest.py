@@ -27,6 +27,7 @@ from zproc.core.messages import (
     Committed,
     Granted,
     Hello,
+    Look,
     Outcome,
     Read,
     Refused,
@@ -229,16 +230,20 @@ class Line:
     def act(self, name: str, *args: object, path: tuple[object, ...] = (), **kwargs: object) -> Act:
         return Act(self.wire.request(), name, SCHEMA.codec.encode([list(path), list(args), kwargs]))
 
-    def read(self, *fields: str, since: int | None = None, at: int | None = None) -> Read:
+    def read(self, *fields: str, since: int | None = None, at: int | None = None, largest: int | None = None) -> Read:
         return Read(
             self.wire.request(),
             fields,
             None if since is None else Revision(since),
             None if at is None else Revision(at),
+            largest,
         )
 
-    def acquire(self, *fields: str, since: int = 0) -> Acquire:
-        return Acquire(self.wire.request(), fields, Revision(since))
+    def look(self, ask: str, *path: object, largest: int = 1 << 16) -> Look:
+        return Look(self.wire.request(), SCHEMA.codec.encode(list(path)), ask, largest)
+
+    def acquire(self, *fields: str, since: int = 0, largest: int = 1 << 16) -> Acquire:
+        return Acquire(self.wire.request(), fields, Revision(since), largest)
 
     def release(self, lease: LeaseId) -> Release:
         return Release(self.wire.request(), lease)
@@ -250,11 +255,12 @@ class Line:
         own: bool = True,
         duplicates: bool = False,
         state: bool = False,
+        wait: bool = True,
     ) -> Watch:
         """Make the command of a watcher; ``...`` in a pattern stands for any key, no pattern for everything."""
         steps = [[[] if key is ... else [key] for key in pattern] for pattern in patterns or [()]]
         data = SCHEMA.codec.encode(steps)
-        return Watch(self.wire.request(), Revision(since), data, own, duplicates, state)
+        return Watch(self.wire.request(), Revision(since), data, own, duplicates, state, wait)
 
     def cancel(self, waiting: RequestId) -> Cancel:
         return Cancel(self.wire.request(), waiting)

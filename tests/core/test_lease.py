@@ -13,7 +13,7 @@ from zproc.typing import LeaseId, PeerId, RequestId, Revision
 
 
 def ask(peer: int, request: int = 1) -> Waiting:
-    return Waiting(PeerId(peer), Acquire(RequestId(request), (), Revision(0)))
+    return Waiting(PeerId(peer), Acquire(RequestId(request), (), Revision(0), 1 << 16))
 
 
 def take(turns: Turns, peer: int, now: float = 0.0) -> LeaseId:

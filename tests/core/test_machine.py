@@ -297,7 +297,9 @@ class Machine(RuleBasedStateMachine):
         waiting = [command for waits, command in self.model.queue if waits is line and isinstance(command, Act)]
         if waiting:
             other = line.watch()
-            clash = Watch(waiting[0].request, other.since, other.patterns, own=True, duplicates=False, state=False)
+            clash = Watch(
+                waiting[0].request, other.since, other.patterns, own=True, duplicates=False, state=False, wait=True
+            )
             if not self.model.revision:
                 self.model.say(line, clash.request, ProtocolError)
                 self.send(line, clash)

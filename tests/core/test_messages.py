@@ -42,6 +42,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "Revision | None": st.none() | numbers,
     "LeaseId | None": st.none() | numbers,
     "int": numbers,
+    "int | None": st.none() | numbers,
     "bool": st.booleans(),
     "str": st.text(),
     "SessionId": st.text(),
@@ -63,7 +64,7 @@ def parts(message: Command | Reply) -> list[Any]:
     return cast("list[Any]", msgpack.unpackb(encode(message)))
 
 
-WATCH = Watch(RequestId(1), Revision(0), b"", own=True, duplicates=True, state=True)
+WATCH = Watch(RequestId(1), Revision(0), b"", own=True, duplicates=True, state=True, wait=True)
 HELLO = Hello(RequestId(1), 1, "shop", "ab12", {"Shop.cookies": "int"}, cast("Any", "s"), 9, "main")
 
 
@@ -98,6 +99,7 @@ def test_p9_tags_are_numbers_that_never_change() -> None:
         "Cancel": 7,
         "Outcome": 8,
         "Ping": 9,
+        "Look": 10,
         "Welcome": 64,
         "Values": 65,
         "Committed": 66,
@@ -193,10 +195,10 @@ def test_a_reply_is_no_command_and_a_command_no_reply() -> None:
         (HELLO, 5, [], r"Hello.table: a list is not a Mapping\[str, str\]"),
         (HELLO, 5, {"a": 1}, "Hello.table: not every element is a str"),
         (HELLO, 5, {1: "a"}, "Hello.table: not every element is a str"),
-        (Read(RequestId(1), (), None, None), 2, "cookies", "Read.fields: a str is not a tuple"),
-        (Read(RequestId(1), (), None, None), 2, ["a", b"b"], "Read.fields: not every element is a str"),
-        (Read(RequestId(1), (), None, None), 3, -1, "Read.since: a negative number"),
-        (Read(RequestId(1), (), None, None), 4, "now", "Read.at: a str is not a Revision | None"),
+        (Read(RequestId(1), (), None, None, None), 2, "cookies", "Read.fields: a str is not a tuple"),
+        (Read(RequestId(1), (), None, None, None), 2, ["a", b"b"], "Read.fields: not every element is a str"),
+        (Read(RequestId(1), (), None, None, None), 3, -1, "Read.since: a negative number"),
+        (Read(RequestId(1), (), None, None, None), 4, "now", "Read.at: a str is not a Revision | None"),
         (Commit(RequestId(1), None, b"", ""), 2, -1, "Commit.lease: a negative number"),
         (Commit(RequestId(1), None, b"", ""), 3, "ops", "Commit.ops: a str is not a bytes"),
         (WATCH, 2, -1, "Watch.since: a negative number"),
@@ -238,10 +240,10 @@ def test_a_field_too_many_is_refused_by_the_one_before_it(kind: type[Command]) -
 
 def test_p10_a_list_that_is_too_long_is_refused_by_name() -> None:
     longest = tuple("x" for _ in range(MAX_LIST))
-    fits = Acquire(RequestId(1), longest, Revision(0))
+    fits = Acquire(RequestId(1), longest, Revision(0), 1 << 16)
     assert decode_command(encode(fits)) == fits
     with pytest.raises(LimitExceeded) as caught:
-        decode_command(encode(Acquire(RequestId(1), (*longest, "x"), Revision(0))))
+        decode_command(encode(Acquire(RequestId(1), (*longest, "x"), Revision(0), 1 << 16)))
     assert (caught.value.limit, caught.value.given, caught.value.allowed) == ("Acquire.fields", MAX_LIST + 1, MAX_LIST)
 
 
@@ -280,7 +282,9 @@ def test_p9_an_extension_that_names_anything_is_refused() -> None:
 
 
 def test_messages_are_values() -> None:
-    assert Granted(RequestId(1), LeaseId(2), Revision(3), b"") == Granted(RequestId(1), LeaseId(2), Revision(3), b"")
+    assert Granted(RequestId(1), LeaseId(2), Revision(3), b"", ()) == Granted(
+        RequestId(1), LeaseId(2), Revision(3), b"", ()
+    )
     changes = Changes(RequestId(1), Revision(2), (b"a", b"b"), b"")
     with pytest.raises(dataclasses.FrozenInstanceError):
         changes.state = b"x"  # type: ignore[misc]  # that is the point

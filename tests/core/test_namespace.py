@@ -461,3 +461,61 @@ def test_p10_too_many_patterns_are_refused(schema: Schema[StateModel]) -> None:
 def test_p3_a_result_is_what_the_action_is_annotated_with(kitchen: Kitchen) -> None:
     with pytest.raises(ValidationRefused, match="return"):
         kitchen.act("spoil", "result")
+
+
+def look(kitchen: Kitchen, ask: str, *path: object, largest: int = 1 << 16) -> tuple[object, tuple[str, ...]]:
+    data, large = kitchen.namespace.look(kitchen.schema.codec.encode(list(path)), ask, largest)
+    return kitchen.schema.codec.decode(data), large
+
+
+def test_what_stands_at_one_address_is_told_without_the_rest(kitchen: Kitchen) -> None:
+    kitchen.commit(Set(("stock",), {"flour": 3, "salt": 1}), Set(("notes",), ["a", "b"]))
+    assert look(kitchen, "value", "stock", "flour") == ([3], ())
+    assert look(kitchen, "value", "stock", "sugar") == ([], ())
+    assert look(kitchen, "value", "notes", -1) == (["b"], ())
+    assert look(kitchen, "value", "notes", 2) == ([], ())
+    assert look(kitchen, "length", "stock") == (2, ())
+    assert look(kitchen, "member", "stock", "salt") == (True, ())
+    assert look(kitchen, "member", "stock", "sugar") == (False, ())
+    kitchen.commit(Add(("tags",), ("hot",)))
+    assert look(kitchen, "member", "tags", "hot") == (True, ())
+
+
+def test_what_cannot_be_asked_of_an_address_is_refused(kitchen: Kitchen) -> None:
+    with pytest.raises(UnknownPath, match="length"):
+        look(kitchen, "length", "cookies")
+    with pytest.raises(UnknownPath, match="member"):
+        look(kitchen, "member", "notes", "a")
+    with pytest.raises(UnknownPath, match="nope"):
+        look(kitchen, "value", "nope")
+    with pytest.raises(ProtocolError, match="no question"):
+        look(kitchen, "price", "stock", "flour")
+    for path in ([], [3, "x"], ["stock", []]):
+        with pytest.raises(ProtocolError):
+            look(kitchen, "value", *path)
+
+
+def test_a_field_that_is_too_large_is_named_instead_of_sent(kitchen: Kitchen) -> None:
+    kitchen.commit(Set(("notes",), ["x" * 100] * 10), Set(("cookies",), 3))
+    data, large = kitchen.namespace.read_small(("notes", "cookies"), None, 500)
+    assert (kitchen.schema.codec.decode(data), large) == ({"cookies": 3}, ("notes",))
+    assert look(kitchen, "value", "notes", 0, largest=500) == (["x" * 100], ("notes",))
+    kitchen.commit(Splice(("notes",), 0, 8, ()))
+    assert look(kitchen, "value", "notes", 0, largest=500) == (["x" * 100], ()), (
+        "it is known that it may be small again"
+    )
+    data, large = kitchen.namespace.read_small(("notes",), None, 500)
+    assert (kitchen.schema.codec.decode(data), large) == ({"notes": ["x" * 100] * 2}, ())
+
+
+def test_a_large_field_is_not_measured_again_while_it_cannot_have_become_small(
+    kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kitchen.commit(Set(("notes",), ["x" * 100] * 1000))
+    kitchen.namespace.read_small(("notes",), None, 5000)
+    measured: list[str] = []
+    monkeypatch.setattr(kitchen.namespace, "_measured", measured.append)
+    for number in range(20):
+        kitchen.commit(Set(("notes", number), "y"))
+        kitchen.namespace.read_small(("notes",), None, 5000)
+    assert measured == []

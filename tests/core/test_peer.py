@@ -52,8 +52,8 @@ def test_p10_no_more_bytes_wait_than_the_limit_lets() -> None:
         Commit(RequestId(1), None, b"", "x" * 5000),
         Act(RequestId(1), "x" * 5000, b""),
         Act(RequestId(1), "", b"x" * 5000),
-        Watch(RequestId(1), Revision(0), b"x" * 5000, own=True, duplicates=True, state=True),
-        Acquire(RequestId(1), ("x" * 2500, "y" * 2500), Revision(0)),
+        Watch(RequestId(1), Revision(0), b"x" * 5000, own=True, duplicates=True, state=True, wait=True),
+        Acquire(RequestId(1), ("x" * 2500, "y" * 2500), Revision(0), 1 << 16),
     ],
 )
 def test_p10_whatever_a_request_carries_counts(command: Lasting) -> None:
@@ -74,4 +74,4 @@ def test_p5_a_copy_of_what_waits_is_known_and_another_of_its_number_refused() ->
     with pytest.raises(ProtocolError, match="request 1 waits already"):
         one.waits_already(act(1, 11))
     with pytest.raises(ProtocolError, match="request 1 waits already"):
-        one.waits_already(Acquire(RequestId(1), (), Revision(0)))
+        one.waits_already(Acquire(RequestId(1), (), Revision(0), 1 << 16))

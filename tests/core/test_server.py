@@ -292,7 +292,7 @@ def test_p2_a_revision_is_published_before_anybody_is_told_of_it(wire: Wire) -> 
     del wire.performed[:]
     line.committed(line.add())
     published, *told = wire.performed
-    assert published == Published("shop", Revision(1))
+    assert published == Published(0, Revision(1))
     assert [type(effect.reply) for effect in told if isinstance(effect, Send)] == [Committed, Changes]
 
 
@@ -560,9 +560,9 @@ def test_p4_nobody_is_granted_a_turn_that_he_cannot_be_told_of(make_wire: MakeWi
     wire = make_wire(Limits(message_bytes=1 << 17))
     holder, greedy, modest = (wire.connect() for _ in range(3))
     holder.committed(holder.set("blob", b"x" * (1 << 17)))
-    assert isinstance(greedy.refused(greedy.acquire("blob")), LimitExceeded)
+    assert isinstance(greedy.refused(greedy.acquire("blob", largest=1 << 20)), LimitExceeded)
     lease = holder.granted()
-    greedy.send(greedy.acquire("blob"))
+    greedy.send(greedy.acquire("blob", largest=1 << 20))
     greedy.send(greedy.acquire("nope"))
     modest.send(modest.acquire())
     holder.expect(Answered, holder.release(lease))
@@ -1011,7 +1011,7 @@ def test_p9_nothing_is_unpickled_whatever_comes(wire: Wire) -> None:
     for data in (bomb, msgpack.packb(bomb), msgpack.packb([[0, ["blob"], bomb]])):
         line.send(Commit(wire.request(), None, data, "x"))
         line.send(dataclasses.replace(line.act("bake", 1), call=data))
-        line.send(Watch(wire.request(), Revision(0), data, own=True, duplicates=True, state=False))
+        line.send(Watch(wire.request(), Revision(0), data, own=True, duplicates=True, state=False, wait=True))
     for code in range(128):
         line.send(Commit(wire.request(), None, msgpack.packb([[0, ["blob"], msgpack.ExtType(code, bomb)]]), "x"))
     with pytest.raises(ProtocolError):
@@ -1152,6 +1152,6 @@ def test_errors_of_the_protocol_leave_the_connection_in_step(wire: Wire) -> None
 
 def test_a_disconnect_says_why(wire: Wire) -> None:
     line = wire.line()
-    line.refused(Acquire(RequestId(1), (), Revision(0)))
+    line.refused(Acquire(RequestId(1), (), Revision(0), 1 << 16))
     (reason,) = [effect.reason for effect in wire.performed if isinstance(effect, Disconnect)]
     assert "Hello" in reason

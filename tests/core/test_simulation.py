@@ -509,7 +509,7 @@ class Client:
         world.tell(self.session, "begins", kind, deed.mark)
         deed.command = self.command(kind, deed.mark)
         if deed.command is None:
-            deed.acquire = Acquire(self.request(), ("count", "marks"), Revision(0))
+            deed.acquire = Acquire(self.request(), ("count", "marks"), Revision(0), 1 << 16)
         self.send(deed.command or cast("Acquire", deed.acquire))
 
     def command(self, kind: Kind, mark: int) -> Command | None:
@@ -526,7 +526,7 @@ class Client:
                 value = self.world.rng.choice([0, mark])
                 return Commit(self.request(), None, encoded(Set(("aside",), value)), kind)
             case "read":
-                return Read(self.request(), ("count", "marks"), None, None)
+                return Read(self.request(), ("count", "marks"), None, None, None)
             case "atomic":
                 return None
 
@@ -711,7 +711,13 @@ class Watching:
 
     def ask(self) -> None:
         self.pending = Watch(
-            self.world.request(self.session), self.cursor, self.patterns, self.own, self.duplicates, self.state
+            self.world.request(self.session),
+            self.cursor,
+            self.patterns,
+            self.own,
+            self.duplicates,
+            self.state,
+            wait=True,
         )
         self.line.up.append(self.pending)
 
@@ -761,7 +767,7 @@ class Watching:
         if isinstance(error, HistoryGone):
             self.world.coverage["HistoryGone was seen"] += 1
             assert error.oldest > self.cursor, "P6: it is not gone"
-            self.pending = Read(self.world.request(self.session), ("count",), None, None)
+            self.pending = Read(self.world.request(self.session), ("count",), None, None, None)
             self.line.up.append(self.pending)
         else:
             assert isinstance(error, LimitExceeded), error

@@ -20,7 +20,7 @@ def watcher(
     own: bool = True,
     duplicates: bool = False,
 ) -> Watcher:
-    command = Watch(RequestId(request), Revision(0), b"", own=own, duplicates=duplicates, state=False)
+    command = Watch(RequestId(request), Revision(0), b"", own=own, duplicates=duplicates, state=False, wait=True)
     return Watcher(PeerId(peer), SessionId(session), command, patterns)
 
 

@@ -185,8 +185,8 @@ RUBBISH = {
     "an empty frame": b"",
     "random bytes": os.urandom(300),
     "an HTTP request": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-    "truncated msgpack": messages.encode(Read(RequestId(1), (), None, None))[:-1],
-    "trailing bytes": messages.encode(Read(RequestId(1), (), None, None)) + b"\0",
+    "truncated msgpack": messages.encode(Read(RequestId(1), (), None, None, None))[:-1],
+    "trailing bytes": messages.encode(Read(RequestId(1), (), None, None, None)) + b"\0",
     "0xc1": b"\xc1",
     "bad UTF-8": b"\x92\x01\xa2\xff\xff",
     "an unknown command": msgpack.packb([99, 1]),
@@ -254,7 +254,7 @@ class TestWire:
 
     def test_11_another_ones_turn_is_no_use(self, ctx: zproc.Context[State]) -> None:
         with rude(ctx) as victim, rude(ctx) as thief:
-            granted = victim.ask(Acquire(victim.next(), (), Revision(0)))
+            granted = victim.ask(Acquire(victim.next(), (), Revision(0), 1 << 16))
             assert isinstance(granted, Granted)
             assert isinstance(refused(thief.commit([0, ["n"], 66], lease=granted.lease)), zproc.LeaseLost)
             assert isinstance(victim.commit([0, ["n"], 55], lease=granted.lease), Committed)
@@ -310,9 +310,9 @@ class TestState:
     )
     def test_18_a_wrong_op_changes_nothing_byte_for_byte(self, ctx: zproc.Context[State], op: list[object]) -> None:
         with rude(ctx) as wire:
-            before = wire.ask(Read(wire.next(), (), None, None))
+            before = wire.ask(Read(wire.next(), (), None, None, None))
             assert isinstance(refused(wire.commit([0, ["name"], "half"], op)), zproc.Error)
-            after = wire.ask(Read(wire.next(), (), None, None))
+            after = wire.ask(Read(wire.next(), (), None, None, None))
             assert isinstance(before, messages.Values)
             assert isinstance(after, messages.Values)
             assert (before.values, before.revision) == (after.values, after.revision)
@@ -384,9 +384,9 @@ class TestState:
     ) -> None:
         with rude(ctx) as other:
             if when == "queued":
-                assert isinstance(other.ask(Acquire(other.next(), (), Revision(0))), Granted)
+                assert isinstance(other.ask(Acquire(other.next(), (), Revision(0), 1 << 16)), Granted)
             with rude(ctx) as wire:
-                wire.send(messages.encode(Acquire(wire.next(), (), Revision(0))))
+                wire.send(messages.encode(Acquire(wire.next(), (), Revision(0), 1 << 16)))
                 if when == "holding":
                     assert isinstance(wire.receive(), Granted)
             if when == "queued":
@@ -397,7 +397,7 @@ class TestState:
 
     def test_27_28_a_turn_ends_at_the_limit_whatever_its_holder_does(self, ctx: zproc.Context[State]) -> None:
         with rude(ctx) as holder, rude(ctx) as other:
-            granted = holder.ask(Acquire(holder.next(), (), Revision(0)))
+            granted = holder.ask(Acquire(holder.next(), (), Revision(0), 1 << 16))
             assert isinstance(granted, Granted)
             assert isinstance(other.commit([0, ["n"], 4]), Committed), "it comes after the limit of the turn"
             assert isinstance(refused(holder.commit([0, ["n"], 66], lease=granted.lease)), zproc.LeaseLost)
@@ -406,7 +406,7 @@ class TestState:
     @pytest.mark.parametrize("ctx", [30.0], indirect=True)
     def test_32_of_many_that_queue_the_living_are_served_in_order(self, ctx: zproc.Context[State]) -> None:
         with rude(ctx) as holder:
-            granted = holder.ask(Acquire(holder.next(), (), Revision(0)))
+            granted = holder.ask(Acquire(holder.next(), (), Revision(0), 1 << 16))
             queue = [Wire(ctx.address) for _ in range(200)]
             for wire in queue:
                 wire.send(messages.encode(Act(wire.next(), "add", SCHEMA.codec.encode([[], [1], {}]))))

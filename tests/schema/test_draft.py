@@ -6,8 +6,8 @@ import asyncio
 import copy
 import functools
 import pickle
-from collections.abc import Callable, Iterator
-from typing import ClassVar
+from collections.abc import Awaitable, Callable, Iterator
+from typing import ClassVar, Self, cast
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field
@@ -93,7 +93,7 @@ class State(Base):
     def twice(number: int) -> int:
         return 2 * number
 
-    def model_dump_json(self, **options: object) -> str:  # type: ignore[override]  # not for mypy
+    def model_dump_json(self, **options: object) -> str:
         return "mine: " + super().model_dump_json()
 
     def __len__(self) -> int:
@@ -105,7 +105,7 @@ class State(Base):
     def __radd__(self, other: int) -> int:
         return other + self.cookies
 
-    def __iadd__(self, other: int) -> State:
+    def __iadd__(self, other: int) -> Self:
         self.cookies += other
         return self
 
@@ -127,7 +127,7 @@ class State(Base):
     def __format__(self, spec: str) -> str:
         return f"<{self.cookies}{spec}>"
 
-    def __enter__(self) -> State:
+    def __enter__(self) -> Self:
         self.cookies += 1
         return self
 
@@ -450,9 +450,9 @@ def test_asynchronous_operators_are_forwarded() -> None:
             self.n += 1
             return iter(())
 
-    async def wait(state: Waiting) -> None:
+    async def wait(state: Awaitable[object]) -> None:
         await state
 
     state = Waiting()
-    run(state, lambda draft: asyncio.run(wait(draft)), len)
+    run(state, lambda draft: asyncio.run(wait(cast("Awaitable[object]", draft))), len)
     assert state.n == 1

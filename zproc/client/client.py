@@ -362,20 +362,18 @@ class Client:
         reply = expect(connection.call(Read(self.next_request(), tuple(asked), since, None, largest)), Values)
         return replica.take(asked, reply.revision, reply.values, reply.large).get(name, LARGE)
 
-    def value_at(self, path: Path) -> object:
-        """Return what stands at an address, not to be changed; MISSING if nothing does.
+    def part(self, path: Path) -> object:
+        """Return what stands at an address of a large field, not to be changed; MISSING if nothing does.
 
         Raises:
             Unavailable: no server answers.
             LimitExceeded: it is too large for a message.
         """
-        value = self.field(cast("str", path[0]))
-        if value is LARGE:
-            shape = shape_at(self.schema.shape, path)
-            if shape is not None:
-                found = cast("list[object]", self.look(path, "value"))
-                return typed(shape, path, found[0]) if found else MISSING
-            value = self._whole(cast("str", path[0]))
+        shape = shape_at(self.schema.shape, path)
+        if shape is not None:
+            found = cast("list[object]", self.look(path, "value"))
+            return typed(shape, path, found[0]) if found else MISSING
+        value = self._whole(cast("str", path[0]))
         for key in path[1:]:
             value = get(value, key)
         return value

@@ -1,6 +1,7 @@
 """Live handles of lists, dicts and sets: the whole ordinary interface of each.
 
-The law: reading is done on the value as it is now, in one round trip however much of it is looked at. A change that
+The law: reading is done on the value as it is now, in one round trip at most however much of it is looked at; of a
+field that is too large to be held, only what was asked for is sent. A change that
 needs to know nothing of the present is one op and one round trip; every other is the draft's own method run in a turn,
 so that what it saw is what it changed. Arguments are looked at before the turn: they may be live themselves.
 """
@@ -18,11 +19,13 @@ from collections.abc import (
     MutableSequence,
     MutableSet,
     Set as AbstractSet,
+    Sized,
     ValuesView,
 )
 from typing import SupportsIndex, cast, overload
 
 from zproc.client.handle import Handle
+from zproc.client.replica import LARGE
 from zproc.client.turn import transact
 from zproc.schema.containers import DictDraft, ListDraft, SetDraft
 from zproc.schema.ops import MISSING, Add, Discard, Op, Set, Splice
@@ -49,7 +52,8 @@ class ListHandle(Handle, MutableSequence[object], stands_for=list):
         return transact(self, function, name)
 
     def __len__(self) -> int:
-        return self._zproc_length() if self._zproc_is_large() else len(self._items())
+        found = self._zproc_found()
+        return self._zproc_length() if found is LARGE else len(cast("Sized", found))
 
     def __iter__(self) -> Iterator[object]:
         return iter([self._zproc_part(index, value) for index, value in enumerate(self._items())])
@@ -65,9 +69,10 @@ class ListHandle(Handle, MutableSequence[object], stands_for=list):
     @overload
     def __getitem__(self, index: slice) -> list[object]: ...
     def __getitem__(self, index: SupportsIndex | slice) -> object:
-        if not isinstance(index, slice) and (place := _index(index)) >= 0 and self._zproc_is_large():
+        found = self._zproc_found()
+        if found is LARGE and not isinstance(index, slice) and (place := _index(index)) >= 0:
             return self._zproc_element(place, IndexError("list index out of range"))
-        items = self._items()
+        items = self._items() if found is LARGE else cast("list[object]", found)
         if isinstance(index, slice):
             return [self._zproc_part(place, items[place]) for place in range(*index.indices(len(items)))]
         value = items[index]
@@ -218,7 +223,8 @@ class DictHandle(Handle, MutableMapping[Key, object], stands_for=dict):
         return transact(self, function, name)
 
     def __len__(self) -> int:
-        return self._zproc_length() if self._zproc_is_large() else len(self._items())
+        found = self._zproc_found()
+        return self._zproc_length() if found is LARGE else len(cast("Sized", found))
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._items())
@@ -228,13 +234,15 @@ class DictHandle(Handle, MutableMapping[Key, object], stands_for=dict):
 
     def __contains__(self, key: object) -> bool:
         hash(key)
-        return self._zproc_has(key) if self._zproc_is_large() else key in self._items()
+        found = self._zproc_found()
+        return self._zproc_has(key) if found is LARGE else key in cast("dict[Key, object]", found)
 
     def __getitem__(self, key: Key) -> object:
         hash(key)
-        if self._zproc_is_large():
+        found = self._zproc_found()
+        if found is LARGE:
             return self._zproc_element(key, KeyError(key))
-        return self._zproc_child(key, self._items()[key])
+        return self._zproc_child(key, cast("dict[Key, object]", found)[key])
 
     def __setitem__(self, key: Key, value: object) -> None:
         hash(key)
@@ -307,14 +315,16 @@ class SetHandle(Handle, MutableSet[Key], stands_for=set):
         return transact(self, function, name)
 
     def __len__(self) -> int:
-        return self._zproc_length() if self._zproc_is_large() else len(self._items())
+        found = self._zproc_found()
+        return self._zproc_length() if found is LARGE else len(cast("Sized", found))
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._items())
 
     def __contains__(self, value: object) -> bool:
         hash(value)
-        return self._zproc_has(value) if self._zproc_is_large() else value in self._items()
+        found = self._zproc_found()
+        return self._zproc_has(value) if found is LARGE else value in cast("set[Key]", found)
 
     def add(self, value: Key) -> None:
         self._zproc_commit(Add(self._zproc_path, _elements([value])))

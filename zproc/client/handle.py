@@ -23,9 +23,9 @@ from zproc.exceptions import UnknownPath, UsageError
 from zproc.schema.action import action_of, result_of
 from zproc.schema.draft import class_attribute, operators, set_class_attribute
 from zproc.schema.model import StateModel
-from zproc.schema.ops import MISSING, Op, Set
+from zproc.schema.ops import MISSING, Op, Set, get
 from zproc.schema.path import format_path
-from zproc.schema.shape import Shape, shape_at, shape_of
+from zproc.schema.shape import Shape, shape_of
 from zproc.schema.values import View, detached, is_atom, plain
 from zproc.typing import Key, Path
 
@@ -68,17 +68,30 @@ class Handle(View):
         client, path = self._zproc_client, self._zproc_path
         if not path:
             return client.snapshot()
-        value = client.value_at(path)
+        value = self._zproc_found()
+        return self._zproc_checked(client.part(path)) if value is LARGE else value
+
+    def _zproc_found(self) -> object:
+        """Return the value as it is now; LARGE if it is part of a field that is read by address.
+
+        Raises:
+            UnknownPath: what the handle stands for is no longer in the state.
+        """
+        path = self._zproc_path
+        value = self._zproc_client.field(cast("str", path[0]))
+        if value is LARGE:
+            return LARGE
+        for key in path[1:]:
+            value = get(value, key)
+        return self._zproc_checked(value)
+
+    def _zproc_checked(self, value: object) -> object:
+        path = self._zproc_path
         if value is MISSING:
             raise UnknownPath(format_path(path), f"there is no {format_path(path)!r} any longer")
         if type(value) is not self._zproc_kind:
             raise gone(path, self._zproc_kind)
         return value
-
-    def _zproc_is_large(self) -> bool:
-        """Whether this is part of a field that is read by address, because it is too large to be held."""
-        path = self._zproc_path
-        return bool(path) and self._zproc_client.field(cast("str", path[0])) is LARGE
 
     def _zproc_length(self) -> int:
         """Return how long the container is, without its contents."""
@@ -90,8 +103,7 @@ class Handle(View):
 
     def _zproc_element(self, key: Key, missing: LookupError) -> object:
         """Return what a reader may be handed for the element at a key, without the others."""
-        client, path = self._zproc_client, (*self._zproc_path, plain(key))
-        value = client.value_at(path)
+        value = self._zproc_client.part((*self._zproc_path, plain(key)))
         if value is MISSING:
             raise missing
         return self._zproc_child(key, value)
@@ -205,14 +217,15 @@ class ModelHandle(Handle):
 
     def _zproc_field(self, name: str) -> object:
         client, path = self._zproc_client, (*self._zproc_path, name)
-        if self._zproc_is_large() and shape_at(client.schema.shape, path) is not None:
-            value = client.value_at(path)
-            if value is MISSING:
-                raise gone(self._zproc_path, self._zproc_kind)
-            return value
-        if len(path) == 1:
-            return client.value_at(path)
-        return cast("BaseModel", self.__zproc_value__()).__dict__[name]
+        value = self._zproc_found() if self._zproc_path else client.field(name)
+        if value is LARGE:
+            return self._zproc_still(client.part(path))
+        return cast("BaseModel", value).__dict__[name] if self._zproc_path else value
+
+    def _zproc_still(self, part: object) -> object:
+        if part is MISSING:
+            raise gone(self._zproc_path, self._zproc_kind)
+        return part
 
     def __setattr__(self, name: str, value: object) -> None:
         model = cast("type[BaseModel]", self._zproc_kind)

@@ -114,7 +114,6 @@ ANYTHING = Shape(Kind.VALUE, {"type": "any"}, whole=True)
 """Below a union or an opaque value: what is there is validated from further up."""
 
 
-
 def shape_at(shape: Shape, path: Path) -> Shape | None:
     """Return what may stand at an address, ``None`` if only the value of something above it can tell.
 
