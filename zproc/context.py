@@ -22,6 +22,7 @@ from zproc.core.limits import Limits
 from zproc.core.server import ServerCore
 from zproc.exceptions import UsageError
 from zproc.process import (
+    Manager,
     Process,
     StartMethod,
     announce_ready,
@@ -29,7 +30,6 @@ from zproc.process import (
     parent_watch,
     run_id,
     start,
-    stop_all,
     sweep,
 )
 from zproc.schema.model import Schema, StateModel
@@ -87,10 +87,8 @@ class Context(Generic[M]):
     ) -> None:
         schema = cast("Schema[StateModel]", Schema.of(model))
         self._wait = wait
-        self._method = start_method
         self._owner = os.getpid()
-        self._lock = threading.Lock()
-        self._processes: list[Process[object]] = []
+        self._manager = Manager(start_method)
         self._server: Process[None] | None = None
         if address is None:
             schema.initial()
@@ -107,7 +105,7 @@ class Context(Generic[M]):
             atexit.register(self._at_exit)
 
     def __repr__(self) -> str:
-        state = "closed" if self._client.closed else f"{len(self._processes)} processes"
+        state = "closed" if self._client.closed else f"{len(self.processes)} processes"
         return f"<Context of {self._client.schema.model.__name__} at {self.address}: {state}>"
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -129,7 +127,7 @@ class Context(Generic[M]):
     @property
     def processes(self) -> list[Process[object]]:
         """The processes that this context has started, in that order."""
-        return list(self._processes)
+        return self._manager.record()
 
     # Processes
 
@@ -148,9 +146,7 @@ class Context(Generic[M]):
             UsageError: the context is closed, or something cannot be sent to the process.
             ProcessError: no process can be made.
         """
-        state = self.state
-        name = getattr(function, "__name__", type(function).__name__)
-        return self._keep(start(function, (state, *args), kwargs, name=name, method=self._method))
+        return self._manager.make(function, (self.state, *args), kwargs)
 
     def call_when_change(
         self, *fields: str, count: int | None = None
@@ -178,15 +174,9 @@ class Context(Generic[M]):
 
         def decorator(function: Callable[[M, M], object]) -> Process[None]:
             name = getattr(function, "__name__", type(function).__name__)
-            arguments = (function, self.state, fields, count)
-            return self._keep(start(_call_on_change, arguments, name=name, method=self._method, ready=True))
+            return self._manager.make(_call_on_change, (function, self.state, fields, count), name=name, ready=True)
 
         return decorator
-
-    def _keep(self, process: Process[R]) -> Process[R]:
-        with self._lock:
-            self._processes.append(cast("Process[object]", process))
-        return process
 
     # The end
 
@@ -204,7 +194,7 @@ class Context(Generic[M]):
             ProcessError: one of them died.
             WaitTimeout: one still runs.
         """
-        return [process.wait(timeout) for process in self.processes]
+        return self._manager.wait_all(timeout)
 
     def close(self) -> None:
         """End the processes, the connections and the server, in this order.
@@ -214,7 +204,7 @@ class Context(Generic[M]):
         if self._owner != os.getpid():
             return
         atexit.unregister(self._at_exit)
-        stop_all([process for process in self.processes if process.is_alive], _GRACE)
+        self._manager.stop_all(_GRACE)
         if hasattr(self, "_client"):
             self._client.close()
         if self._server is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from zproc.process.child import announce_ready, current_name, parent_watch
 from zproc.process.forkserver import fork_server_pid, shut_down
 from zproc.process.launch import start
+from zproc.process.manager import Manager
 from zproc.process.process import Process, stop_all
 from zproc.process.run import is_root, run_id, sweep
 from zproc.process.start_method import StartMethod, choose
@@ -17,6 +18,7 @@ from zproc.process.tree import kill_tree
 from zproc.process.watch import Watch, watch_process
 
 __all__ = [
+    "Manager",
     "Process",
     "StartMethod",
     "Watch",
