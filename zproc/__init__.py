@@ -34,7 +34,15 @@ from zproc.exceptions import (
     ValidatorCrashed,
     WaitTimeout,
 )
-from zproc.process import Process
+from zproc.process import (
+    Process,
+    ProcessExit,
+    ProcessList,
+    SignalException,
+    exception_to_signal,
+    send_signal,
+    signal_to_exception,
+)
 from zproc.schema import StateModel, action
 
 __all__ = [
@@ -48,10 +56,13 @@ __all__ = [
     "LimitExceeded",
     "Process",
     "ProcessError",
+    "ProcessExit",
+    "ProcessList",
     "ProtocolError",
     "RemoteError",
     "SchemaError",
     "SchemaMismatch",
+    "SignalException",
     "StateModel",
     "Unavailable",
     "UnknownPath",
@@ -61,4 +72,7 @@ __all__ = [
     "WaitTimeout",
     "action",
     "atomic",
+    "exception_to_signal",
+    "send_signal",
+    "signal_to_exception",
 ]

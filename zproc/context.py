@@ -13,20 +13,27 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType, TracebackType
-from typing import Concatenate, Final, Generic, ParamSpec, Self, TypeVar, cast
+from typing import Any, Final, Generic, Self, TypeVar, Unpack, cast, overload
 
 from zproc.client import Client, Cursor, address_of, model_handle
 from zproc.core.limits import Limits
 from zproc.core.server import ServerCore
+from zproc.core.supervisor import Strategy
 from zproc.exceptions import UsageError
 from zproc.process import (
+    Incarnation,
     Manager,
+    Options,
     Process,
+    ProcessList,
+    Spawn,
     StartMethod,
+    StrategyName,
     announce_ready,
     is_root,
+    mapped,
     parent_watch,
     run_id,
     start,
@@ -40,7 +47,6 @@ from zproc.typing import Epoch
 __all__ = ["Context"]
 
 M = TypeVar("M", bound=StateModel)
-P = ParamSpec("P")
 R = TypeVar("R")
 
 _LINGER: Final = 5.0
@@ -63,16 +69,16 @@ class Context(Generic[M]):
         wait: whether to wait at the end of the program, or of the ``with`` block, until all processes of this context
             have ended; not if it ends by an exception.
         cleanup: whether to close the context in order at the end of the program.
-        start_method: how processes are made: ``"fork"``, ``"forkserver"`` or ``"spawn"``; by default what
-            ``ZPROC_START_METHOD`` says, else the platform's own.
         lease_timeout: how long one atomic function may take, in seconds; whoever takes longer loses the turn. Only for
             a server that is started here.
+        options: what goes for every process of this context that does not say otherwise: see `spawn`. The server is
+            made by the same ``start_method``.
 
     Raises:
         SchemaError: the model cannot be shared, and why.
         SchemaMismatch: the server at the address declares the state differently.
         Unavailable: no server answers at the address.
-        UsageError: there is no such start method.
+        UsageError: there is no such option or start method.
     """
 
     def __init__(
@@ -82,18 +88,19 @@ class Context(Generic[M]):
         address: str | None = None,
         wait: bool = False,
         cleanup: bool = True,
-        start_method: StartMethod | str | None = None,
         lease_timeout: float = 30.0,
+        **options: Unpack[Options],
     ) -> None:
         schema = cast("Schema[StateModel]", Schema.of(model))
         self._wait = wait
         self._owner = os.getpid()
-        self._manager = Manager(start_method)
-        self._server: Process[None] | None = None
+        self._options = options
+        self._manager = Manager(options)
+        self._server: Incarnation[None] | None = None
         if address is None:
             schema.initial()
             limits = Limits(lease_time=lease_timeout)
-            self._server = _start_server(model, limits, start_method)
+            self._server = _start_server(model, limits, options.get("start_method"))
             address = cast("str", self._server.ready_value)
         self._client = Client(schema, address, _NAMESPACE)
         try:
@@ -110,7 +117,7 @@ class Context(Generic[M]):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as the address: elsewhere it is a context that has joined."""
-        return _joined, (self._client.schema.model, self.address)
+        return _joined, (self._client.schema.model, self.address, self._options)
 
     @property
     def address(self) -> str:
@@ -125,28 +132,122 @@ class Context(Generic[M]):
         return cast("M", model_handle(self._client, (), self._client.schema.model))
 
     @property
-    def processes(self) -> list[Process[object]]:
-        """The processes that this context has started, in that order."""
+    def processes(self) -> ProcessList[Any]:
+        """The processes that this context has made, in that order; of those that have ended, the last thousand."""
         return self._manager.record()
 
     # Processes
 
-    def spawn(self, function: Callable[Concatenate[M, P], R], /, *args: P.args, **kwargs: P.kwargs) -> Process[R]:
-        """Start a process that calls a function with the live state; also to be used as a decorator.
+    @property
+    def spawn(self) -> Spawn[M, Context[M]]:
+        """Start processes: ``ctx.spawn(function, *args, **kwargs)``, or ``@ctx.spawn``.
 
-        Args:
-            function: what to call; functions of ``__main__``, closures and lambdas will do.
-            args: its arguments after the state.
-            kwargs: its named arguments.
+        The function is called in the new process, with the live state and the arguments; functions of ``__main__``,
+        closures and lambdas will do. What comes back is the `Process`, whose ``wait()`` returns what it returns.
 
-        Returns:
-            The process; its ``wait()`` returns what the function returns.
+        Options have a call of their own: ``@ctx.spawn(restart="on_failure", max_retries=3)``, or
+        ``ctx.spawn(name="baker")(bake, 5)``. Besides those that are listed at `zproc.process.Options` there are:
+
+        * ``count``: how many processes to make; what comes back is a `ProcessList`.
+        * ``strategy``: who of these is restarted with one that fails: see `ProcessList`.
+        * ``pass_context=True``: the function is given this context, joined, in the place of the state; through it, it
+          makes processes of its own.
+        * ``stateful=False``: the function is given neither.
 
         Raises:
-            UsageError: the context is closed, or something cannot be sent to the process.
+            UsageError: the context is closed, an option makes no sense, or something cannot be sent to the process.
             ProcessError: no process can be made.
         """
-        return self._manager.make(function, (self.state, *args), kwargs)
+        return Spawn(self._manager, self._first)
+
+    @overload
+    def process(
+        self,
+        function: Callable[..., R],
+        /,
+        *,
+        args: Sequence[object] = ...,
+        kwargs: Mapping[str, object] | None = ...,
+        stateful: bool = ...,
+        pass_context: bool = ...,
+        **options: Unpack[Options],
+    ) -> Process[R]: ...
+    @overload
+    def process(
+        self,
+        function: None = None,
+        /,
+        *,
+        args: Sequence[object] = ...,
+        kwargs: Mapping[str, object] | None = ...,
+        stateful: bool = ...,
+        pass_context: bool = ...,
+        **options: Unpack[Options],
+    ) -> Callable[[Callable[..., R]], Process[R]]: ...
+    def process(
+        self,
+        function: Callable[..., R] | None = None,
+        /,
+        *,
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+        stateful: bool = True,
+        pass_context: bool = False,
+        **options: Unpack[Options],
+    ) -> Process[R] | Callable[[Callable[..., R]], Process[R]]:
+        """Start a process as `spawn` does, with arguments and options in one call; a decorator without a function."""
+
+        def make(function: Callable[..., R]) -> Process[R]:
+            first = self._first(stateful=stateful, pass_context=pass_context)
+            return self._manager.make(function, args, kwargs, first=first, options=options)
+
+        return make if function is None else make(function)
+
+    def process_factory(
+        self,
+        *functions: Callable[..., R],
+        count: int = 1,
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+        stateful: bool = True,
+        pass_context: bool = False,
+        strategy: StrategyName = Strategy.ONE_FOR_ONE,
+        **options: Unpack[Options],
+    ) -> ProcessList[R]:
+        """Start ``count`` processes of each of some functions; the rest is as for `spawn`."""
+        calls = [(function, args, kwargs or {}) for function in functions for _ in range(count)]
+        first = self._first(stateful=stateful, pass_context=pass_context)
+        return self._manager.make_many(calls, first=first, strategy=strategy, options=options)
+
+    def spawn_map(
+        self,
+        function: Callable[..., R],
+        map_iter: Iterable[object] | None = None,
+        *,
+        map_args: Iterable[Sequence[object]] | None = None,
+        map_kwargs: Iterable[Mapping[str, object]] | None = None,
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+        stateful: bool = True,
+        pass_context: bool = False,
+        strategy: StrategyName = Strategy.ONE_FOR_ONE,
+        **options: Unpack[Options],
+    ) -> ProcessList[R]:
+        """Start a process for each item: ``function(state, item, *map_args[i], *args, **map_kwargs[i], **kwargs)``.
+
+        The shortest of the three iterables says how many; those that are not given are left out. The rest is as for
+        `spawn`.
+
+        Raises:
+            UsageError: none of the three is given.
+        """
+        calls = mapped(function, map_iter, map_args, map_kwargs, args, kwargs or {})
+        first = self._first(stateful=stateful, pass_context=pass_context)
+        return self._manager.make_many(calls, first=first, strategy=strategy, options=options)
+
+    def _first(self, *, stateful: bool, pass_context: bool) -> tuple[object, ...]:
+        state = self.state  # refuses a context that is closed, whatever is passed
+        return (self,) if pass_context else (state,) if stateful else ()
 
     def call_when_change(
         self, *fields: str, count: int | None = None
@@ -174,27 +275,25 @@ class Context(Generic[M]):
 
         def decorator(function: Callable[[M, M], object]) -> Process[None]:
             name = getattr(function, "__name__", type(function).__name__)
-            return self._manager.make(_call_on_change, (function, self.state, fields, count), name=name, ready=True)
+            return self._manager.make(
+                _call_on_change, (function, self.state, fields, count), ready=True, options={"name": name}
+            )
 
         return decorator
 
     # The end
 
-    def wait_all(self, timeout: float | None = None) -> list[object]:
-        """Wait until all processes of this context have ended.
+    def wait_all(self, timeout: float | None = None, *, safe: bool = False) -> list[Any]:
+        """Wait until all processes of this context have ended, or one has failed: see `ProcessList.wait`."""
+        return self.processes.wait(timeout, safe=safe)
 
-        Args:
-            timeout: how long to wait for each, in seconds.
+    def start_all(self) -> None:
+        """Start those processes of this context that were made with ``start=False`` and not started yet."""
+        self.processes.start()
 
-        Returns:
-            What they returned, in the order in which they were started.
-
-        Raises:
-            RemoteError: one of them raised.
-            ProcessError: one of them died.
-            WaitTimeout: one still runs.
-        """
-        return self._manager.wait_all(timeout)
+    def stop_all(self, grace: float = _GRACE) -> None:
+        """End all processes of this context, the last one first, and wait until they are gone."""
+        self.processes.stop(grace)
 
     def close(self) -> None:
         """End the processes, the connections and the server, in this order.
@@ -204,7 +303,7 @@ class Context(Generic[M]):
         if self._owner != os.getpid():
             return
         atexit.unregister(self._at_exit)
-        self._manager.stop_all(_GRACE)
+        self.stop_all()
         if hasattr(self, "_client"):
             self._client.close()
         if self._server is not None:
@@ -236,8 +335,8 @@ class Context(Generic[M]):
 _NAMESPACE: Final = "default"
 
 
-def _joined(model: type[M], address: str) -> Context[M]:
-    return Context(model, address=address, cleanup=False)
+def _joined(model: type[M], address: str, options: Options) -> Context[M]:
+    return Context(model, address=address, cleanup=False, **options)
 
 
 def _call_on_change(function: Callable[[M, M], object], state: M, fields: tuple[str, ...], count: int | None) -> None:
@@ -251,7 +350,7 @@ def _call_on_change(function: Callable[[M, M], object], state: M, fields: tuple[
         calls += 1
 
 
-def _start_server(model: type[StateModel], limits: Limits, method: StartMethod | str | None) -> Process[None]:
+def _start_server(model: type[StateModel], limits: Limits, method: StartMethod | str | None) -> Incarnation[None]:
     run = run_id()
     arguments = (model, limits, fresh_address(), run if is_root() else None)
     return start(_be_server, arguments, name="server", method=method, ready=True, detached=True, linger=_LINGER)

@@ -330,10 +330,12 @@ class RemoteError(ProcessError):
     Attributes:
         error: the ``repr`` of the original exception.
         traceback: its traceback, as text.
+        kinds: the full names of its classes, its own first, by which it is known even if it could not travel.
     """
 
     error: str = ""
     traceback: str = ""
+    kinds: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{super().__str__()}: {self.error}\n\n{self.traceback}".rstrip()

@@ -27,7 +27,7 @@ def pause() -> NoReturn:
         signal.pause()
 
 
-def begin(**options: Any) -> zp.Process[NoReturn]:
+def begin(**options: Any) -> zp.Incarnation[NoReturn]:
     return zp.start(pause, method="forkserver", ready=True, **options)
 
 

@@ -8,10 +8,10 @@ from zproc.process import Manager, StartMethod
 
 
 def test_processes_are_listed_in_the_order_in_which_they_were_made(method: StartMethod) -> None:
-    manager = Manager(method)
-    made = [manager.make(int, (number,), name=f"n{number}") for number in range(3)]
+    manager = Manager({"start_method": method})
+    made = [manager.make(int, (number,), options={"name": f"n{number}"}) for number in range(3)]
     assert manager.record() == made
-    assert manager.wait_all(20) == [0, 1, 2]
+    assert manager.record().wait(20) == [0, 1, 2]
 
 
 def test_a_fork_begins_with_an_empty_record() -> None:

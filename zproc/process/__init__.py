@@ -9,28 +9,50 @@ from __future__ import annotations
 
 from zproc.process.child import announce_ready, current_name, parent_watch
 from zproc.process.forkserver import fork_server_pid, shut_down
+from zproc.process.incarnation import Incarnation, stop_all
 from zproc.process.launch import start
-from zproc.process.manager import Manager
-from zproc.process.process import Process, stop_all
+from zproc.process.manager import Manager, mapped
+from zproc.process.process import Process
+from zproc.process.process_list import ProcessList, StrategyName
 from zproc.process.run import is_root, run_id, sweep
+from zproc.process.signals import (
+    ProcessExit,
+    SignalException,
+    exception_to_signal,
+    send_signal,
+    signal_to_exception,
+)
+from zproc.process.spawner import Spawn
 from zproc.process.start_method import StartMethod, choose
+from zproc.process.task import Options
 from zproc.process.tree import kill_tree
 from zproc.process.watch import Watch, watch_process
 
 __all__ = [
+    "Incarnation",
     "Manager",
+    "Options",
     "Process",
+    "ProcessExit",
+    "ProcessList",
+    "SignalException",
+    "Spawn",
     "StartMethod",
+    "StrategyName",
     "Watch",
     "announce_ready",
     "choose",
     "current_name",
+    "exception_to_signal",
     "fork_server_pid",
     "is_root",
     "kill_tree",
+    "mapped",
     "parent_watch",
     "run_id",
+    "send_signal",
     "shut_down",
+    "signal_to_exception",
     "start",
     "stop_all",
     "sweep",

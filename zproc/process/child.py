@@ -60,7 +60,7 @@ def announce_ready(value: object = None) -> None:
     """Tell the parent, which may be waiting in ``start(..., ready=True)``, that this process is ready.
 
     Args:
-        value: what the parent finds in ``Process.ready_value``.
+        value: what the parent finds in ``Incarnation.ready_value``.
 
     Raises:
         UsageError: this process was not started by zproc, or has said so before.

@@ -17,8 +17,8 @@ from typing import TypeVar
 
 from zproc.process import birth, descriptor, forkserver, parcel, run, wire
 from zproc.process.birth import Offspring
+from zproc.process.incarnation import Incarnation, await_ready, lay_to_rest, reap_ended
 from zproc.process.parcel import Call
-from zproc.process.process import Process, await_ready, lay_to_rest, reap_ended
 from zproc.process.start_method import StartMethod, choose
 from zproc.process.watch import identity_of_self
 from zproc.process.wire import Frame, Kind, Setup, Surroundings
@@ -41,7 +41,7 @@ def start(
     timeout: float = 30.0,
     detached: bool = False,
     linger: float = 0.0,
-) -> Process[R]:
+) -> Incarnation[R]:
     """Start a process that calls a function, and return as soon as it exists.
 
     The process ends when this one does, however this one ends. It sees the environment, the working directory,
@@ -79,13 +79,13 @@ def start(
         detached=detached,
         linger=linger,
     )
-    process: Process[R] = _make(chosen, setup, Call(target, args, kwargs), deadline)
+    process: Incarnation[R] = _make(chosen, setup, Call(target, args, kwargs), deadline)
     if ready:
         await_ready(process, timeout, deadline)
     return process
 
 
-def _make(method: StartMethod, setup: Setup, call: Call, deadline: float) -> Process[R]:
+def _make(method: StartMethod, setup: Setup, call: Call, deadline: float) -> Incarnation[R]:
     """Make the process, and give it its instructions."""
     instructions: list[Frame] = []
     if method is not StartMethod.FORK:
@@ -96,7 +96,9 @@ def _make(method: StartMethod, setup: Setup, call: Call, deadline: float) -> Pro
         return _bear(method, setup, call, instructions, deadline)
 
 
-def _bear(method: StartMethod, setup: Setup, call: Call, instructions: Sequence[Frame], deadline: float) -> Process[R]:
+def _bear(
+    method: StartMethod, setup: Setup, call: Call, instructions: Sequence[Frame], deadline: float
+) -> Incarnation[R]:
     near, far = descriptor.pair()
     try:
         os.set_blocking(near, False)
@@ -106,7 +108,7 @@ def _bear(method: StartMethod, setup: Setup, call: Call, instructions: Sequence[
         raise
     finally:
         descriptor.close(far)
-    process: Process[R] = Process(setup.name, method, offspring, near)
+    process: Incarnation[R] = Incarnation(setup.name, method, offspring, near)
     try:
         wire.send_before(deadline, near, *instructions)
     except OSError:

@@ -2,37 +2,47 @@
 
 The law: every process of a context is made by `Manager.make`, so that what goes for one goes for all. A manager belongs
 to the operating system's process that made it. A fork has a copy of it, which begins empty: it neither lists nor ends
-what is its parent's.
+what is its parent's. What has ended long ago is forgotten, so that a program may start processes for ever.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
+from typing import Any, Final, TypeVar
 
-from zproc.process.launch import start
-from zproc.process.process import Process, stop_all
-from zproc.process.start_method import StartMethod
+from zproc.core.supervisor import Strategy
+from zproc.exceptions import UsageError
+from zproc.process.process import Process
+from zproc.process.process_list import ProcessList, StrategyName
+from zproc.process.task import Options, Task
 
-__all__ = ["Manager"]
+__all__ = ["Manager", "mapped"]
 
 R = TypeVar("R")
+
+_ENDED_KEPT: Final = 1000
+"""How many processes that have ended stay in the record."""
 
 
 class Manager:
     """Makes the processes of a context and keeps a record of them.
 
     Args:
-        method: how they are made, if they do not say.
+        defaults: the options of those that do not say otherwise.
+
+    Raises:
+        UsageError: an option does not exist, or makes no sense.
     """
 
-    def __init__(self, method: StartMethod | str | None = None) -> None:
-        self._method = method
+    def __init__(self, defaults: Options | None = None) -> None:
+        self._defaults: Options = defaults or {}
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._made: list[Process[Any]] = []
+        Task.of(int, (), None, (), self._defaults)
 
     def make(
         self,
@@ -40,43 +50,84 @@ class Manager:
         args: Sequence[object] = (),
         kwargs: Mapping[str, object] | None = None,
         *,
-        name: str | None = None,
+        first: tuple[object, ...] = (),
         ready: bool = False,
+        options: Options | None = None,
     ) -> Process[R]:
-        """Start a process that calls a function.
+        """Make a process that calls a function, and start it unless it is not to be.
 
         Args:
             target: what to call.
-            args: its positional arguments, the first one included.
-            kwargs: its keyword arguments.
-            name: what to call the process in messages; by default what the function is called.
-            ready: whether to wait until it calls `announce_ready`.
+            args: its positional arguments.
+            kwargs: its named arguments.
+            first: what comes before ``args``, and before the ``retry_args`` that may take their place.
+            ready: whether to wait until it calls `announce_ready`; when it begins again, nobody waits.
+            options: what goes before the defaults.
 
         Raises:
-            UsageError: something cannot be sent to the process.
+            UsageError: an option makes no sense, or something cannot be sent to the process.
             RemoteError: with ``ready``: it raised before it was ready.
             ProcessError: it cannot be made; with ``ready``: it ended before it was ready.
         """
-        name = name or getattr(target, "__name__", type(target).__name__)
-        process = start(target, args, kwargs, name=name, method=self._method, ready=ready)
-        with self._lock:
-            self._own().append(process)
+        merged: Options = {**self._defaults, **(options or {})}
+        process = Process(Task.of(target, args, kwargs, first, merged))
+        if merged.get("start", True):
+            process.launch(ready=ready)
+        with self._own():
+            self._made.append(process)
+            self._forget()
         return process
 
-    def record(self) -> list[Process[Any]]:
+    def make_many(
+        self,
+        calls: Iterable[tuple[Callable[..., R], Sequence[object], Mapping[str, object]]],
+        *,
+        first: tuple[object, ...] = (),
+        strategy: StrategyName = Strategy.ONE_FOR_ONE,
+        options: Options | None = None,
+    ) -> ProcessList[R]:
+        """Make a process for each call, and start all of them, unless they are not to be started."""
+        held: Options = {**(options or {}), "start": False}
+        made = [self.make(*call, first=first, options=held) for call in calls]
+        processes = ProcessList(made, strategy)
+        if {**self._defaults, **(options or {})}.get("start", True):
+            processes.start()
+        return processes
+
+    def record(self) -> ProcessList[Any]:
         """List the processes that were made here, in that order."""
-        with self._lock:
-            return list(self._own())
+        with self._own():
+            return ProcessList(self._made)
 
-    def wait_all(self, timeout: float | None = None) -> list[object]:
-        """Wait for each of them, and return what they returned."""
-        return [process.wait(timeout) for process in self.record()]
+    def _own(self) -> threading.Lock:
+        if self._owner != os.getpid():  # nobody else can be in here yet, and who held the lock did not come along
+            self._owner, self._lock, self._made = os.getpid(), threading.Lock(), []
+        return self._lock
 
-    def stop_all(self, grace: float) -> None:
-        """End those that run, with all their descendants."""
-        stop_all([process for process in self.record() if process.is_alive], grace)
+    def _forget(self) -> None:
+        if len(self._made) > 2 * _ENDED_KEPT:
+            ended = [each for each in self._made if each.done()]
+            gone = set(map(id, ended[:-_ENDED_KEPT]))
+            self._made[:] = [each for each in self._made if id(each) not in gone]
 
-    def _own(self) -> list[Process[Any]]:
-        if self._owner != os.getpid():
-            self._owner, self._made = os.getpid(), []
-        return self._made
+
+def mapped(
+    target: Callable[..., R],
+    map_iter: Iterable[object] | None,
+    map_args: Iterable[Sequence[object]] | None,
+    map_kwargs: Iterable[Mapping[str, object]] | None,
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+) -> Iterable[tuple[Callable[..., R], Sequence[object], Mapping[str, object]]]:
+    """Give the calls ``target(map_iter[i], *map_args[i], *args, **map_kwargs[i], **kwargs)``, until one runs out.
+
+    Raises:
+        UsageError: there is nothing that could run out.
+    """
+    if map_iter is None and map_args is None and map_kwargs is None:
+        raise UsageError("a map needs map_iter, map_args or map_kwargs")
+    items = repeat(()) if map_iter is None else ((item,) for item in map_iter)
+    more = repeat(()) if map_args is None else map_args
+    named = repeat({}) if map_kwargs is None else map_kwargs
+    for item, arguments, keywords in zip(items, more, named, strict=False):
+        yield target, (*item, *arguments, *args), {**keywords, **kwargs}

@@ -11,6 +11,7 @@ Nothing but the line between a parent and the child it started carries what is m
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import sys
 import threading
@@ -26,10 +27,19 @@ import tblib
 
 from zproc.exceptions import UsageError
 
-__all__ = ["Call", "Raised", "describe", "pack_call", "pack_error", "pack_value", "unpack", "unpack_error"]
+__all__ = ["Call", "Raised", "describe", "full_name", "pack_call", "pack_error", "pack_value", "unpack", "unpack_error"]
 
 _TEXT_LIMIT = 10_000
 _by_value = threading.RLock()
+
+
+def _after_fork_in_child() -> None:
+    global _by_value  # noqa: PLW0603 - its holder may not have come along
+    _by_value = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +64,14 @@ class Raised:
         error: the ``repr`` of the exception.
         traceback: its traceback, as text.
         original: the exception itself, packed; ``None`` if it cannot travel.
+        kinds: the full names of its classes, from its own to ``object``.
     """
 
     reason: str
     error: str
     traceback: str
     original: bytes | None = None
+    kinds: tuple[str, ...] = ()
 
 
 def pack_call(call: Call) -> bytes:
@@ -96,7 +108,9 @@ def unpack(data: bytes) -> Any:
 def pack_error(reason: str, error: BaseException) -> bytes:
     """Pack an exception with its traceback, causes and notes, and with words in case it cannot be unpacked."""
     text = "".join(traceback.format_exception(error))
-    return pickle.dumps(Raised(reason, describe(error), text, _pack_exception(error)), pickle.HIGHEST_PROTOCOL)
+    kinds = tuple(map(full_name, type(error).__mro__))
+    raised = Raised(reason, describe(error), text, _pack_exception(error), kinds)
+    return pickle.dumps(raised, pickle.HIGHEST_PROTOCOL)
 
 
 def unpack_error(raised: Raised) -> BaseException | None:
@@ -108,6 +122,11 @@ def unpack_error(raised: Raised) -> BaseException | None:
     except Exception:  # noqa: BLE001 - an exception class of somebody may raise anything when it is rebuilt
         return None
     return original if isinstance(original, BaseException) else None
+
+
+def full_name(kind: type) -> str:
+    """Name a class with its module."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def describe(value: object) -> str:

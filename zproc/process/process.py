@@ -1,391 +1,437 @@
-"""Processes as their parent sees them: wait for them, stop them.
+"""Processes as a program has them: futures that can be stopped, and that begin again if that was agreed.
 
-The law: a `Process` ends in exactly one of three ways, and everybody who waits hears the same: it returned a value, it
-raised (`RemoteError`, with the original as its cause), or it died (`ProcessError`). Waiting is waiting for descriptors:
-it costs nothing, ends at once when the user interrupts it, and any number of threads may do it. No thread of this
-process works for it, and no signal handler is installed.
-
-What was answered counts, even if the process was killed between its answer and its end. Large answers are taken in by
-whoever looks (`wait`, `is_alive`, `exitcode`), so a process whose answer nobody wants does not end by itself.
+The law: a `Process` is one task, with as many tries as its policy gives it, and is settled once, by the last of them.
+What follows an ending is decided by `zproc.core.supervisor`, by whichever thread sees the ending first, and carried out
+by the supervision thread. A process that was told to stop is not tried again, whatever its policy says.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
-import select
-import signal
+import random
+import signal as signals
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, NoReturn, TypeVar, cast
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
 
-import psutil
-
+from zproc.core.supervisor import LIFE, Again, Ending, Event, Past, Stage, decide
 from zproc.exceptions import ProcessError, RemoteError, UsageError, WaitTimeout
-from zproc.process import descriptor, parcel, tree, wire
-from zproc.process.birth import Offspring
-from zproc.process.parcel import Raised
-from zproc.process.start_method import StartMethod
-from zproc.process.wire import Decoder, Frame, Kind
+from zproc.process.incarnation import Incarnation, stop_all
+from zproc.process.launch import start
+from zproc.process.supervision import LOG, supervision
+from zproc.process.task import Task, listed
 
-__all__ = ["Process", "await_ready", "lay_to_rest", "reap_ended", "stop_all"]
+__all__ = ["Group", "Process", "stop_processes"]
 
 R = TypeVar("R")
 
-_VERIFYING = 5.0
-"""How long, in seconds, a killed process may take to be gone."""
-
-_running: set[Process[Any]] = set()
+_OVER = frozenset(stage for stage, ways in LIFE.items() if not ways)
 
 
-class Process(Generic[R]):
-    """A process that was started here, and what becomes of it.
+class Group(Protocol):
+    """Those who go down with a process, and come back with it."""
 
-    It belongs to the process that started it; in a fork of that one, using it is an error.
+    def failed(self, process: Process[Any], at: float) -> None:
+        """See that the others rest, too, and that all of them begin again at that time; must not wait for that."""
+        ...
+
+    def gave_up(self, process: Process[Any]) -> None:
+        """See that those stop who cannot go on without it; must not wait for that."""
+        ...
+
+
+class Process(Future[R]):
+    """A process, and what becomes of it: a future of what its function returns.
+
+    It is a `concurrent.futures.Future`, so `concurrent.futures.wait`, ``as_completed`` and `asyncio.wrap_future` take
+    it. It belongs to the process that made it; in a fork of that one, using it is an error. Functions that were given
+    to ``add_done_callback`` are called by the thread that sees the end, and must not wait for other processes.
 
     Attributes:
         name: what it is called in messages.
-        pid: its process id.
-        method: how it was made.
     """
 
-    def __init__(self, name: str, method: StartMethod, offspring: Offspring, line: int) -> None:
-        self.name = name
-        self.pid = offspring.pid
-        self.method = method
-        self._ready: Frame | None = None
+    def __init__(self, task: Task[R]) -> None:
+        super().__init__()
+        self.name = task.name
+        self._task = task
         self._owner = os.getpid()
         self._lock = threading.RLock()
-        self._waiting: set[int] = set()
-        self._offspring = offspring
-        self._line = line
-        self._silent = False
-        self._decoder = Decoder()
-        self._outcome: Frame | None = None
-        self._answer: tuple[R] | Raised | None = None
-        self._original: BaseException | None = None
-        self._exitcode: int | None = None
-        self._sent: list[signal.Signals] = []
-        _running.add(self)
+        self._stage = Stage.NEW
+        self._past = Past()
+        self._attempts = 0
+        self._incarnation: Incarnation[R] | None = None
+        self._commanded = False
+        self._pausing = False
+        self._call: int | None = None
+        self._group: Group | None = None
+        self._failure: Callable[[], ProcessError] | None = None
 
     def __repr__(self) -> str:
-        state = "running" if self._exitcode is None else f"exitcode {self._exitcode}"
-        return f"<{type(self).__qualname__} {self.name} (pid {self.pid}): {state}>"
+        pid = "" if self.pid is None else f" (pid {self.pid})"
+        return f"<{type(self).__qualname__} {self.name}{pid}: {self._stage}>"
+
+    @property
+    def target(self) -> Callable[..., R]:
+        """The function that it calls."""
+        return self._task.target
+
+    @property
+    def stage(self) -> Stage:
+        """Where it is in its life: new, running, resting, returned, failed, stopped or cancelled."""
+        self._attend()
+        return self._stage
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the newest try; ``None`` before the first."""
+        incarnation = self._incarnation
+        return None if incarnation is None else incarnation.pid
 
     @property
     def exitcode(self) -> int | None:
-        """The exit code, negative for the signal that ended the process, ``None`` while it runs."""
-        with self._mine():
-            self._advance()
-        return self._exitcode
+        """The exit code of the newest try, negative for the signal that ended it; ``None`` while it runs."""
+        incarnation = self._incarnation
+        return None if incarnation is None else incarnation.exitcode
+
+    @property
+    def signal(self) -> signals.Signals | None:
+        """The signal that ended the newest try, if one did."""
+        return ProcessError("", exitcode=self.exitcode).signal
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process runs."""
-        return self.exitcode is None
+        """Whether a try of it runs."""
+        incarnation = self._incarnation
+        return incarnation is not None and incarnation.is_alive
+
+    @property
+    def restarts(self) -> int:
+        """How many tries there were after the first, on command or by its policy."""
+        return max(0, self._attempts - 1)
+
+    @property
+    def last_error(self) -> ProcessError | None:
+        """How the last try failed that did, even if there was another after it."""
+        failure = self._failure
+        return None if failure is None else failure()
 
     @property
     def ready_value(self) -> Any:
-        """What the process announced when it was ready; ``None`` until then.
+        """What the newest try announced when it was ready; ``None`` until then."""
+        incarnation = self._incarnation
+        return None if incarnation is None else incarnation.ready_value
 
-        Raises whatever the class of the value raises when it is rebuilt.
-        """
-        with self._mine():
-            self._advance()
-        return None if self._ready is None else parcel.unpack(self._ready.body)
+    # ------------------------------------------------------------------------------------------------------- to wait
 
     def wait(self, timeout: float | None = None) -> R:
-        """Wait until the process has ended, and return what its target returned.
+        """Wait until the process has ended for good, and return what its function returned; the same as `result`.
 
-        Any number of times, and by any thread; the answer stays. A process that left with exit code 0 before its target
-        returned, by ``sys.exit()``, gives ``None``.
+        Any number of times, and by any thread. A process that left with exit code 0 before its function returned, by
+        ``sys.exit()`` or `ProcessExit`, gives ``None``.
 
         Args:
             timeout: how long to wait, in seconds; ``None`` for as long as it takes.
 
         Raises:
-            WaitTimeout: it still runs.
-            RemoteError: the target raised. The cause is the exception itself, with its traceback, if it can travel.
+            WaitTimeout: it still runs, or rests before its next try.
+            RemoteError: the function raised. The cause is the exception itself, with its traceback, if it can travel.
             ProcessError: it died: killed by a signal, or by an exit code that is not 0.
+            UsageError: it was not started.
+            concurrent.futures.CancelledError: it was cancelled before it began.
         """
-        if not self._wait_until(self._ended, timeout):
-            raise WaitTimeout(f"process {self.name} (pid {self.pid}) ends", timeout or 0.0)
-        with self._lock:
-            return self._conclude()
+        return self.result(timeout)
+
+    def result(self, timeout: float | None = None) -> R:
+        """Do the same as `wait`."""
+        error = self.exception(timeout)
+        if error is not None:
+            raise error
+        return super().result(0)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait as `wait` does, and return what it would raise because of how the process ended; ``None`` if nothing."""
+        self._mine()
+        if self._stage is Stage.NEW:
+            raise UsageError(f"process {self.name} was not started")
+        try:
+            known = super().exception(timeout)
+        except TimeoutError:
+            raise WaitTimeout(f"process {self.name} (pid {self.pid}) ends", timeout or 0.0) from None
+        # A new one for everybody who asks, because raising it hangs a traceback on it.
+        return self._failure() if known is not None and self._failure is not None else known
+
+    # ------------------------------------------------------------------------------------------------- to begin, to end
+
+    def start(self) -> None:
+        """Start it, if it was made with ``start=False``.
+
+        Raises:
+            UsageError: it was started before, or something cannot be sent to it.
+            ProcessError: it cannot be made.
+        """
+        self.launch()
+
+    def launch(self, *, ready: bool = False) -> None:
+        """Start it, and wait, if asked, until it is ready; that goes for the first try only."""
+        with self._mine():
+            if self._stage is not Stage.NEW:
+                raise UsageError(f"process {self.name} was started before: it is {self._stage}")
+            self._begin(ready=ready)
+            self.set_running_or_notify_cancel()
+
+    def cancel(self) -> bool:
+        """Have it never begin, and tell whether that was still possible."""
+        with self._mine():
+            if self._stage is Stage.NEW:
+                self._move(Event.STOP)
+        if self._stage is Stage.CANCELLED and super().cancel():
+            self.set_running_or_notify_cancel()
+        return self._stage is Stage.CANCELLED
 
     def stop(self, grace: float = 5.0) -> None:
-        """End the process and all its descendants, and wait until it is gone.
+        """End it for good, with all its descendants, and wait until it is gone.
 
-        It gets SIGTERM, and ``grace`` seconds; what is left of it and of its descendants is then killed. Stopping what
-        has ended does nothing.
+        It gets SIGTERM, and ``grace`` seconds; what is left of it and of its descendants is then killed. What has ended
+        stays as it was; what has not begun is cancelled.
 
         Raises:
             ProcessError: it cannot be killed.
         """
-        stop_all([self], grace)
+        stop_processes([self], grace)
 
     def kill(self) -> None:
-        """Kill the process and all its descendants at once, and wait until it is gone.
+        """Kill it, with all its descendants, at once and for good, and wait until it is gone.
 
         Raises:
             ProcessError: it cannot be killed.
         """
-        self._finish_off(self._family())
+        incarnation = self._command()
+        if incarnation is not None:
+            incarnation.kill()
+        self._settled()
 
-    # ------------------------------------------------------------------------------------------------------- the waits
+    def restart(self, grace: float = 5.0) -> None:
+        """End the running try, if there is one, as `stop` does, and begin the next at once.
+
+        This is no failure, and is not counted as one.
+
+        Raises:
+            UsageError: it has ended for good.
+            ProcessError: it cannot be killed, or not be made.
+        """
+        if self._stage is Stage.NEW:
+            self.start()
+            return
+        if not self.pause(grace):
+            raise UsageError(f"process {self.name} has ended for good: it {self._stage}")
+        self.resume()
+
+    def send_signal(self, signum: signals.Signals) -> None:
+        """Send it a signal, if a try of it runs; never to another process of that number.
+
+        If the signal ends it, it has failed as if somebody else had sent it; to end it for good, `stop` it.
+        """
+        with self._mine():
+            if self._incarnation is not None:
+                self._incarnation.send_signal(signum)
+
+    def pause(self, grace: float) -> bool:
+        """End the running try, and leave it to `resume` to begin the next; tell whether it rests now."""
+        with self._mine():
+            self._cancel_call()
+            self._pausing = True
+            incarnation = self._incarnation
+        try:
+            if incarnation is not None:
+                incarnation.stop(grace)
+        finally:
+            self._attend()
+            with self._lock:
+                self._pausing = False
+        return self._stage is Stage.RESTING
+
+    def resume(self) -> None:
+        """Begin the next try now, if it rests."""
+        with self._mine():
+            if self._stage is Stage.RESTING:
+                self._cancel_call()
+                self._begin()
+
+    def resume_at(self, at: float) -> None:
+        """Begin the next try at a time, as `time.monotonic` counts, if it rests."""
+        with self._mine():
+            if self._stage is Stage.RESTING:
+                self._cancel_call()
+                self._call = supervision.call_at(at, self._retry)
+
+    # ----------------------------------------------------------------------------------------------- what happens to it
 
     def _mine(self) -> threading.RLock:
         if self._owner != os.getpid():
-            raise UsageError(f"process {self.name} was started by process {self._owner}, of which this is a fork")
+            raise UsageError(f"process {self.name} was made by process {self._owner}, of which this is a fork")
         return self._lock
 
-    def _ended(self) -> bool:
-        return self._exitcode is not None
+    def _move(self, event: Event) -> None:
+        self._stage = LIFE[self._stage][event]
 
-    def _spoken(self) -> bool:
-        return self._ready is not None or self._outcome is not None or self._exitcode is not None
+    def _begin(self, *, ready: bool = False) -> None:
+        """Make the next try. Requires the lock."""
+        task = self._task
+        args, kwargs = task.call(self._attempts + 1)
+        incarnation = start(task.target, args, kwargs, name=self.name, method=task.method, ready=ready)
+        self._attempts += 1
+        incarnation.attempt = self._attempts
+        self._incarnation = incarnation
+        self._move(Event.BEGIN)
+        supervision.watch(incarnation, self._attend)
 
-    def _wait_until(self, condition: Callable[[], bool], timeout: float | None) -> bool:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            with self._mine():
-                self._advance()
-                if condition():
-                    return True
-                if deadline is not None and time.monotonic() >= deadline:
-                    return False
-                self._waiting.add(threading.get_ident())
-                descriptors = self._descriptors()
-            try:
-                wire.poll(descriptors, deadline)
-            finally:
-                with self._lock:
-                    self._waiting.discard(threading.get_ident())
-                    self._tidy()
-
-    def _descriptors(self) -> dict[int, int]:
-        found = {self._offspring.fileno(): select.POLLIN}
-        if not self._silent:
-            found[self._line] = select.POLLIN
-        return found
-
-    def _advance(self) -> None:
-        """Take note of what has happened. Requires the lock."""
-        if self._exitcode is None:
-            # In this order: what a process says, it says before it ends.
-            exitcode = self._offspring.poll()
-            self._listen()
-            if exitcode is not None and self._offspring.orphaned and self._outcome is not None:
-                exitcode = 0 if self._outcome.kind is Kind.RETURNED else 1
-            self._exitcode = exitcode
-        self._tidy()
-
-    def _listen(self) -> None:
-        while not self._silent:
-            try:
-                data = os.read(self._line, 1 << 18)
-            except BlockingIOError:
+    def _attend(self) -> None:
+        """Take note of the end of a try, and do what follows from it."""
+        with self._mine():
+            incarnation = self._incarnation
+            if self._stage is not Stage.RUNNING or incarnation is None or not incarnation.advance():
                 return
-            except ConnectionResetError:  # it died with unread instructions
-                data = b""
-            if not data:
-                self._silent = True
-                return
-            for frame in self._decoder.feed(data):
-                self._hear(frame)
+            follow = self._conclude(incarnation.error if incarnation.has_failed() else None)
+        follow()
 
-    def _hear(self, frame: Frame) -> None:
-        if frame.kind is Kind.READY:
-            self._ready = frame
+    def _retry(self) -> None:
+        """Begin the next try, now that the time has come."""
+        with self._mine():
+            self._call = None
+            if self._stage is not Stage.RESTING:
+                return
+            try:
+                self._begin()
+            except Exception as error:  # noqa: BLE001 - a try that cannot be made is one that failed
+                reason = f"cannot be started again: {error}"
+                follow = self._conclude(lambda: ProcessError(reason, name=self.name))
+            else:
+                return
+        follow()
+
+    def _conclude(self, failure: Callable[[], ProcessError] | None) -> Callable[[], None]:
+        """Move on after a try has ended, and return what is to be done without the lock, which this requires."""
+        if failure is not None:
+            self._failure = failure
+        if self._pausing and not self._commanded:
+            self._move(Event.REST)
+            return _nothing
+        ending = self._ending(failure)
+        decision = decide(self._task.policy, self._past, ending, now=time.monotonic(), chance=random.random())
+        if isinstance(decision, Again):
+            self._past = decision.past
+            self._move(Event.REST)
+            return self._rest(decision.at, failure)
+        if failure is None:
+            self._failure = None
+            self._move(Event.RETURN)
         else:
-            assert frame.kind in (Kind.RETURNED, Kind.RAISED)
-            self._outcome = frame
+            self._failure = _noted(failure, decision.reason)
+            self._move(Event.STOP if ending is Ending.COMMANDED else Event.FAIL)
+        return lambda: self._settle(ending)
 
-    def _tidy(self) -> None:
-        """Close what nobody polls any more. Before, a number might become somebody else's in the middle of a poll."""
-        if self._exitcode is not None and not self._waiting:
-            self._silent = True
-            descriptor.close(self._line)
-            self._line = -1
-            self._offspring.close()
-            _running.discard(self)
+    def _ending(self, failure: Callable[[], ProcessError] | None) -> Ending:
+        if self._commanded:
+            return Ending.COMMANDED
+        if failure is None:
+            return Ending.RETURNED
+        error = failure()
+        if error.signal is signals.SIGINT:
+            explicit = {signals.SIGINT, KeyboardInterrupt} & set(self._task.retry_for)
+            return Ending.LISTED if explicit else Ending.INTERRUPTED
+        return Ending.LISTED if listed(error, self._task.retry_for) else Ending.FAILED
 
-    # --------------------------------------------------------------------------------------------------------- the end
+    def _rest(self, at: float, failure: Callable[[], ProcessError] | None) -> Callable[[], None]:
+        if self._group is None:
+            self.resume_at(at)
+        else:
+            self._group.failed(self, at)
+        delay, attempt = max(0.0, at - time.monotonic()), self._attempts + 1
+        if failure is None:
+            return lambda: LOG.info("process %s returned; begins again in %.3g s, try %d", self.name, delay, attempt)
+        error = failure()
+        return lambda: _log_crash(error, f"; begins again in {delay:.3g} s, try {attempt}")
 
-    def _conclude(self) -> R:
-        """Return or raise what came of the process. Requires the lock, and that it has ended."""
-        assert self._exitcode is not None
-        if self._answer is None and self._outcome is not None:
-            self._answer = self._read(self._outcome)
-            self._outcome = None
-        match self._answer:
-            case Raised() as raised:
-                self._raise(raised)
-            case (value,):
-                return value
-            case None:
-                pass
-        if self._exitcode == 0:
-            return cast(R, None)
-        raise self._error(self._obituary())
+    def _settle(self, ending: Ending) -> None:
+        """Have the future know. Requires that the lock is not held, because this calls whoever asked to be told."""
+        incarnation = self._incarnation
+        assert incarnation is not None
+        error = self._failure() if self._failure is not None else None
+        if error is None:
+            self.set_result(incarnation.wait(0))
+            return
+        if ending in (Ending.FAILED, Ending.LISTED):
+            _log_crash(error, "".join(f"; {note}" for note in getattr(error, "__notes__", ())))
+        self.set_exception(error)
+        if ending is not Ending.COMMANDED and self._group is not None:
+            self._group.gave_up(self)
 
-    def _read(self, outcome: Frame) -> tuple[R] | Raised:
-        if outcome.kind is Kind.RAISED:
-            raised: Raised = pickle.loads(outcome.body)
-            self._original = parcel.unpack_error(raised)
-            if self._original is not None:
-                self._original.add_note(f"raised in process {self.name} (pid {self.pid})")
-            return raised
-        try:
-            return (parcel.unpack(outcome.body),)
-        except Exception as error:  # noqa: BLE001 - whatever the classes of the value raise when they are rebuilt
-            self._original = error
-            return Raised("returned what cannot be read here", parcel.describe(error), "")
-
-    def _raise(self, raised: Raised) -> NoReturn:
-        # A new one each time, because raising hangs a traceback on it.
-        raise RemoteError(
-            raised.reason,
-            name=self.name,
-            pid=self.pid,
-            exitcode=self._exitcode,
-            error=raised.error,
-            traceback=raised.traceback,
-        ) from self._original
-
-    def _error(self, reason: str) -> ProcessError:
-        return ProcessError(reason, name=self.name, pid=self.pid, exitcode=self._exitcode)
-
-    def _obituary(self) -> str:
-        code = self._exitcode
-        assert code is not None
-        if code >= 0:
-            return f"ended with exit code {code} before it returned"
-        name = _signal_name(-code)
-        if self._offspring.orphaned:
-            return f"was killed by {name} together with the fork server"
-        if -code in self._sent:
-            return f"was ended by {name}, as asked"
-        if -code == signal.SIGKILL:
-            return f"was killed by {name}, from outside or because memory ran out"
-        return f"was killed by {name}"
-
-    def _send(self, *signums: signal.Signals) -> None:
+    def _command(self) -> Incarnation[R] | None:
+        """See that it is not tried again, and return what is to be ended now."""
+        if self.cancel():
+            return None
         with self._mine():
-            for signum in signums:
-                self._offspring.send_signal(signum)
-                self._sent.append(signum)
+            self._commanded = True
+            self._cancel_call()
+            if self._stage is not Stage.RESTING:
+                return self._incarnation
+            before = self._failure
+            exitcode = self.exitcode
 
-    def _family(self) -> set[psutil.Process]:
-        """Find the process and its descendants; nothing if it has ended."""
-        with self._mine():
-            self._advance()
-            if self._exitcode is not None:
-                return set()
-            found = tree.family(self.pid)
-            # Asked again: an end is known here before the number is given away, so what was found is not a successor.
-            return found if self.is_alive else set()
+            def failure() -> ProcessError:
+                error = ProcessError("was told to stop before its next try", self.name, self.pid, exitcode)
+                error.__cause__ = before() if before is not None else None
+                return error
 
-    def _finish_off(self, family: set[psutil.Process]) -> None:
-        """Kill what is left, and see that it is gone.
+            follow = self._conclude(failure)
+        follow()
+        return None
 
-        Args:
-            family: who was found before the process was asked to end. Its descendants are nobody's when it has.
-        """
-        with self._mine():
-            self._advance()
-            if self._exitcode is None:
-                self._sent.append(signal.SIGKILL)
-        tree.kill_families(family)
-        if not self._wait_until(self._ended, _VERIFYING):
-            raise self._error("does not end although it was killed; it may be waiting for a disk")
+    def _settled(self) -> None:
+        """Wait until whoever saw its end has made it known."""
+        self._attend()
+        if not self.cancelled():
+            super().exception()
+
+    def _cancel_call(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            supervision.cancel(call)
 
 
-def stop_all(processes: Sequence[Process[Any]], grace: float = 5.0) -> None:
-    """End several processes with all their descendants, and wait until they are gone.
+def stop_processes(processes: list[Process[Any]], grace: float = 5.0) -> None:
+    """End several processes for good, with all their descendants, and wait until they are gone.
 
-    All of them are asked first, in the given order; one grace goes for all.
-
-    Args:
-        processes: which; those that have ended are passed over.
-        grace: how long, in seconds, they have after SIGTERM before they are killed.
+    All of them are asked first, the last one before the others, and one grace goes for all.
 
     Raises:
         ProcessError: one of them cannot be killed. The others have been dealt with.
     """
-    families = {each: each._family() for each in processes}  # noqa: SLF001
-    alive = [each for each in processes if families[each]]
-    for each in alive:
-        each._send(signal.SIGTERM, signal.SIGCONT)  # noqa: SLF001
-    deadline = time.monotonic() + grace
-    for each in alive:
-        each._wait_until(each._ended, max(0.0, deadline - time.monotonic()))  # noqa: SLF001
-    failures = []
-    for each in alive:
-        try:
-            each._finish_off(families[each])  # noqa: SLF001
-        except ProcessError as error:
-            failures.append(error)
-    if failures:
-        raise failures[0]
+    running = [incarnation for each in reversed(processes) if (incarnation := each._command()) is not None]  # noqa: SLF001
+    stop_all(running, grace)
+    for each in processes:
+        each._settled()  # noqa: SLF001
 
 
-def await_ready(process: Process[Any], timeout: float, deadline: float) -> None:
-    """Wait until a process has announced that it is ready.
-
-    Args:
-        process: which; if this raises, it is gone.
-        timeout: how long it was given, in seconds, for the error's text.
-        deadline: until when to wait, as `time.monotonic` counts.
-
-    Raises:
-        WaitTimeout: it was not ready in time.
-        RemoteError: it raised before.
-        ProcessError: it ended before.
-    """
-    try:
-        if not process._wait_until(process._spoken, max(0.0, deadline - time.monotonic())):  # noqa: SLF001
-            raise WaitTimeout(f"process {process.name} (pid {process.pid}) is ready", timeout)
-    except BaseException:
-        process.kill()
-        raise
-    if process._ready is None:  # noqa: SLF001
-        lay_to_rest(process)
-        raise process._error("ended before it was ready")  # noqa: SLF001
+def _nothing() -> None:
+    pass
 
 
-def lay_to_rest(process: Process[Any]) -> None:
-    """See a process off that has said its last or cannot be talked to, and raise what became of it, if that is bad."""
-    if not process._wait_until(process._ended, _VERIFYING):  # noqa: SLF001
-        process.kill()
-    process.wait()
+def _noted(failure: Callable[[], ProcessError], note: str) -> Callable[[], ProcessError]:
+    def noted() -> ProcessError:
+        error = failure()
+        if note:
+            error.add_note(note)
+        return error
+
+    return noted
 
 
-def reap_ended() -> None:
-    """Reap what has ended and nobody waits for, so that it does not stay a zombie."""
-    known = {each._offspring.fileno(): each for each in tuple(_running)}  # noqa: SLF001
-    if not known:
-        return
-    poller = select.poll()
-    for number in known:
-        if number >= 0:  # another thread is just about to forget it
-            poller.register(number, select.POLLIN)
-    for number, _ in poller.poll(0):
-        # Only those that ended: taking in what a running one says would take it from a thread that waits for it.
-        known[number].exitcode  # noqa: B018
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
-
-
-def _after_fork_in_child() -> None:
-    _running.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+def _log_crash(error: ProcessError, consequence: str) -> None:
+    """Write one record, with the traceback that the process had, as an exception if it could travel."""
+    text = error.traceback if isinstance(error, RemoteError) and error.__cause__ is None else ""
+    label = f"process {error.name}" + (f" (pid {error.pid})" if error.pid else "")
+    LOG.error("%s: %s%s%s", label, error.reason, consequence, f"\n{text}".rstrip(), exc_info=error.__cause__)

@@ -101,7 +101,7 @@ def test_an_exception_arrives_with_its_traceback_and_cause(method: StartMethod) 
     original = error.__cause__
     assert isinstance(original, Wrong)
     assert (original.code, original.why, original.args) == (7, "so", ("wrong 7",))
-    assert original.__notes__ == [f"raised in process thrower (pid {process.pid})"]
+    assert original.__notes__ == [f"raised in process thrower (pid {process.pid}), try 1"]
     assert [frame.name for frame in traceback.extract_tb(original.__traceback__)] == ["outer"]
     assert isinstance(original.__cause__, KeyError)
     assert [frame.name for frame in traceback.extract_tb(original.__cause__.__traceback__)] == ["outer", "inner"]
@@ -357,4 +357,4 @@ def test_a_repr_tells_name_pid_and_state(method: StartMethod) -> None:
     process = zp.start(int, name="zero", method=method)
     assert f"zero (pid {process.pid})" in repr(process)
     process.wait(WITHIN)
-    assert repr(process) == f"<Process zero (pid {process.pid}): exitcode 0>"
+    assert repr(process) == f"<Incarnation zero (pid {process.pid}): exitcode 0>"
