@@ -185,11 +185,11 @@ class Process(Future[R]):
     def cancel(self) -> bool:
         """Have it never begin, and tell whether that was still possible."""
         with self._mine():
-            if self._stage is Stage.NEW:
-                self._move(Event.STOP)
-        if self._stage is Stage.CANCELLED and super().cancel():
-            self.set_running_or_notify_cancel()
-        return self._stage is Stage.CANCELLED
+            if self._stage is not Stage.NEW:
+                return self._stage is Stage.CANCELLED
+            self._move(Event.STOP)
+        super().cancel()
+        return not self.set_running_or_notify_cancel()
 
     def stop(self, grace: float = 5.0) -> None:
         """End it for good, with all its descendants, and wait until it is gone.
