@@ -12,7 +12,7 @@ Declare the state as a `StateModel`, make a `Context` of it, and use ``ctx.state
 The law: what is not named here is not public.
 """
 
-from zproc.client import atomic
+from zproc.client import atomic, transaction
 from zproc.context import Context
 from zproc.exceptions import (
     CommitRefused,
@@ -75,4 +75,5 @@ __all__ = [
     "exception_to_signal",
     "send_signal",
     "signal_to_exception",
+    "transaction",
 ]

@@ -112,7 +112,7 @@ class State(Base):
     def __getitem__(self, key: str) -> int:
         return self.stock[key]
 
-    def __setitem__(self, key: str, value: int) -> None:
+    def __setitem__(self, key: str, value: int) -> None:  # type: ignore[override]  # a state may have items of its own
         self.stock[key] = value
 
     def __lt__(self, other: State) -> bool:

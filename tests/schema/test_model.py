@@ -36,6 +36,7 @@ def test_an_undeclared_field_is_forbidden() -> None:
         State(m=1)  # type: ignore[call-arg]  # that is the point
 
 
+@pytest.mark.filterwarnings("ignore:Field name:UserWarning")  # pydantic says so too
 @pytest.mark.parametrize("name", ["changes", "update", "reset"])
 def test_names_of_live_handles_cannot_be_fields(name: str) -> None:
     assert name in RESERVED

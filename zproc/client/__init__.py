@@ -4,10 +4,10 @@ The law: this package asks and waits, and decides nothing about the state. It kn
 knows of no processes.
 """
 
-from zproc.client import containers  # noqa: F401 - registers the handles of lists, dicts and sets
+from zproc.client import containers, state  # noqa: F401 - they register the handles of lists, dicts, sets and states
 from zproc.client.client import Client
 from zproc.client.handle import Handle, address_of, model_handle
-from zproc.client.turn import atomic
+from zproc.client.turn import atomic, transaction
 from zproc.client.watch import Cursor
 
-__all__ = ["Client", "Cursor", "Handle", "address_of", "atomic", "model_handle"]
+__all__ = ["Client", "Cursor", "Handle", "address_of", "atomic", "model_handle", "transaction"]

@@ -25,6 +25,7 @@ from collections.abc import (
 from typing import SupportsIndex, cast, overload
 
 from zproc.client.handle import Handle
+from zproc.client.number import sent
 from zproc.client.replica import LARGE
 from zproc.client.turn import transact
 from zproc.schema.containers import DictDraft, ListDraft, SetDraft
@@ -89,9 +90,13 @@ class ListHandle(Handle, MutableSequence[object], stands_for=list):
             self._turn(lambda draft: draft.__setitem__(index, new), "__setitem__")
             return
         place = _index(index)
-        if not self._zproc_echoes(place, value):
+        echo = self._zproc_echo(place, value)
+        if echo is None:
             one = plain(value)
             self._turn(lambda draft: draft.__setitem__(place, one), "__setitem__")
+        elif echo:
+            self._zproc_commit(*echo)
+            sent(value)
 
     def __delitem__(self, index: SupportsIndex | slice) -> None:
         which = index if isinstance(index, slice) else _index(index)

@@ -131,23 +131,26 @@ class Handle(View):
 
     def _zproc_put(self, key: Key, value: object) -> None:
         """Assign to a key, as one commit."""
-        if not self._zproc_echoes(key, value):
-            self._zproc_commit(Set((*self._zproc_path, key), plain(value)))
+        ops = self._zproc_assignment(key, value)
+        if ops:
+            self._zproc_commit(*ops)
+            sent(value)
 
-    def _zproc_echoes(self, key: Key, value: object) -> bool:
-        """Do what assigning a value to the key that it came from means, if it came from there.
+    def _zproc_assignment(self, key: Key, value: object) -> tuple[Op, ...]:
+        """Return what assigning a value to a key comes to."""
+        echo = self._zproc_echo(key, value)
+        return (Set((*self._zproc_path, key), plain(value)),) if echo is None else echo
+
+    def _zproc_echo(self, key: Key, value: object) -> tuple[Op, ...] | None:
+        """Return what assigning a value to the key that it came from comes to, ``None`` if it came from elsewhere.
 
         That is the second half of ``state.count += 1``, for which the number knows what was done to it, and of
         ``state.tags += ["x"]``, which has already happened.
         """
         path = (*self._zproc_path, key)
         if isinstance(value, Handle):
-            return address_of(value) == (self._zproc_client, path)
-        pending = pending_ops(value, self._zproc_client.mark, path)
-        if pending:
-            self._zproc_commit(*pending)
-            sent(value)
-        return bool(pending)
+            return () if address_of(value) == (self._zproc_client, path) else None
+        return pending_ops(value, self._zproc_client.mark, path) or None
 
     def _zproc_commit(self, *ops: Op) -> None:
         self._zproc_client.commit(ops, "")

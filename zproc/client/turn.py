@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
+from contextlib import ExitStack, contextmanager
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from pydantic import BaseModel
@@ -21,18 +22,19 @@ from zproc.client.handle import Handle, address_of, gone, kind_of
 from zproc.client.replica import LARGEST
 from zproc.core.messages import Acquire, Commit, Granted, Read, Release, Values
 from zproc.exceptions import Error, LeaseLost, Unavailable, UnknownPath, UsageError
-from zproc.schema.action import refuse_unfinished, run, without_drafts
+from zproc.schema.action import drafted, refuse_unfinished, run, without_drafts
 from zproc.schema.draft import Draft, ModelDraft, Session, validator_draft
 from zproc.schema.ops import Op
 from zproc.schema.path import format_path
 from zproc.schema.transaction import Transaction
 from zproc.typing import Key, Path, Revision
 
-__all__ = ["atomic", "transact"]
+__all__ = ["atomic", "transact", "transaction"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound=BaseModel)
+M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 
@@ -98,17 +100,60 @@ def transact(handle: Handle, body: Callable[[T], R], name: str) -> R:
         UnknownPath: what the handle stands for is no longer in the state.
         BaseException: whatever the function raises; nothing is applied then.
     """
+    with _draft(handle, name) as draft:
+        return cast("R", without_drafts(body(cast("T", draft))))
+
+
+@contextmanager
+def transaction(state: M) -> Iterator[M]:
+    """Change a state by a ``with`` block: the block runs alone, and what it does happens at once or not at all.
+
+    This is the block form of `atomic`, and takes the same three: a live state, a draft, or a plain instance. The block
+    uses what ``as`` gives it, not the live state.
+
+    Args:
+        state: what is to be changed.
+
+    Returns:
+        The draft, for the block; it is dead afterwards.
+
+    Raises:
+        CommitRefused: the state would break its schema.
+        LeaseLost: the turn was lost, since the block took too long.
+        CommitUnknown: the connection was lost while committing.
+        Unavailable: no server answers.
+        BaseException: whatever the block raises; nothing is applied then.
+    """
+    given: object = state  # what a view is typed as is not what it is
+    if isinstance(given, Handle):
+        with _draft(given, "transaction") as draft:
+            yield cast("M", draft)
+    elif isinstance(given, Draft):
+        yield state
+    else:
+        _refuse_stranger(state, "a transaction")
+        with drafted(state) as (part, whole):
+            yield part
+            whole.finish()
+
+
+@contextmanager
+def _draft(handle: Handle, name: str) -> Iterator[Draft]:
+    """Give a draft of what a handle stands for, and commit what was done to it."""
     client, path = address_of(handle)
-    kind = kind_of(handle)
-    with client.connection() as connection:
-        turn = _Turn(client, connection)
+    with ExitStack() as stack:
+        turn = _begun(client, stack)
+        with turn.spent(path, kind_of(handle), name) as draft:
+            yield draft
+
+
+def _begun(client: Client, stack: ExitStack) -> _Turn:
+    # A connection that breaks before there is a turn may have died long ago, with a server that was restarted since.
+    for _ in range(2):
+        turn = _Turn(client, stack.enter_context(client.connection()))
         if turn.begin():
-            return turn.spend(body, path, kind, name)
-    # It broke before there was a turn: it may have died long ago, with a server that was restarted since.
-    with client.connection() as connection:
-        turn = _Turn(client, connection)
-        if turn.begin():
-            return turn.spend(body, path, kind, name)
+            return turn
+        stack.pop_all().close()
     raise Unavailable(client.address, "the connection was lost twice while waiting for a turn")
 
 
@@ -139,32 +184,26 @@ class _Turn:
             raise
         return True
 
-    def spend(self, body: Callable[[T], R], path: Path, kind: type, name: str) -> R:
-        """Run a function and commit what it did, or give the turn up."""
+    @contextmanager
+    def spent(self, path: Path, kind: type, name: str) -> Iterator[Draft]:
+        """Give a draft and commit what was done to it, or give the turn up."""
+        names = tuple(self._client.schema.model.model_fields)
+        root = self._replica.root(_OnDemand(self._fields, self._fetch, names))
+        transaction = Transaction(root, validator_draft, private=True)
+        session = Session(transaction)
         try:
             with self._client.holding_turn():
-                result, ops = self._run(body, path, kind)
-            if ops:
-                self._commit(ops, name)
+                try:
+                    yield _descend(session.root(self._client.schema.model), path, kind)
+                finally:
+                    session.end()
+            if transaction.requested:
+                self._commit(transaction.requested, name)
             else:
                 self._give_up()
         except BaseException:
             self._give_up()
             raise
-        return result
-
-    def _run(self, body: Callable[[T], R], path: Path, kind: type) -> tuple[R, list[Op]]:
-        names = tuple(self._client.schema.model.model_fields)
-        transaction = Transaction(
-            self._replica.root(_OnDemand(self._fields, self._fetch, names)), validator_draft, private=True
-        )
-        session = Session(transaction)
-        try:
-            draft = _descend(session.root(self._client.schema.model), path, kind)
-            result = cast("R", without_drafts(body(cast("T", draft))))
-        finally:
-            session.end()
-        return result, transaction.requested
 
     def _fetch(self, names: tuple[str, ...]) -> dict[str, object]:
         assert self._granted is not None, "the function runs in a turn"

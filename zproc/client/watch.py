@@ -12,17 +12,13 @@ from collections.abc import Callable
 
 from zproc.client.client import Client, expect
 from zproc.client.connection import Connection
-from zproc.client.handle import Handle, ModelHandle, address_of
 from zproc.core.messages import Changes, Watch
-from zproc.exceptions import HistoryGone, UnknownPath, UsageError, WaitTimeout
+from zproc.exceptions import HistoryGone, WaitTimeout
 from zproc.schema.model import StateModel
-from zproc.schema.ops import get
 from zproc.schema.path import ANY, Pattern, format_path, parse_pattern
-from zproc.schema.snapshot import snapshot_of
-from zproc.schema.values import detached
-from zproc.typing import Path, Revision
+from zproc.typing import Revision
 
-__all__ = ["Cursor", "StateHandle"]
+__all__ = ["Cursor"]
 
 
 class Cursor:
@@ -102,59 +98,9 @@ class Cursor:
                 raise WaitTimeout(what, timeout or 0.0) from None
         return state
 
-    def path(self) -> Path:
-        """Return the one address that this cursor is at.
-
-        Raises:
-            UnknownPath: it is a pattern.
-        """
-        (pattern,) = self._patterns
-        if ANY in pattern:
-            raise UnknownPath(format_path(pattern), "a pattern has no one value; name one field")
-        return pattern
-
     def __str__(self) -> str:
         return ", ".join(map(format_path, self._patterns))
 
 
 def _steps(pattern: Pattern) -> list[list[object]]:
     return [[] if step is ANY else [step] for step in pattern]
-
-
-def _at(state: object, path: Path) -> object:
-    for key in path:
-        state = get(state, key)
-    return state
-
-
-class StateHandle(ModelHandle, stands_for=StateModel):
-    """The live handle of a state: what only a state can do, besides what every model can."""
-
-    __slots__ = ()
-
-    def snapshot(self) -> object:
-        """Return a frozen, detached copy; see ``StateModel.snapshot``."""
-        _, path = address_of(self)
-        value = self.__zproc_value__()
-        if not path:
-            return value
-        assert isinstance(value, StateModel), "it stands for a state model"
-        return snapshot_of(type(value), detached(value).__dict__)
-
-    def get_when_change(self, *fields: str, timeout: float | None = None) -> object:
-        """Wait for the next change; see ``StateModel.get_when_change``."""
-        return _cursor(self, fields).next(timeout)
-
-    def get_when_equal(self, field: str, value: object, *, timeout: float | None = None) -> object:
-        """Wait until a field has a value; see ``StateModel.get_when_equal``."""
-        cursor = _cursor(self, (field,))
-        path = cursor.path()
-        wanted = detached(value)  # of a live handle, what it stands for now
-        return cursor.until(lambda state: bool(_at(state, path) == wanted), f"{field} == {wanted!r:.80}", timeout)
-
-
-def _cursor(handle: Handle, fields: tuple[str, ...]) -> Cursor:
-    client, path = address_of(handle)
-    if path:
-        raise UsageError("watch from the root of the state: state.get_when_change('oven.temp')")
-    return Cursor(client, fields)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar, cast
 
 from pydantic import BaseModel
@@ -19,10 +20,11 @@ from zproc.schema import containers  # noqa: F401 - registers the drafts of list
 from zproc.schema.draft import Session, validator_draft
 from zproc.schema.interface import ACTION, Interface, Method, action_of, interface_of
 from zproc.schema.path import no_field
+from zproc.schema.snapshot import refuse_snapshot
 from zproc.schema.transaction import Change, Transaction
 from zproc.schema.values import View, detached, plain
 
-__all__ = ["action", "action_of", "call_action", "refuse_unfinished", "result_of", "run"]
+__all__ = ["action", "action_of", "call_action", "drafted", "refuse_unfinished", "result_of", "run"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -88,13 +90,26 @@ def run(state: M, function: Callable[[M], R], conclude: Callable[[list[Change]],
 
     Raises:
         CommitRefused: the instance would break its schema.
+        UsageError: the instance is a snapshot.
         BaseException: whatever the functions raise.
     """
+    with drafted(state) as (draft, transaction):
+        result = cast("R", without_drafts(function(draft)))
+        return result, conclude(transaction.finish())
+
+
+@contextmanager
+def drafted(state: M) -> Iterator[tuple[M, Transaction]]:
+    """Give a draft of an instance, and its transaction to be finished; undo everything if anything is raised.
+
+    Raises:
+        UsageError: the instance is a snapshot.
+    """
+    refuse_snapshot(state)
     transaction = Transaction(state, validator_draft)
     session = Session(transaction)
     try:
-        result = cast("R", without_drafts(function(session.root(type(state)))))
-        return result, conclude(transaction.finish())
+        yield session.root(type(state)), transaction
     except BaseException:
         transaction.rollback()
         raise

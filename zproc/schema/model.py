@@ -9,18 +9,21 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final, Generic, Self, TypeVar, cast
+from typing import Any, Final, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError
 
-from zproc.exceptions import SchemaError, UsageError
+from zproc.exceptions import SchemaError, UnknownPath, UsageError
+from zproc.schema.action import run
 from zproc.schema.codec import Codec
 from zproc.schema.faults import faults
 from zproc.schema.fingerprint import Table, action_types, fingerprint, table_of
+from zproc.schema.path import format_path, no_field, parse_path
 from zproc.schema.shape import Shape, shape_of
 from zproc.schema.snapshot import snapshot_of
 from zproc.schema.types import check, enums_of
-from zproc.schema.values import detached, plain, same, shown
+from zproc.schema.values import View, detached, plain, same, shown
+from zproc.typing import Key, Path
 
 __all__ = ["RESERVED", "Schema", "StateModel"]
 
@@ -62,6 +65,59 @@ class StateModel(BaseModel):
     """The base of models whose state is shared: a pydantic model that forbids fields it does not declare."""
 
     model_config = ConfigDict(extra="forbid")
+
+    def __getitem__(self, path: str, /) -> Any:  # type: ignore[explicit-any]  # only the text says what stands there
+        """Return what stands at a dotted path, ``state["oven.temp"]``, as attributes and keys would.
+
+        Raises:
+            UnknownPath: the path leads nowhere, or nothing stands there now.
+        """
+        return _walk(self, parse_path(path, self.__class__))
+
+    def __setitem__(self, path: str, value: object, /) -> None:
+        """Assign to what stands at a dotted path, ``state["oven.temp"] = 3.0``.
+
+        Raises:
+            UnknownPath: the path leads nowhere.
+            CommitRefused: the state would break its schema.
+        """
+        *above, key = parse_path(path, self.__class__)
+        target = _walk(self, tuple(above))
+        if isinstance(target, BaseModel):
+            setattr(target, cast("str", key), value)
+        else:
+            cast("dict[Key, object]", target)[key] = value
+
+    def update(self, **values: object) -> None:
+        """Assign to several fields at once: all of them or, if the state would break its schema, none.
+
+        Args:
+            values: the new values, by the names of the fields.
+
+        Raises:
+            UnknownPath: there is no such field.
+            CommitRefused: the state would break its schema.
+        """
+        for name in values:
+            if name not in self.__class__.model_fields:
+                raise no_field(self.__class__, name, name)
+
+        def assign(state: StateModel) -> None:
+            for name, value in values.items():
+                setattr(state, name, value)
+
+        if isinstance(self, View):
+            assign(self)
+        else:
+            run(self, assign, len)
+
+    def reset(self) -> None:
+        """Set all fields back to their defaults at once.
+
+        Raises:
+            CommitRefused: a field may not be assigned.
+        """
+        self.update(**Schema.of(self.__class__).initial().__dict__)
 
     def snapshot(self) -> Self:
         """Return a frozen, detached copy of the state as it is now; assigning to it raises.
@@ -105,6 +161,15 @@ class StateModel(BaseModel):
             UsageError: this is not a live state.
         """
         raise _only_live("get_when_equal")
+
+
+def _walk(value: object, path: Path) -> object:
+    for depth, key in enumerate(path, start=1):
+        try:
+            value = getattr(value, cast("str", key)) if isinstance(value, BaseModel) else value[key]  # type: ignore[index]
+        except (AttributeError, LookupError, TypeError):
+            raise UnknownPath(format_path(path), f"there is no {format_path(path[:depth])!r} now") from None
+    return value
 
 
 def _only_live(name: str) -> UsageError:

@@ -71,6 +71,18 @@ def parse_pattern(text: str, model: type[BaseModel]) -> Pattern:
     return pattern
 
 
+def parse_path(text: str, model: type[BaseModel]) -> Path:
+    """Return the address that a dotted text means.
+
+    Raises:
+        UnknownPath: the text is no address, leads to no field of the model, or is a pattern.
+    """
+    pattern = parse_pattern(text, model)
+    if ANY in pattern:
+        raise UnknownPath(text, "a pattern has no one value; name one field")
+    return pattern
+
+
 def matches(pattern: Pattern, path: Path) -> bool:
     """Whether a change at an address concerns a pattern: one of the two is at, above or below the other."""
     return all(step is ANY or step == key for step, key in zip(pattern, path, strict=False))

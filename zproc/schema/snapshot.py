@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from zproc.exceptions import UsageError
 from zproc.schema.shape import Kind, Shape, shape_of
 
-__all__ = ["assemble", "snapshot_of"]
+__all__ = ["assemble", "refuse_snapshot", "snapshot_of"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -113,6 +113,16 @@ class _Snapshot:
 
     def __deepcopy__(self, memo: object) -> BaseModel:
         return self.model_copy()
+
+
+def refuse_snapshot(value: object) -> None:
+    """Make sure that a value may be changed in place.
+
+    Raises:
+        UsageError: it is a snapshot.
+    """
+    if isinstance(value, _Snapshot):
+        raise UsageError("a snapshot is a copy and cannot be changed; change the live state, or snapshot.model_copy()")
 
 
 @functools.cache
