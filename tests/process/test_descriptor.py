@@ -99,9 +99,10 @@ for module, names in {
     for name in names:
         delattr(module, name)
 import zproc.process
+from zproc.exceptions import UsageError
 try:
     zproc.process.start(print)
-except zproc.process.process.UsageError as error:
+except UsageError as error:
     print(zproc.process.choose(), error)
 """
     environment = {**os.environ, "PYTHONPATH": str(Path(descriptor.__file__).parent.parent.parent)}
