@@ -44,8 +44,8 @@ class Supervision:
         self._calls: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._bell = self._ringing = -1
-        # These are the thread's own.
-        self._poller = select.poll()
+        # These are the thread's own, the first one from when there is a thread.
+        self._poller: select.poll
         self._places: dict[int, _Place] = {}
 
     def watch(self, incarnation: Incarnation[Any], ended: Callable[[], None]) -> None:
