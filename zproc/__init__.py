@@ -14,6 +14,7 @@ The law: what is not named here is not public.
 
 from zproc.client import atomic, transaction
 from zproc.context import Context
+from zproc.core.limits import Limits
 from zproc.exceptions import (
     CommitRefused,
     CommitUnknown,
@@ -54,6 +55,7 @@ __all__ = [
     "HistoryGone",
     "LeaseLost",
     "LimitExceeded",
+    "Limits",
     "Process",
     "ProcessError",
     "ProcessExit",

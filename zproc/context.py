@@ -9,48 +9,33 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import secrets
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, Unpack, cast, overload
 
 from zproc.client import Client, Cursor, address_of, model_handle
 from zproc.core.limits import Limits
-from zproc.core.server import ServerCore
 from zproc.core.supervisor import Strategy
 from zproc.exceptions import UsageError
+from zproc.host import Host
 from zproc.process import (
-    Incarnation,
     Manager,
     Options,
     Process,
     ProcessList,
     Spawn,
-    StartMethod,
     StrategyName,
     announce_ready,
-    is_root,
     mapped,
-    parent_watch,
-    run_id,
-    start,
-    sweep,
 )
 from zproc.schema.model import Schema, StateModel
-from zproc.server import alarm_budget, serve
-from zproc.transport import clear, fresh_address, listen, publish
-from zproc.typing import Epoch
 
 __all__ = ["Context"]
 
 M = TypeVar("M", bound=StateModel)
+N = TypeVar("N", bound=StateModel)
 R = TypeVar("R")
-
-_LINGER: Final = 5.0
-"""How long a server may outlive its owner, to end what the owner left behind, in seconds."""
 
 _GRACE: Final = 2.0
 """How long processes may take to end when they are asked to, in seconds."""
@@ -69,8 +54,8 @@ class Context(Generic[M]):
         wait: whether to wait at the end of the program, or of the ``with`` block, until all processes of this context
             have ended; not if it ends by an exception.
         cleanup: whether to close the context in order at the end of the program.
-        lease_timeout: how long one atomic function may take, in seconds; whoever takes longer loses the turn. Only for
-            a server that is started here.
+        namespace: which of the server's states this is; see `Context.namespace`.
+        limits: what the server bounds, and by how much: `zproc.Limits`. Only for a server that is started here.
         options: what goes for every process of this context that does not say otherwise: see `spawn`. The server is
             made by the same ``start_method``.
 
@@ -78,7 +63,8 @@ class Context(Generic[M]):
         SchemaError: the model cannot be shared, and why.
         SchemaMismatch: the server at the address declares the state differently.
         Unavailable: no server answers at the address.
-        UsageError: there is no such option or start method.
+        UnknownPath: the server at the address has no such namespace.
+        UsageError: there is no such option or start method, or there are limits for a server that is joined.
     """
 
     def __init__(
@@ -88,7 +74,8 @@ class Context(Generic[M]):
         address: str | None = None,
         wait: bool = False,
         cleanup: bool = True,
-        lease_timeout: float = 30.0,
+        namespace: str = "default",
+        limits: Limits | None = None,
         **options: Unpack[Options],
     ) -> None:
         schema = cast("Schema[StateModel]", Schema.of(model))
@@ -96,13 +83,15 @@ class Context(Generic[M]):
         self._owner = os.getpid()
         self._options = options
         self._manager = Manager(options)
-        self._server: Incarnation[None] | None = None
+        self._others: dict[tuple[str, type[StateModel]], Context[Any]] = {}
+        self._host: Host | None = None
         if address is None:
             schema.initial()
-            limits = Limits(lease_time=lease_timeout)
-            self._server = _start_server(model, limits, options.get("start_method"))
-            address = cast("str", self._server.ready_value)
-        self._client = Client(schema, address, _NAMESPACE)
+            self._host = Host(namespace, model, limits or Limits(), options.get("start_method"))
+            address = self._host.address
+        elif limits is not None:
+            raise UsageError("limits are for the server to keep: give them where it is started, not where it is joined")
+        self._client = Client(schema, address, namespace)
         try:
             self._client.revision()
         except BaseException:
@@ -117,7 +106,7 @@ class Context(Generic[M]):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel as the address: elsewhere it is a context that has joined."""
-        return _joined, (self._client.schema.model, self.address, self._options)
+        return _joined, (self._client.schema.model, self.address, self._client.namespace, self._options)
 
     @property
     def address(self) -> str:
@@ -135,6 +124,36 @@ class Context(Generic[M]):
     def processes(self) -> ProcessList[Any]:
         """The processes that this context has made, in that order; of those that have ended, the last thousand."""
         return self._manager.record()
+
+    def namespace(self, name: str, model: type[N]) -> Context[N]:
+        """Return the context of another state of the same server, with commits, turns and history of its own.
+
+        If there is no such state yet it is added, where this context has started the server; where it has joined, that
+        is for the context to do that has started it.
+
+        Args:
+            name: the name of that state; the first one of a server is called ``"default"``.
+            model: what it is declared as.
+
+        Returns:
+            A context that ends with this one; the same one for the same name.
+
+        Raises:
+            SchemaError: the model cannot be shared, and why.
+            SchemaMismatch: the state of this name is declared differently.
+            UnknownPath: there is none of this name, and this context cannot add it.
+            UsageError: this context is closed, or the model cannot be sent to the server.
+        """
+        self.state  # noqa: B018 - refuses a context that is closed
+        known = self._others.get((name, model))
+        if known is None:
+            if self._host is not None and self._owner == os.getpid():
+                Schema.of(model).initial()
+                self._host.add(name, model)
+            known = self._others[name, model] = Context(
+                model, address=self.address, namespace=name, cleanup=False, **self._options
+            )
+        return known
 
     # Processes
 
@@ -304,11 +323,12 @@ class Context(Generic[M]):
             return
         atexit.unregister(self._at_exit)
         self.stop_all()
+        for other in self._others.values():
+            other.close()
         if hasattr(self, "_client"):
             self._client.close()
-        if self._server is not None:
-            self._server.stop(_GRACE)
-            clear(cast("str", self._server.ready_value))
+        if self._host is not None:
+            self._host.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -332,11 +352,8 @@ class Context(Generic[M]):
                 self.wait_all()
 
 
-_NAMESPACE: Final = "default"
-
-
-def _joined(model: type[M], address: str, options: Options) -> Context[M]:
-    return Context(model, address=address, cleanup=False, **options)
+def _joined(model: type[M], address: str, namespace: str, options: Options) -> Context[M]:
+    return Context(model, address=address, namespace=namespace, cleanup=False, **options)
 
 
 def _call_on_change(function: Callable[[M, M], object], state: M, fields: tuple[str, ...], count: int | None) -> None:
@@ -348,41 +365,3 @@ def _call_on_change(function: Callable[[M, M], object], state: M, fields: tuple[
     while count is None or calls < count:
         function(cast("M", cursor.next()), state)
         calls += 1
-
-
-def _start_server(model: type[StateModel], limits: Limits, method: StartMethod | str | None) -> Incarnation[None]:
-    run = run_id()
-    arguments = (model, limits, fresh_address(), run if is_root() else None)
-    return start(_be_server, arguments, name="server", method=method, ready=True, detached=True, linger=_LINGER)
-
-
-def _be_server(model: type[StateModel], limits: Limits, address: str, run: str | None) -> None:
-    """Be the state server, until told to end or until the owner is gone; then end what the owner left behind."""
-    owner = parent_watch()
-    stopping = threading.Event()
-    epoch = Epoch(secrets.token_hex(8))
-    core = ServerCore(
-        {_NAMESPACE: cast("Schema[StateModel]", Schema.of(model))},
-        epoch=epoch,
-        pid=os.getpid(),
-        limits=limits,
-        budget=alarm_budget,
-    )
-    listener = listen(address)
-    words = publish(address, epoch)
-
-    def stop(_signum: int, _frame: FrameType | None) -> None:
-        stopping.set()
-        listener.wake()
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        listener.add_waker(owner.fileno())
-        announce_ready(address)
-        serve(core, listener, lambda: stopping.is_set() or owner.gone(), words)
-    finally:
-        if words is not None:
-            words.close()
-        listener.close()
-    if run is not None and owner.gone():
-        sweep(run)

@@ -147,9 +147,9 @@ def refused(reply: messages.Reply) -> BaseException:
 @pytest.fixture
 def ctx(request: pytest.FixtureRequest) -> Iterator[zproc.Context[State]]:
     """A context whose server is as it was, after whatever the test does to it."""
-    with zproc.Context(State, lease_timeout=getattr(request, "param", 1.0)) as context:
-        assert context._server is not None
-        server = psutil.Process(context._server.pid)
+    with zproc.Context(State, limits=zproc.Limits(lease_time=getattr(request, "param", 1.0))) as context:
+        assert context._host is not None
+        server = psutil.Process(context._host.pid)
         context.state.n = 1
         before, files = server.memory_info().rss, server.num_fds()
         yield context

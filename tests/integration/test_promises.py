@@ -91,7 +91,7 @@ class TestP4Turns:
         self, method: str, tmp_path: Path, eventually: Eventually
     ) -> None:
         marker, release = tmp_path / "holds", tmp_path / "release"
-        with zproc.Context(Counter, start_method=method, lease_timeout=0.5) as ctx:
+        with zproc.Context(Counter, start_method=method, limits=zproc.Limits(lease_time=0.5)) as ctx:
             holder = ctx.spawn(hold_until, str(marker), str(release))
             eventually(lambda: marker.exists() and marker.read_text())
             pid = int(marker.read_text())
@@ -193,7 +193,7 @@ ctx = zproc.Context(S)
 ctx.spawn(child, ctx)
 while len(ctx.state.pids) < 3:
     time.sleep(0.005)
-print("ready", ctx.address, ctx._server.pid, *ctx.state.pids, flush=True)
+print("ready", ctx.address, ctx._host.pid, *ctx.state.pids, flush=True)
 how = sys.argv[1]
 if how == "end":
     sys.exit(0)
@@ -233,11 +233,11 @@ class TestP11Survivors:
 
     def test_p11_the_server_ignores_ctrl_c_and_goes_with_its_owner(self, method: str, eventually: Eventually) -> None:
         with zproc.Context(Counter, start_method=method) as ctx:
-            assert ctx._server is not None
-            os.kill(ctx._server.pid, signal.SIGINT)
+            assert ctx._host is not None
+            os.kill(ctx._host.pid, signal.SIGINT)
             increment(ctx.state)
             assert ctx.state.n == 1
-            server = psutil.Process(ctx._server.pid)
+            server = psutil.Process(ctx._host.pid)
         assert not server.is_running()
 
 
@@ -259,7 +259,7 @@ class TestP12Hangs:
 
     def test_p12_a_server_that_dies_is_an_error_for_whoever_waits(self, eventually: Eventually) -> None:
         with zproc.Context(Counter) as ctx:
-            assert ctx._server is not None
+            assert ctx._host is not None
             raised: list[BaseException] = []
 
             def wait() -> None:
@@ -271,7 +271,7 @@ class TestP12Hangs:
             thread = threading.Thread(target=wait)
             thread.start()
             increment(ctx.state)
-            os.kill(ctx._server.pid, signal.SIGKILL)
+            os.kill(ctx._host.pid, signal.SIGKILL)
             began = time.monotonic()
             thread.join(5)
             assert time.monotonic() - began < 1.5

@@ -358,3 +358,62 @@ def test_a_repr_tells_name_pid_and_state(method: StartMethod) -> None:
     assert f"zero (pid {process.pid})" in repr(process)
     process.wait(WITHIN)
     assert repr(process) == f"<Incarnation zero (pid {process.pid}): exitcode 0>"
+
+
+def take_orders() -> str:
+    orders = zp.Orders()
+    zp.announce_ready()
+    while True:
+        select.select([orders], [], [])
+        while (order := orders.take()) is not None:
+            if order.target is str:
+                orders.close()
+                return "told to end"
+            try:
+                orders.answer(order.perform())
+            except ZeroDivisionError as error:
+                orders.answer(error)
+
+
+class TestOrders:
+    def test_a_process_answers_what_it_is_asked_while_it_runs(self, method: str) -> None:
+        process = zp.start(take_orders, method=method, ready=True)
+        assert process.ask(divmod, 17, 5) == (3, 2)
+        big = list(range(200_000))
+        assert process.ask(lambda numbers: sum(numbers), big) == sum(big)
+        with pytest.raises(ZeroDivisionError):
+            process.ask(divmod, 17, 0)
+        assert process.ask(divmod, 9, 5) == (1, 4)
+        with pytest.raises(ProcessError, match="before it answered"):
+            process.ask(str)
+        assert process.wait(20) == "told to end"
+
+    def test_threads_that_ask_get_each_their_own_answer(self, method: str) -> None:
+        process = zp.start(take_orders, method=method, ready=True)
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda number: process.ask(divmod, number, 7), range(100)))
+        assert answers == [divmod(number, 7) for number in range(100)]
+        process.kill()
+
+    def test_who_does_not_answer_in_time_is_ended(self) -> None:
+        process = zp.start(pause)
+        with pytest.raises(WaitTimeout):
+            process.ask(divmod, 1, 2, timeout=0.05)
+        assert not process.is_alive
+
+    def test_the_dead_cannot_be_asked(self) -> None:
+        process = zp.start(int)
+        process.wait(20)
+        with pytest.raises(ProcessError):
+            process.ask(divmod, 1, 2)
+
+    def test_what_cannot_be_sent_is_refused(self) -> None:
+        process = zp.start(take_orders, ready=True)
+        with pytest.raises(UsageError, match="cannot be sent"):
+            process.ask(divmod, threading.Lock())
+        assert process.ask(divmod, 1, 1) == (1, 0)
+        process.kill()
+
+    def test_only_a_child_takes_orders(self) -> None:
+        with pytest.raises(UsageError, match="none"):
+            zp.Orders()

@@ -12,9 +12,10 @@ from typing import cast
 from zproc.core.budget import Budget, BudgetExceeded
 from zproc.core.history import Author, Entry, History, change_from_plain, change_to_plain, is_duplicate
 from zproc.core.limits import ENVELOPE, Limits
-from zproc.exceptions import LimitExceeded, ProtocolError, UnknownPath
+from zproc.exceptions import LimitExceeded, ProtocolError, SchemaMismatch, UnknownPath
 from zproc.schema.action import call_action
 from zproc.schema.draft import Session, validator_draft
+from zproc.schema.fingerprint import differences
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.ops import MISSING, get, op_from_plain
 from zproc.schema.path import ANY, Pattern, format_path, hashable, no_field
@@ -48,6 +49,26 @@ class Namespace:
     def revision(self) -> Revision:
         """The number of the newest commit."""
         return self.history.newest
+
+    def agree(self, fingerprint: str, table: Mapping[str, str]) -> None:
+        """Make sure that somebody declares the state as it is declared here.
+
+        Args:
+            fingerprint: of the other declaration.
+            table: its fields, for the error to say what differs; empty if they were not told.
+
+        Raises:
+            SchemaMismatch: he does not.
+        """
+        if fingerprint != self.schema.fingerprint:
+            raise SchemaMismatch(
+                self.schema.model.__name__,
+                "the client declares the state differently",
+                server=self.schema.fingerprint,
+                client=fingerprint,
+                differences=differences(self.schema.table, dict(table)) if table else (),
+                declared={} if table else dict(self.schema.table),
+            )
 
     # Reading
 

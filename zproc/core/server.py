@@ -55,11 +55,9 @@ from zproc.exceptions import (
     LeaseLost,
     LimitExceeded,
     ProtocolError,
-    SchemaMismatch,
     UnknownPath,
     UsageError,
 )
-from zproc.schema.fingerprint import differences
 from zproc.schema.model import Schema, StateModel
 from zproc.typing import Epoch, LeaseId, PeerId, RequestId, Revision
 
@@ -156,16 +154,29 @@ class ServerCore:
         self.limits: Final = limits or Limits()
         self._epoch = epoch
         self._pid = pid
-        self._spaces = {
-            name: _Space(index, Namespace(schema, self.limits, budget), Turns(self.limits.lease_time))
-            for index, (name, schema) in enumerate(schemas.items())
-        }
+        self._budget = budget
+        self._spaces: dict[str, _Space] = {}
+        for name, schema in schemas.items():
+            self.add(name, schema)
         self._peers: dict[PeerId, _Known] = {}
         self._cut: set[PeerId] = set()
         self._sessions = Sessions(self.limits)
         self._effects: list[Effect] = []
         self._now = 0.0
         self._wall = 0.0
+
+    def add(self, name: str, schema: Schema[StateModel]) -> None:
+        """Add a namespace; of one that there is, make sure that it is declared like this.
+
+        Raises:
+            SchemaMismatch: it is declared differently.
+        """
+        known = self._spaces.get(name)
+        if known is None:
+            namespace = Namespace(schema, self.limits, self._budget)
+            self._spaces[name] = _Space(len(self._spaces), namespace, Turns(self.limits.lease_time))
+        else:
+            known.namespace.agree(schema.fingerprint, schema.table)
 
     def namespace(self, name: str) -> Namespace:
         """Return a namespace, to be looked at."""
@@ -277,16 +288,7 @@ class ServerCore:
             raise UnknownPath(
                 hello.namespace, f"no such namespace; the server has {', '.join(map(repr, self._spaces))}"
             )
-        schema = space.namespace.schema
-        if hello.fingerprint != schema.fingerprint:
-            raise SchemaMismatch(
-                schema.model.__name__,
-                "the client declares the state differently",
-                server=schema.fingerprint,
-                client=hello.fingerprint,
-                differences=differences(schema.table, dict(hello.table)) if hello.table else (),
-                declared={} if hello.table else dict(schema.table),
-            )
+        space.namespace.agree(hello.fingerprint, hello.table)
         return space
 
     def _cut_off(self, peer: PeerId, request: RequestId, error: Error) -> None:

@@ -7,7 +7,7 @@ others. It is the only one that touches psutil, multiprocessing and pickle.
 
 from __future__ import annotations
 
-from zproc.process.child import announce_ready, current_name, parent_watch
+from zproc.process.child import Orders, announce_ready, current_name, parent_watch
 from zproc.process.forkserver import fork_server_pid, shut_down
 from zproc.process.incarnation import Incarnation, stop_all
 from zproc.process.launch import start
@@ -32,6 +32,7 @@ __all__ = [
     "Incarnation",
     "Manager",
     "Options",
+    "Orders",
     "Process",
     "ProcessExit",
     "ProcessList",

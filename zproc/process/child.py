@@ -20,9 +20,11 @@ import io
 import os
 import pickle
 import signal
+import socket
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -32,7 +34,7 @@ from zproc.process import descriptor, parcel, tree, wire
 from zproc.process.watch import Watch, adopt, watch_process
 from zproc.process.wire import Frame, Kind, Setup, Surroundings
 
-__all__ = ["announce_ready", "current_name", "main", "parent_watch", "take_over"]
+__all__ = ["Orders", "announce_ready", "current_name", "main", "parent_watch", "take_over"]
 
 
 @dataclass(slots=True)
@@ -85,6 +87,41 @@ def parent_watch() -> Watch:
         UsageError: this process was not started by zproc.
     """
     return _this_life("parent_watch").parent
+
+
+class Orders:
+    """What the parent asks of this process while it runs: calls that mean what both have agreed on.
+
+    Made once, by a process that has a loop in which to poll for them; it answers each, in order.
+
+    Raises:
+        UsageError: this process was not started by zproc.
+    """
+
+    def __init__(self) -> None:
+        self._life = _this_life("Orders")
+        self._stream = socket.socket(fileno=os.dup(self._life.line))
+        self._decoder = wire.Decoder()
+        self._arrived: deque[parcel.Call] = deque()
+
+    def fileno(self) -> int:
+        """Give the descriptor that is readable when there is something to take."""
+        return self._stream.fileno()
+
+    def take(self) -> parcel.Call | None:
+        """Return the next order, ``None`` if none has come; never wait."""
+        with contextlib.suppress(BlockingIOError, ConnectionResetError):
+            for frame in self._decoder.feed(self._stream.recv(1 << 18, socket.MSG_DONTWAIT)):
+                self._arrived.append(parcel.unpack(frame.body))
+        return self._arrived.popleft() if self._arrived else None
+
+    def answer(self, value: object) -> None:
+        """Answer the oldest order that was taken; an exception is raised at the parent."""
+        self._life.say(Kind.ANSWER, parcel.pack_value(value))
+
+    def close(self) -> None:
+        """Take no more."""
+        self._stream.close()
 
 
 def _this_life(asked: str) -> _Life:

@@ -67,6 +67,8 @@ class Incarnation(Generic[R]):
         self._line = line
         self._silent = False
         self._decoder = Decoder()
+        self._asking = threading.Lock()
+        self._reply: Frame | None = None
         self._outcome: Frame | None = None
         self._answer: tuple[R] | Raised | None = None
         self._original: BaseException | None = None
@@ -118,6 +120,49 @@ class Incarnation(Generic[R]):
             raise WaitTimeout(f"process {self.name} (pid {self.pid}) ends", timeout or 0.0)
         with self._lock:
             return self._conclude()
+
+    def ask(self, target: Callable[..., object], *args: object, timeout: float = 30.0) -> object:
+        """Give an order to a process that takes them (see `Orders`), and return its answer.
+
+        Args:
+            target: what is ordered; what it means is between the two.
+            args: the rest of the order.
+            timeout: how long to wait, in seconds.
+
+        Raises:
+            Exception: the answer is this exception.
+            UsageError: the order cannot be sent.
+            WaitTimeout: there was no answer in time; the next one would be taken for it, so the process is killed.
+            ProcessError: it ended before it answered.
+        """
+        body = parcel.pack_call(parcel.Call(target, args))
+        with self._asking:
+            self._order(body, time.monotonic() + timeout)
+            if not self._wait_until(lambda: self._reply is not None or self._exitcode is not None, timeout):
+                self.kill()
+                raise WaitTimeout(f"process {self.name} (pid {self.pid}) answers", timeout)
+            reply, self._reply = self._reply, None
+        if reply is None:
+            raise self._error("ended before it answered")
+        answer = parcel.unpack(reply.body)
+        if isinstance(answer, Exception):
+            raise answer
+        return cast("object", answer)
+
+    def _order(self, body: bytes, deadline: float) -> None:
+        with self._mine():
+            self._advance()
+            if self._exitcode is not None:
+                raise self._error("has ended, and answers no more")
+            self._waiting.add(threading.get_ident())  # so that the line stays open
+        try:
+            wire.send_before(deadline, self._line, Frame(Kind.ORDER, body))
+        except OSError:
+            lay_to_rest(self)
+        finally:
+            with self._lock:
+                self._waiting.discard(threading.get_ident())
+                self._tidy()
 
     def stop(self, grace: float = 5.0) -> None:
         """End the process and all its descendants, and wait until it is gone.
@@ -248,6 +293,8 @@ class Incarnation(Generic[R]):
     def _hear(self, frame: Frame) -> None:
         if frame.kind is Kind.READY:
             self._ready = frame
+        elif frame.kind is Kind.ANSWER:
+            self._reply = frame
         else:
             assert frame.kind in (Kind.RETURNED, Kind.RAISED)
             self._outcome = frame

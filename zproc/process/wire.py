@@ -1,8 +1,9 @@
 """What a parent and its child say to each other over their line.
 
 The law: a line is a stream of frames, each a kind, a length and a body. The parent speaks first (`Setup`, then the
-call) and is silent from then on; the child says ``READY`` at most once, and at last ``RETURNED`` or ``RAISED``, or
-nothing at all, if it died. What bodies mean is known to `zproc.process.parcel`; here they are bytes.
+call); a child that takes orders gets them later, and answers each. The child says ``READY`` at most once, and at last
+``RETURNED`` or ``RAISED``, or nothing at all, if it died. What bodies mean is known to `zproc.process.parcel`; here
+they are bytes.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Kind(enum.IntEnum):
     READY = 3
     RETURNED = 4
     RAISED = 5
+    ORDER = 6
+    ANSWER = 7
 
 
 @dataclass(frozen=True, slots=True)
