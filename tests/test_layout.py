@@ -12,7 +12,6 @@ ROOT = Path(__file__).parent.parent
 COVERED_ELSEWHERE: dict[str, str] = {
     "context.py": "tests/integration/test_context.py and test_promises.py: a context is nothing without real processes",
     "host.py": "tests/integration/test_namespace.py and test_promises.py: it is nothing without its process",
-    "process/spawner.py": "tests/integration/test_context.py and tests/typing: it is a signature and little else",
 }
 """Modules without a test file of their own, each with the reason: what covers it instead."""
 

@@ -48,6 +48,7 @@ def test_a_number_of_retries_takes_the_place_of_the_limit_by_time() -> None:
         ({"retry_for": int}, "int"),
         ({"retry_delay": -1}, "retry_delay"),
         ({"start_method": "thread"}, "fork"),
+        ({"retry_for": 11}, "11 is neither"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_what_would(options: dict[str, Any], named: str) -> None:

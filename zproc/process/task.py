@@ -157,7 +157,7 @@ def _restart(value: str) -> Restart:
 
 
 def _reasons(given: Reason | Iterable[Reason]) -> tuple[Reason, ...]:
-    reasons = (given,) if isinstance(given, (type, signal.Signals)) else tuple(given)
+    reasons = (given,) if isinstance(given, type) or not isinstance(given, Iterable) else tuple(given)
     for each in reasons:
         if not (isinstance(each, type) and issubclass(each, BaseException)) and not isinstance(each, signal.Signals):
             raise UsageError(f"retry_for: {parcel.describe(each)} is neither an exception class nor a signal")
