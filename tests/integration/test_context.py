@@ -148,6 +148,63 @@ class TestSpawn:
             assert ctx.wait_all(20) == [1, 2]
 
 
+class TestProcesses:
+    def test_the_originals_form_takes_arguments_and_options_in_one_call(self, method: str) -> None:
+        with zproc.Context(Kitchen, start_method=method) as ctx:
+            assert ctx.process(bake, kwargs={"n": 2}, name="baker").wait(20) == 2
+
+            @ctx.process(args=(3,), stateful=False)
+            def bare(n: int) -> int:
+                return n
+
+            assert bare.wait(20) == 3
+
+    def test_a_factory_makes_some_of_each(self) -> None:
+        with zproc.Context(Kitchen) as ctx:
+            made = ctx.process_factory(bake, lambda state: "other", count=2, start=False)
+            assert [each.target is bake for each in made] == [True, True, False, False]
+            ctx.start_all()
+            assert sorted(map(str, ctx.wait_all(20))) == ["1", "2", "other", "other"]
+
+    def test_a_map_has_a_process_an_item_until_one_runs_out(self) -> None:
+        def tell(*args: object, **kwargs: object) -> tuple[object, object]:
+            return args, kwargs
+
+        with zproc.Context(Kitchen) as ctx:
+            made = ctx.spawn_map(
+                tell, [1, 2, 3], map_args=[("a",), ("b",)], map_kwargs=[{"k": 1}, {"k": 2}], args=(9,), stateful=False
+            )
+            assert made.wait(20) == [((1, "a", 9), {"k": 1}), ((2, "b", 9), {"k": 2})]
+            with pytest.raises(zproc.UsageError, match="map_iter"):
+                ctx.spawn_map(tell)
+
+    def test_processes_of_a_process_share_server_and_state(self, method: str) -> None:
+        def parent(context: zproc.Context[Kitchen], depth: int) -> int:
+            bake(context.state)
+            return context.spawn(pass_context=True)(parent, depth - 1).wait(30) + 1 if depth else 1
+
+        with zproc.Context(Kitchen, start_method=method) as ctx:
+            assert ctx.spawn(pass_context=True)(parent, 2).wait(40) == 3
+            assert ctx.state.cookies == 3
+
+    def test_a_process_that_was_killed_is_tried_again_with_the_state(self, method: str) -> None:
+        def die_once(state: Kitchen) -> int:
+            if bake(state) == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return state.cookies
+
+        with zproc.Context(Kitchen, start_method=method, retry_delay=0.01) as ctx:
+            process = ctx.spawn(restart="on_failure")(die_once)
+            assert (process.wait(20), process.restarts) == (2, 1)
+
+    def test_options_of_the_context_go_for_its_processes_unless_they_say_otherwise(self) -> None:
+        with zproc.Context(Kitchen, start=False, name="worker") as ctx:
+            assert [ctx.spawn(bake).name, ctx.spawn(name="baker")(bake).name] == ["worker", "baker"]
+            assert ctx.state.cookies == 0
+            ctx.stop_all()
+            assert all(each.cancelled() for each in ctx.processes)
+
+
 class TestCallWhenChange:
     def test_no_change_after_it_returned_is_missed(self, method: str) -> None:
         def note(snapshot: Kitchen, state: Kitchen) -> None:

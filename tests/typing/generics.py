@@ -87,6 +87,33 @@ ctx.spawn(worker, "3")  # E
 ctx.spawn(worker)  # E
 
 
+def nester(context: zproc.Context[AppState], k: int) -> bytes:
+    return context.spawn(worker, k).wait()
+
+
+assert_type(ctx.spawn(name="w", restart="on_failure")(worker, 3), zproc.Process[bytes])
+ctx.spawn(restart="sometimes")(worker, 3)  # E
+ctx.spawn(retries=3)(worker, 3)  # E
+ctx.spawn(name="w")(worker, "3")  # E
+assert_type(ctx.spawn(count=4)(worker, 3), zproc.ProcessList[bytes])
+assert_type(ctx.spawn(count=4)(worker, 3).wait(), list[bytes])
+assert_type(ctx.spawn(pass_context=True)(nester, 3), zproc.Process[bytes])
+ctx.spawn(pass_context=True)(worker, 3)  # E
+assert_type(ctx.spawn(stateful=False)(len, "abc"), zproc.Process[int])
+ctx.spawn(stateful=False)(len, 3)  # E
+assert_type(ctx.process(worker, args=(3,)), zproc.Process[bytes])
+assert_type(ctx.process_factory(worker, count=2, args=(3,)), zproc.ProcessList[bytes])
+assert_type(ctx.spawn_map(worker, [1, 2]), zproc.ProcessList[bytes])
+
+
+@ctx.process(max_retries=3)
+def retried(state: AppState) -> int:
+    return state.cookies
+
+
+assert_type(retried, zproc.Process[int])
+
+
 @ctx.call_when_change("cookies", count=5)
 def on_cookies(snapshot: AppState, state: AppState) -> None:
     eat(state, snapshot.cookies)
