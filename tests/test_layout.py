@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 COVERED_ELSEWHERE: dict[str, str] = {
     "context.py": "tests/integration/test_context.py and test_promises.py: a context is nothing without real processes",
+    "call_when.py": "tests/integration/test_call_when.py: it is about processes",
     "host.py": "tests/integration/test_namespace.py and test_promises.py: it is nothing without its process",
 }
 """Modules without a test file of their own, each with the reason: what covers it instead."""

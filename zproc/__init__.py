@@ -45,8 +45,13 @@ from zproc.process import (
     signal_to_exception,
 )
 from zproc.schema import StateModel, action
+from zproc.schema.event import Author, Change, Commit, Resync
+from zproc.schema.watchable import Stream
 
 __all__ = [
+    "Author",
+    "Change",
+    "Commit",
     "CommitRefused",
     "CommitUnknown",
     "Context",
@@ -62,10 +67,12 @@ __all__ = [
     "ProcessList",
     "ProtocolError",
     "RemoteError",
+    "Resync",
     "SchemaError",
     "SchemaMismatch",
     "SignalException",
     "StateModel",
+    "Stream",
     "Unavailable",
     "UnknownPath",
     "UsageError",

@@ -12,9 +12,10 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar, Unpack, cast, overload
+from typing import Any, Final, Self, TypeVar, Unpack, cast, overload
 
-from zproc.client import Client, Cursor, address_of, model_handle
+from zproc.call_when import CallWhen
+from zproc.client import Client, model_handle
 from zproc.core.limits import Limits
 from zproc.core.supervisor import Strategy
 from zproc.exceptions import UsageError
@@ -26,7 +27,6 @@ from zproc.process import (
     ProcessList,
     Spawn,
     StrategyName,
-    announce_ready,
     mapped,
 )
 from zproc.schema.model import Schema, StateModel
@@ -41,7 +41,7 @@ _GRACE: Final = 2.0
 """How long processes may take to end when they are asked to, in seconds."""
 
 
-class Context(Generic[M]):
+class Context(CallWhen[M]):
     """A shared state and the processes that work on it.
 
     Without an address, a state server is started, as a process of its own, and is ready when this returns; with one,
@@ -268,38 +268,6 @@ class Context(Generic[M]):
         state = self.state  # refuses a context that is closed, whatever is passed
         return (self,) if pass_context else (state,) if stateful else ()
 
-    def call_when_change(
-        self, *fields: str, count: int | None = None
-    ) -> Callable[[Callable[[M, M], object]], Process[None]]:
-        """Have a process call a function each time that a commit of another process changes any of some fields.
-
-        The process listens when this returns: no later change is missed. The function is called with the state that
-        the commit made, as a frozen copy, and with the live state.
-
-        Args:
-            fields: dotted paths, ``"oven.temp"`` or ``"oven"`` for anything below it, or patterns, ``"stock.*"``; none
-                for every field.
-            count: after how many calls the process ends; ``None`` for never.
-
-        Returns:
-            A decorator, which returns the process.
-
-        Raises:
-            UnknownPath: a field leads nowhere.
-            UsageError: the context is closed, or the function cannot be sent to the process.
-            ProcessError: no process can be made.
-        """
-        client, _ = address_of(self.state)  # type: ignore[arg-type]  # a handle, typed as what it stands for
-        Cursor(client, fields)
-
-        def decorator(function: Callable[[M, M], object]) -> Process[None]:
-            name = getattr(function, "__name__", type(function).__name__)
-            return self._manager.make(
-                _call_on_change, (function, self.state, fields, count), ready=True, options={"name": name}
-            )
-
-        return decorator
-
     # The end
 
     def wait_all(self, timeout: float | None = None, *, safe: bool = False) -> list[Any]:
@@ -354,14 +322,3 @@ class Context(Generic[M]):
 
 def _joined(model: type[M], address: str, namespace: str, options: Options) -> Context[M]:
     return Context(model, address=address, namespace=namespace, cleanup=False, **options)
-
-
-def _call_on_change(function: Callable[[M, M], object], state: M, fields: tuple[str, ...], count: int | None) -> None:
-    """Be the process of ``call_when_change``."""
-    client, _ = address_of(state)  # type: ignore[arg-type]  # a handle, typed as what it stands for
-    cursor = Cursor(client, fields, own=False)
-    announce_ready()
-    calls = 0
-    while count is None or calls < count:
-        function(cast("M", cursor.next()), state)
-        calls += 1

@@ -109,6 +109,7 @@ def _be_server(namespace: str, model: type[StateModel], limits: Limits, address:
         if words is not None:
             words.close()
         listener.close()
+        orders.close()
     if run is not None and owner.gone():
         sweep(run)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from pydantic import BaseModel
@@ -15,6 +16,7 @@ from zproc.core.limits import Limits
 from zproc.core.messages import Watch
 from zproc.exceptions import HistoryGone, UnknownPath, UsageError, WaitTimeout
 from zproc.schema import StateModel
+from zproc.schema.condition import Scope
 from zproc.typing import Revision
 
 if TYPE_CHECKING:
@@ -60,6 +62,17 @@ def after_watch(served: Served[Shop], change: Callable[[], object], number: int 
         change()
 
     return run
+
+
+def at(client: Client, *fields: str, **options: Any) -> Cursor:
+    """Return a cursor at some fields."""
+    return Cursor(client, Scope.of(Shop, fields), **options)
+
+
+def following(cursor: Cursor, timeout: float = 10) -> Shop:
+    """Return the next state."""
+    cursor.next(time.monotonic() + timeout)
+    return cast("Shop", cursor.state())
 
 
 def parked(served: Served[Shop]) -> int:
@@ -150,7 +163,7 @@ class TestWhenChange:
     @pytest.mark.parametrize("field", ["cookie", "oven.tmp", "stock", "users.x", "name.x", ""])
     def test_an_unknown_field_is_told_at_once(self, served: Served[Shop], field: str) -> None:
         if field == "stock":
-            assert str(Cursor(served.client, (field,))) == "stock"
+            assert str(Scope.of(Shop, (field,))) == "stock"
             return
         with pytest.raises(UnknownPath):
             served.state.get_when_change(field)
@@ -299,71 +312,71 @@ class TestWhenEqual:
 class TestCursors:
     def test_nothing_is_missed_and_nothing_seen_twice(self, served: Served[Shop], others: Shop) -> None:
         """Commits made while nobody waits are handed out one by one, each with the state that it made."""
-        cursor = Cursor(served.client, ("cookies",))
+        cursor = at(served.client, "cookies")
         for number in range(1, 10):
             others.cookies = number
             others.name = f"after {number}"
-        seen = [cast("Shop", cursor.next(10)) for _ in range(9)]
+        seen = [following(cursor) for _ in range(9)]
         assert [shop.cookies for shop in seen] == list(range(1, 10))
         assert [shop.name for shop in seen] == ["shop", *(f"after {number}" for number in range(1, 9))]
         with pytest.raises(WaitTimeout):
-            cursor.next(0.0)
+            following(cursor, 0.0)
 
     def test_it_begins_when_it_is_made(self, served: Served[Shop], others: Shop) -> None:
         others.cookies = 1
-        cursor = Cursor(served.client, ())
+        cursor = at(served.client)
         others.cookies = 2
-        assert cast("Shop", cursor.next(10)).cookies == 2
+        assert following(cursor).cookies == 2
         assert cursor.revision == 2
 
     def test_it_may_begin_in_the_past(self, served: Served[Shop], others: Shop) -> None:
         others.cookies = 1
         others.cookies = 2
-        cursor = Cursor(served.client, ("cookies",), since=Revision(0))
-        assert [cast("Shop", cursor.next(10)).cookies for _ in range(2)] == [1, 2]
+        cursor = at(served.client, "cookies", since=Revision(0))
+        assert [following(cursor).cookies for _ in range(2)] == [1, 2]
 
     def test_the_own_commits_may_not_count(self, served: Served[Shop], others: Shop) -> None:
-        cursor = Cursor(served.client, (), own=False)
+        cursor = at(served.client, own=False)
         served.state.cookies = 1
         others.cookies = 2
         served.state.cookies = 3
-        assert cast("Shop", cursor.next(10)).cookies == 2
+        assert following(cursor).cookies == 2
         with pytest.raises(WaitTimeout):
-            cursor.next(0.01)
+            following(cursor, 0.01)
 
     def test_what_the_history_has_dropped_is_an_error(self, serving: Serve) -> None:
         """Never a gap."""
         served = serving(Shop, limits=Limits(history_commits=3))
-        cursor = Cursor(served.client, ())
+        cursor = at(served.client)
         for number in range(1, 6):
             served.state.cookies = number
         with pytest.raises(HistoryGone) as gone:
-            cursor.next(10)
+            following(cursor)
         assert (gone.value.asked, gone.value.oldest) == (0, 2)
-        again = Cursor(served.client, (), since=Revision(2))
-        assert cast("Shop", again.next(10)).cookies == 3
+        again = at(served.client, since=Revision(2))
+        assert following(again).cookies == 3
 
     def test_a_server_that_was_started_anew_is_another(self, serving: Serve, either_address: str) -> None:
         served = serving(Shop, address=either_address)
-        cursor = Cursor(served.client, ())
+        cursor = at(served.client)
         served.stop()
         served_again = serving(Shop, address=served.address)
         served_again.state.cookies = 1
         with pytest.raises(HistoryGone) as gone:
-            cursor.next(10)
+            following(cursor)
         assert "started anew" in gone.value.__notes__[0]
-        assert cast("Shop", cursor.until(lambda _: True, "anything")).cookies == 1
+        assert cast("Shop", cursor.skip()).cookies == 1
 
     def test_many_watchers_each_see_everything(
         self, served: Served[Shop], others: Shop, together: Callable[..., None]
     ) -> None:
         clients: list[Client] = [served.client, served.new_client(), served.new_client()]
-        cursors = [Cursor(client, ("cookies",)) for client in clients * 2]
+        cursors = [at(client, "cookies") for client in clients * 2]
         seen: list[list[int]] = [[] for _ in cursors]
 
         def watch(cursor: Cursor, mine: list[int]) -> None:
             while not mine or mine[-1] < 60:
-                mine.append(cast("Shop", cursor.next(10)).cookies)
+                mine.append(following(cursor).cookies)
 
         def write() -> None:
             for _ in range(30):

@@ -5,9 +5,22 @@ knows of no processes.
 """
 
 from zproc.client import containers, state  # noqa: F401 - they register the handles of lists, dicts, sets and states
+from zproc.client.bookmark import Bookmark, Place
 from zproc.client.client import Client
 from zproc.client.handle import Handle, address_of, model_handle
+from zproc.client.stream import ClientWatchers
 from zproc.client.turn import atomic, transaction
 from zproc.client.watch import Cursor
 
-__all__ = ["Client", "Cursor", "Handle", "address_of", "atomic", "model_handle", "transaction"]
+__all__ = [
+    "Bookmark",
+    "Client",
+    "ClientWatchers",
+    "Cursor",
+    "Handle",
+    "Place",
+    "address_of",
+    "atomic",
+    "model_handle",
+    "transaction",
+]

@@ -10,24 +10,17 @@ from typing import cast
 
 from pydantic import BaseModel
 
-from zproc.client.handle import Handle, ModelHandle, address_of, kind_of
+from zproc.client.handle import ModelHandle, address_of, kind_of
 from zproc.client.number import sent
-from zproc.client.watch import Cursor
+from zproc.client.stream import ClientWatchers
 from zproc.exceptions import UsageError
 from zproc.schema.model import StateModel
-from zproc.schema.ops import Op, get
-from zproc.schema.path import no_field, parse_path
+from zproc.schema.ops import Op
+from zproc.schema.path import no_field
 from zproc.schema.snapshot import snapshot_of
 from zproc.schema.values import detached
-from zproc.typing import Path
 
 __all__ = ["StateHandle"]
-
-
-def _at(state: object, path: Path) -> object:
-    for key in path:
-        state = get(state, key)
-    return state
 
 
 class StateHandle(ModelHandle, stands_for=StateModel):
@@ -56,20 +49,9 @@ class StateHandle(ModelHandle, stands_for=StateModel):
         for value in values.values():
             sent(value)
 
-    def get_when_change(self, *fields: str, timeout: float | None = None) -> object:
-        """Wait for the next change; see ``StateModel.get_when_change``."""
-        return _cursor(self, fields).next(timeout)
-
-    def get_when_equal(self, field: str, value: object, *, timeout: float | None = None) -> object:
-        """Wait until a field has a value; see ``StateModel.get_when_equal``."""
-        path = parse_path(field, kind_of(self))
-        cursor = _cursor(self, (field,))
-        wanted = detached(value)  # of a live handle, what it stands for now
-        return cursor.until(lambda state: bool(_at(state, path) == wanted), f"{field} == {wanted!r:.80}", timeout)
-
-
-def _cursor(handle: Handle, fields: tuple[str, ...]) -> Cursor:
-    client, path = address_of(handle)
-    if path:
-        raise UsageError("watch from the root of the state: state.get_when_change('oven.temp')")
-    return Cursor(client, fields)
+    def __zproc_watchers__(self) -> ClientWatchers:
+        """Return what waits for this state."""
+        client, path = address_of(self)
+        if path:
+            raise UsageError("watch from the root of the state: state.get_when_change('oven.temp')")
+        return ClientWatchers(client)

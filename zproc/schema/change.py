@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from zproc.schema.ops import MISSING, Add, Delete, Discard, Op, Set, Splice, Update, get, put
 from zproc.typing import Key
 
-__all__ = ["Change", "Container", "undo"]
+__all__ = ["Change", "Container", "perform", "undo"]
 
 Container: TypeAlias = "BaseModel | dict[Key, object] | list[object] | set[object]"
 
@@ -59,15 +59,28 @@ class Change:
 def undo(root: BaseModel, change: Change) -> None:
     """Take back the newest change of a tree."""
     inverse = change.inverse()
-    node: object = root
-    for key in inverse.path[:-1]:
+    node = perform(root, inverse)
+    if change.order is not None:
+        _reorder(cast("dict[Key, object]", node), change.order)
+
+
+def perform(root: object, op: Op) -> object:
+    """Do to a tree what was done to its like before, without any validation; the tree may be of plain data.
+
+    Args:
+        root: the tree: a model, or a dict of its fields.
+        op: one that a transaction recorded, or the inverse of one.
+
+    Returns:
+        What the last key of the op's address is a key of.
+    """
+    node = root
+    for key in op.path[:-1]:
         node = get(node, key)
-    key = inverse.path[-1]
-    match inverse:
+    key = op.path[-1]
+    match op:
         case Set(_, value):
             put(node, key, value)
-            if change.order is not None:
-                _reorder(cast("dict[Key, object]", node), change.order)
         case Delete():
             # What was held at a new key is gone already, if it was taken out again.
             cast("dict[Key, object]", node).pop(key, None)
@@ -79,9 +92,10 @@ def undo(root: BaseModel, change: Change) -> None:
         case Discard(_, values):
             cast("set[object]", get(node, key)).difference_update(values)
         case Update():
-            raise AssertionError("no change is taken back by an Update")
+            raise AssertionError("an Update is recorded as the Set that it comes to")
         case _:
-            assert_never(inverse)
+            assert_never(op)
+    return node
 
 
 def _reorder(target: dict[Key, object], first: Iterable[Key]) -> None:

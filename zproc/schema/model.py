@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError
 
-from zproc.exceptions import SchemaError, UnknownPath, UsageError
+from zproc.exceptions import SchemaError, UnknownPath
 from zproc.schema.action import run
 from zproc.schema.codec import Codec
 from zproc.schema.faults import faults
@@ -23,6 +23,7 @@ from zproc.schema.shape import Shape, shape_of
 from zproc.schema.snapshot import snapshot_of
 from zproc.schema.types import check, enums_of
 from zproc.schema.values import View, detached, plain, same, shown
+from zproc.schema.watchable import Watchable
 from zproc.typing import Key, Path
 
 __all__ = ["RESERVED", "Schema", "StateModel"]
@@ -61,7 +62,7 @@ RESERVED: Final = frozenset(
 """Names of a live handle's own methods, which no field or method of a model may have."""
 
 
-class StateModel(BaseModel):
+class StateModel(Watchable, BaseModel):
     """The base of models whose state is shared: a pydantic model that forbids fields it does not declare."""
 
     model_config = ConfigDict(extra="forbid")
@@ -128,40 +129,6 @@ class StateModel(BaseModel):
         values = cast("BaseModel", detached(self)).__dict__
         return snapshot_of(self.__class__, values)
 
-    def get_when_change(self, *fields: str, timeout: float | None = None) -> Self:  # noqa: ARG002 - of live states
-        """Wait for the next commit that changes any of some fields, and return the state that it made, frozen.
-
-        Args:
-            fields: dotted paths, ``"oven.temp"`` or ``"oven"`` for anything below it, or patterns, ``"stock.*"``; none
-                for every field.
-            timeout: how long to wait, in seconds; ``None`` for as long as it takes.
-
-        Raises:
-            UnknownPath: a field leads nowhere.
-            WaitTimeout: nothing changed in time.
-            HistoryGone: commits were dropped before they were seen.
-            Unavailable: no server answers.
-            UsageError: this is not a live state.
-        """
-        raise _only_live("get_when_change")
-
-    def get_when_equal(self, field: str, value: object, *, timeout: float | None = None) -> Self:  # noqa: ARG002
-        """Wait until a field has a value, and return the state in which it has, frozen; the present one counts.
-
-        Args:
-            field: a dotted path.
-            value: what it is compared with, by ``==``.
-            timeout: how long to wait, in seconds; ``None`` for as long as it takes.
-
-        Raises:
-            UnknownPath: the field leads nowhere.
-            WaitTimeout: it did not happen in time.
-            HistoryGone: commits were dropped before they were seen.
-            Unavailable: no server answers.
-            UsageError: this is not a live state.
-        """
-        raise _only_live("get_when_equal")
-
 
 def _walk(value: object, path: Path) -> object:
     for depth, key in enumerate(path, start=1):
@@ -170,12 +137,6 @@ def _walk(value: object, path: Path) -> object:
         except (AttributeError, LookupError, TypeError):
             raise UnknownPath(format_path(path), f"there is no {format_path(path[:depth])!r} now") from None
     return value
-
-
-def _only_live(name: str) -> UsageError:
-    return UsageError(
-        f"{name} waits for others to change the state; use it on a live state, ctx.state, outside of atomic functions"
-    )
 
 
 @dataclass(frozen=True, eq=False)

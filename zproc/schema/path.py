@@ -135,8 +135,13 @@ def _resolve_field(step: str, shape: Shape, model: type[BaseModel], text: str) -
     if step in shape.fields:
         return step, shape.fields[step]
     if step == "*":
-        return ANY, Shape(Kind.UNION, {"type": "any"})
+        return ANY, _UNKNOWN
+    if step in model.model_computed_fields:
+        return step, _UNKNOWN
     raise no_field(model, step, text)
+
+
+_UNKNOWN: Final = Shape(Kind.UNION, {"type": "any"})
 
 
 def _dict_key(step: str, keys: Shape, text: str) -> Key:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from zproc.exceptions import UsageError
 from zproc.schema.shape import Kind, Shape, shape_of
 
-__all__ = ["assemble", "refuse_snapshot", "snapshot_of"]
+__all__ = ["assemble", "frozen", "refuse_snapshot", "snapshot_of"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -42,26 +42,26 @@ def assemble(model: type[M], values: Mapping[str, object]) -> M:
 def snapshot_of(model: type[M], values: Mapping[str, object]) -> M:
     """Make the frozen copy of a state out of the values of its fields, which become its own."""
     shape = shape_of(model)
-    frozen = {
-        name: _freeze(value) if _may_hold_model(shape.fields[name]) else value
+    kept = {
+        name: frozen(value) if _may_hold_model(shape.fields[name]) else value
         for name, value in values.items()
         if name in shape.fields  # a cached property is none
     }
-    return cast("M", assemble(_frozen(model), frozen))
+    return cast("M", assemble(_frozen(model), kept))
 
 
-def _freeze(value: object) -> object:
+def frozen(value: object) -> object:
     """Return a value with snapshots in the place of the models in it; the containers around them stay the same ones."""
     if type(value) in _frozen_classes:
         return value
     if isinstance(value, BaseModel):
         return snapshot_of(type(value), value.__dict__)
     if isinstance(value, list):
-        value[:] = [_freeze(item) for item in value]
+        value[:] = [frozen(item) for item in value]
     elif isinstance(value, dict):
-        value.update([(key, _freeze(item)) for key, item in value.items()])
+        value.update([(key, frozen(item)) for key, item in value.items()])
     elif isinstance(value, tuple):
-        return tuple([_freeze(item) for item in value])
+        return tuple([frozen(item) for item in value])
     return value
 
 

@@ -44,6 +44,7 @@ __all__ = [
     "listen",
     "parse_address",
     "publish",
+    "runtime_directory",
     "word",
 ]
 
@@ -119,6 +120,17 @@ def clear(address: str) -> None:
         claim = Claim(parsed.place)
         claim.bind().close()
         claim.release()
+
+
+def runtime_directory() -> str:
+    """Return the directory of this user's sockets, and whatever else lives no longer than processes do.
+
+    Raises:
+        UsageError: there is none that only this user can use.
+    """
+    from zproc.transport import rendezvous
+
+    return rendezvous.runtime_directory()
 
 
 def fresh_address() -> str:

@@ -1,0 +1,339 @@
+"""Results as they come: each once, in order, none left out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import BaseModel, computed_field
+
+from zproc.client import atomic
+from zproc.core.limits import Limits
+from zproc.core.messages import Watch
+from zproc.exceptions import HistoryGone, UnknownPath, WaitTimeout
+from zproc.schema import StateModel, action
+from zproc.schema.event import Change, Commit, Resync
+from zproc.typing import Revision
+
+if TYPE_CHECKING:
+    from tests.client.conftest import Serve, Served
+
+
+class Oven(BaseModel):
+    temp: float = 20.0
+    on: bool = False
+
+
+class Shop(StateModel):
+    cookies: int = 0
+    sold: int = 0
+    name: str = ""
+    oven: Oven = Oven()
+    spare: Oven | None = None
+    stock: dict[str, int] = {}
+    tags: list[str] = []
+
+    @computed_field  # type: ignore[prop-decorator]  # as pydantic documents it
+    @property
+    def total(self) -> int:
+        return self.cookies + self.sold
+
+    @action
+    def sell(self, n: int) -> None:
+        self.cookies -= n
+        self.sold += n
+
+
+@pytest.fixture
+def served(serving: Serve) -> Served[Shop]:
+    return serving(Shop)
+
+
+@pytest.fixture
+def others(served: Served[Shop]) -> Shop:
+    """The state, as another process has it."""
+    return served.state_of(served.new_client())
+
+
+def parked(served: Served[Shop]) -> int:
+    return len(served.core._spaces["default"].watchers._parked)
+
+
+class TestStates:
+    def test_each_commit_gives_the_state_that_it_made(self, served: Served[Shop], others: Shop) -> None:
+        seen = served.state.when_change("cookies", timeout=10)
+        for number in range(1, 600):  # more than there are in one answer
+            others.cookies = number
+            others.name = f"after {number}"
+        found = list(islice(seen, 599))
+        assert [shop.cookies for shop in found] == list(range(1, 600))
+        assert [shop.name for shop in found] == ["", *(f"after {number}" for number in range(1, 599))]
+
+    def test_live_skips_to_the_newest(self, served: Served[Shop], others: Shop) -> None:
+        live = served.state.when_change("cookies", live=True, timeout=10)
+        for number in range(1, 600):
+            others.cookies = number
+        assert next(live).cookies == 599
+        others.cookies = 600
+        assert next(live).cookies == 600
+
+    def test_go_live_skips_what_has_come(self, served: Served[Shop], others: Shop) -> None:
+        seen = served.state.when_change("cookies", timeout=10)
+        for number in range(1, 10):
+            others.cookies = number
+        assert next(seen).cookies == 1
+        seen.go_live()
+        others.cookies = 10
+        assert next(seen).cookies == 10
+
+    def test_count_ends_it(self, served: Served[Shop], others: Shop) -> None:
+        seen = served.state.when_change("cookies", count=2, timeout=10)
+        for number in range(1, 5):
+            others.cookies = number
+        assert [shop.cookies for shop in seen] == [1, 2]
+        with pytest.raises(StopIteration):
+            next(seen)
+
+    def test_the_present_state_comes_first_where_it_counts(self, served: Served[Shop], others: Shop) -> None:
+        others.cookies = 5
+        seen = served.state.when_equal("cookies", 5, timeout=10)
+        others.cookies = 6
+        others.name = "x"
+        others.cookies = 5
+        assert [(shop.cookies, shop.name) for shop in islice(seen, 2)] == [(5, ""), (5, "x")]
+
+    @pytest.mark.parametrize(
+        ("wait", "change"),
+        [
+            (lambda s: s.get_when(lambda shop: shop.cookies > 2, timeout=10), {"cookies": 3}),
+            (lambda s: s.get_when_not_equal("cookies", 0, timeout=10), {"cookies": 3}),
+            (lambda s: s.get_when_truthy("cookies", timeout=10), {"cookies": 3}),
+            (lambda s: s.get_when_not_none("spare", timeout=10), {"spare": Oven(), "cookies": 3}),
+            (lambda s: s.get_when_available("stock.flour", timeout=10), {"stock": {"flour": 1}, "cookies": 3}),
+            (lambda s: s.get_when_equal("total", 3, timeout=10), {"cookies": 3}),
+            (lambda s: s.get_when_change("total", timeout=10), {"cookies": 3}),
+            (lambda s: s.get_when_change(exclude=["name"], timeout=10), {"cookies": 3}),
+            (lambda s: next(s.when(lambda shop: shop.cookies > 2, timeout=10)), {"cookies": 3}),
+            (lambda s: next(s.when_not_equal("cookies", 0, timeout=10)), {"cookies": 3}),
+            (lambda s: next(s.when_truthy("cookies", timeout=10)), {"cookies": 3}),
+            (lambda s: next(s.when_not_none("spare", timeout=10)), {"spare": Oven(), "cookies": 3}),
+            (lambda s: next(s.when_available("stock.flour", timeout=10)), {"stock": {"flour": 1}, "cookies": 3}),
+        ],
+    )
+    def test_every_condition_is_waited_for(
+        self,
+        served: Served[Shop],
+        others: Shop,
+        together: Callable[..., None],
+        wait: Callable[[Shop], Shop],
+        change: dict[str, Any],
+    ) -> None:
+        seen: list[Shop] = []
+
+        def act() -> None:
+            served.wait_for(Watch)
+            others.name = "not this"
+            others.update(**change)
+
+        together(lambda: seen.append(wait(served.state)), act)
+        assert seen[0].cookies == 3
+
+    @pytest.mark.parametrize(
+        "wait",
+        [
+            lambda s: s.get_when_none("spare"),
+            lambda s: s.get_when_falsy("cookies"),
+            lambda s: next(s.when_none("spare")),
+            lambda s: next(s.when_falsy("cookies")),
+        ],
+    )
+    def test_what_is_so_already_is_not_waited_for(self, served: Served[Shop], wait: Callable[[Shop], Shop]) -> None:
+        assert wait(served.state) == Shop()
+
+    def test_a_computed_field_changes_when_its_value_does(self, served: Served[Shop], others: Shop) -> None:
+        seen = served.state.when_change("total", timeout=10)
+        others.cookies = 3
+        others.sell(2)  # changes what it is computed from, and not the sum
+        others.name = "x"
+        others.sold = 5
+        assert [shop.total for shop in islice(seen, 2)] == [3, 6]
+
+    def test_since_tells_what_was(self, served: Served[Shop], others: Shop) -> None:
+        for number in range(1, 4):
+            others.cookies = number
+        assert [shop.cookies for shop in served.state.when_change("cookies", since=1, count=2)] == [2, 3]
+        assert [shop.cookies for shop in served.state.when_equal("cookies", 2, since=0, count=1)] == [2]
+        assert served.state.get_when_change(since=0).cookies == 1
+
+    def test_own_commits_may_be_left_out(self, served: Served[Shop], others: Shop) -> None:
+        seen = served.state.when_change("cookies", include_own=False, timeout=10)
+        served.state.cookies = 1
+        others.cookies = 2
+        assert next(seen).cookies == 2
+
+    def test_duplicates_may_be_let_in(self, served: Served[Shop], others: Shop) -> None:
+        seen = served.state.when_change("cookies", duplicate_okay=True, timeout=10)
+        others.cookies = 0
+        others.cookies = 0
+        others.cookies = 1
+        assert [shop.cookies for shop in islice(seen, 3)] == [0, 0, 1]
+
+    def test_a_timeout_is_of_one_result_and_ends_nothing(self, served: Served[Shop], others: Shop) -> None:
+        seen = served.state.when_change("cookies", timeout=0.02)
+        with pytest.raises(WaitTimeout, match="a change of cookies"):
+            next(seen)
+        others.cookies = 1
+        assert next(seen).cookies == 1
+
+    def test_what_was_dropped_is_skipped_to_the_state_to_go_on_from(self, serving: Serve) -> None:
+        served = serving(Shop, limits=Limits(history_commits=3))
+        others = served.state_of(served.new_client())
+        seen = served.state.when_change("cookies", timeout=10)
+        for number in range(1, 10):
+            others.cookies = number
+        assert next(seen).cookies == 9
+        others.cookies = 10
+        assert next(seen).cookies == 10
+
+    def test_what_was_asked_for_and_is_dropped_is_an_error(self, serving: Serve) -> None:
+        served = serving(Shop, limits=Limits(history_commits=3))
+        for number in range(1, 10):
+            served.state.cookies = number
+        with pytest.raises(HistoryGone) as gone:
+            next(served.state.when_change("cookies", since=2))
+        assert (gone.value.asked, gone.value.oldest) == (2, 6)
+
+    def test_a_server_that_was_started_anew_is_gone_on_with(self, serving: Serve, either_address: str) -> None:
+        served = serving(Shop, address=either_address)
+        seen = served.state.when_change("cookies", timeout=10)
+        served.state.cookies = 7
+        served.stop()
+        again = serving(Shop, address=either_address)
+        again.state.cookies = 1
+        assert next(seen).cookies == 1, "the state to go on from"
+        again.state.cookies = 2
+        assert next(seen).cookies == 2
+
+
+class TestEvents:
+    def test_changes_are_those_of_the_fields(self, served: Served[Shop], others: Shop) -> None:
+        seen = served.state.changes("stock", "oven.temp", timeout=10)
+
+        @atomic
+        def several(shop: Shop) -> None:
+            shop.stock["flour"] = 1
+            shop.name = "x"
+            shop.oven.temp = 30.0
+
+        several(others)
+        others.oven.on = True
+        del others.stock["flour"]
+        assert list(islice(seen, 3)) == [
+            Change("stock.flour", "create", None, 1),
+            Change("oven.temp", "set", 20.0, 30.0),
+            Change("stock.flour", "delete", 1, None),
+        ]
+
+    def test_commits_are_whole_and_say_who_made_them(self, served: Served[Shop], others: Shop) -> None:
+        seen = served.state.commits("stock", timeout=10)
+
+        @atomic
+        def several(shop: Shop) -> None:
+            shop.stock["flour"] = 1
+            shop.name = "x"
+
+        several(others)
+        (commit,) = islice(seen, 1)
+        assert isinstance(commit, Commit)
+        assert commit.revision == 1
+        assert commit.author.process == "test"
+        assert commit.author.function.endswith("several")
+        assert abs(commit.time - time.time()) < 60
+        assert commit.changes == (Change("stock.flour", "create", None, 1), Change("name", "set", "", "x"))
+
+    def test_the_events_folded_are_the_state(self, served: Served[Shop], others: Shop) -> None:
+        """Ordered, without a gap, without a repetition."""
+        seen = served.state.commits(timeout=10)
+        revisions = []
+        total = 0
+        for _ in range(700):
+            others.cookies += 1
+        for commit in islice(seen, 700):
+            assert isinstance(commit, Commit)
+            revisions.append(commit.revision)
+            (change,) = commit.changes
+            assert change.old == total
+            total = change.new  # type: ignore[assignment]  # it is a number
+        assert revisions == list(range(1, 701))
+        assert total == served.value.cookies
+
+    def test_what_is_excluded_is_left_out(self, served: Served[Shop], others: Shop) -> None:
+        seen = served.state.changes(exclude=["stock.flour", "cookies"], timeout=10)
+        others.stock["flour"] = 1
+        others.cookies = 1
+        others.stock["sugar"] = 2
+        assert next(seen) == Change("stock.sugar", "create", None, 2)
+
+    def test_dropped_events_are_one_resync(self, serving: Serve) -> None:
+        served = serving(Shop, limits=Limits(history_commits=3))
+        events, commits = served.state.changes("cookies", timeout=10), served.state.commits(timeout=10)
+        for number in range(1, 10):
+            served.state.cookies = number
+        assert next(events) == next(commits) == Resync(Revision(9), Shop(cookies=9))
+        served.state.cookies = 10
+        assert next(events) == Change("cookies", "set", 9, 10)
+
+    def test_live_gives_the_newest_commit_only(self, served: Served[Shop], others: Shop) -> None:
+        seen = served.state.changes("cookies", live=True, timeout=10)
+        for number in range(1, 10):
+            others.cookies = number
+        assert next(seen) == Change("cookies", "set", 8, 9)
+
+    @pytest.mark.parametrize("field", ["cookie", "oven.tmp"])
+    def test_an_unknown_field_is_told_at_once(self, served: Served[Shop], field: str) -> None:
+        for make in (served.state.changes, served.state.commits, served.state.when_change):
+            with pytest.raises(UnknownPath, match="did you mean"):
+                make(field)
+            with pytest.raises(UnknownPath, match="did you mean"):
+                make(exclude=[field])
+
+
+class TestClosing:
+    def test_a_watcher_that_nobody_asks_costs_the_server_nothing(self, served: Served[Shop], others: Shop) -> None:
+        streams = [served.state.changes("cookies") for _ in range(20)]
+        assert parked(served) == 0
+        others.cookies = 1
+        for stream in streams:
+            assert next(stream) == Change("cookies", "set", 0, 1)
+
+    def test_closing_wakes_whoever_waits(self, serving: Serve, either_address: str) -> None:
+        served = serving(Shop, address=either_address)
+        seen = served.state.when_change("cookies")
+        found: list[list[Shop]] = []
+        thread = threading.Thread(target=lambda: found.append(list(seen)))
+        thread.start()
+        served.wait_for(Watch)
+        seen.close()
+        thread.join(10)
+        assert found == [[]]
+        served.state.cookies = 1
+        assert parked(served) == 0
+
+    def test_leaving_its_block_closes_it(self, served: Served[Shop]) -> None:
+        with served.state.changes("cookies") as seen:
+            served.state.cookies = 1
+            assert next(seen) == Change("cookies", "set", 0, 1)
+        assert list(seen) == []
+
+    def test_a_callback_may_commit(self, served: Served[Shop]) -> None:
+        with served.state.when_change("cookies", timeout=10) as seen:
+            served.state.cookies = 1
+            for shop in seen:
+                if shop.cookies == 5:
+                    break
+                served.state.cookies += 1
+        assert served.value.cookies == 5

@@ -1,0 +1,200 @@
+"""Processes that call a function whenever something happens to the state: every condition of the live state's methods.
+
+The law: a process listens from the moment at which it was asked for, however long it takes to begin. What it has
+finished it notes down, so that its successor, if it is restarted, goes on after that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Concatenate, Final, Generic, TypeAlias, TypeVar, Unpack, cast
+
+from zproc.client import Bookmark, ClientWatchers, Place, address_of
+from zproc.exceptions import UsageError
+from zproc.process import Manager, Options, Process
+from zproc.schema import condition
+from zproc.schema.condition import Condition
+from zproc.schema.model import StateModel
+from zproc.schema.watchable import StreamOptions
+
+__all__ = ["CallOptions", "CallWhen"]
+
+M = TypeVar("M", bound=StateModel)
+
+Called: TypeAlias = Callable[Concatenate[M, M, ...], object] | Callable[[M], object]
+"""What is called: with the snapshot and the live state, or, with ``stateful=False``, with the snapshot."""
+
+
+class CallOptions(Options, total=False):
+    """How a function is called for each event, besides how its process is made.
+
+    Attributes:
+        args: what the function is given after the snapshot and the state.
+        kwargs: what it is given by name.
+        stateful: whether it is given the live state; it is.
+        live: skip to the newest whenever there are several; by default, none is skipped.
+        since: the revision to start after; 0 for all that the history holds. By default, now.
+        count: after how many calls the process ends; ``None`` for never.
+        include_own: whether commits of the process itself count; they do not.
+        duplicate_okay: whether commits count that set a value to what it was.
+    """
+
+    args: Sequence[object]
+    kwargs: Mapping[str, object]
+    stateful: bool
+    live: bool
+    since: int | None
+    count: int | None
+    include_own: bool
+    duplicate_okay: bool
+
+
+_STREAM: Final = ("live", "since", "include_own", "duplicate_okay")
+_CALL: Final = ("args", "kwargs", "stateful", "count")
+
+
+class CallWhen(Generic[M]):
+    """The part of a context that makes such processes.
+
+    Each method returns a decorator, which makes a process that calls the function with a frozen copy of the state, the
+    live state, and whatever ``args`` and ``kwargs`` say. The decorator returns the `Process`. Options are `CallOptions`
+    and those of every process. `ProcessExit`, raised in the function, ends the process; any other exception makes it
+    fail, and if it is restarted it goes on after the last event that it has finished.
+
+    Every method raises ``UnknownPath`` if a field leads nowhere, and ``UsageError`` if the context is closed.
+    """
+
+    _manager: Manager
+
+    @property
+    def state(self) -> M:
+        """The live state."""
+        raise NotImplementedError
+
+    def call_when_change(
+        self, *fields: str, exclude: Sequence[str] = (), **options: Unpack[CallOptions]
+    ) -> Callable[[Called[M]], Process[None]]:
+        """Call a function with the state after each commit that changes any of some fields.
+
+        Args:
+            fields: dotted paths, ``"oven.temp"`` or ``"oven"`` for anything below it, or patterns, ``"stock.*"``; none
+                for every field.
+            exclude: fields of which changes are looked past.
+            options: see `CallOptions`.
+        """
+        return self._call("change", fields, tuple(exclude), options=options)
+
+    def call_when(
+        self, test: Callable[[M], object], **options: Unpack[CallOptions]
+    ) -> Callable[[Called[M]], Process[None]]:
+        """Call a function with each state that passes a test, the present one first if it does.
+
+        Args:
+            test: is given a frozen copy of the state.
+            options: see `CallOptions`.
+        """
+        return self._call("passing", test, options=options)
+
+    def call_when_equal(
+        self, field: str, value: object, **options: Unpack[CallOptions]
+    ) -> Callable[[Called[M]], Process[None]]:
+        """Call a function with each state in which a field has a value, the present one first if it has.
+
+        Args:
+            field: a dotted path.
+            value: what it is compared with, by ``==``.
+            options: see `CallOptions`.
+        """
+        return self._call("equal", field, value, options=options)
+
+    def call_when_not_equal(
+        self, field: str, value: object, **options: Unpack[CallOptions]
+    ) -> Callable[[Called[M]], Process[None]]:
+        """Call a function with each state in which a field has another value than this; see `call_when_equal`."""
+        return self._call("not_equal", field, value, options=options)
+
+    def call_when_none(self, field: str, **options: Unpack[CallOptions]) -> Callable[[Called[M]], Process[None]]:
+        """Call a function with each state in which a field is ``None``; see `call_when_equal`."""
+        return self._call("none", field, options=options)
+
+    def call_when_not_none(self, field: str, **options: Unpack[CallOptions]) -> Callable[[Called[M]], Process[None]]:
+        """Call a function with each state in which a field is not ``None``; see `call_when_equal`."""
+        return self._call("not_none", field, options=options)
+
+    def call_when_truthy(self, field: str, **options: Unpack[CallOptions]) -> Callable[[Called[M]], Process[None]]:
+        """Call a function with each state in which a field is true; see `call_when_equal`."""
+        return self._call("truthy", field, options=options)
+
+    def call_when_falsy(self, field: str, **options: Unpack[CallOptions]) -> Callable[[Called[M]], Process[None]]:
+        """Call a function with each state in which a field is false; see `call_when_equal`."""
+        return self._call("falsy", field, options=options)
+
+    def call_when_available(self, field: str, **options: Unpack[CallOptions]) -> Callable[[Called[M]], Process[None]]:
+        """Call a function with each state in which something but ``None`` stands at a field; see `call_when_equal`."""
+        return self._call("available", field, options=options)
+
+    def _call(self, name: str, *arguments: Any, options: CallOptions) -> Callable[[Called[M]], Process[None]]:
+        state = self.state
+        _condition(state.__class__, name, arguments)
+        known = Options.__annotations__.keys() | CallOptions.__annotations__.keys()
+        if unknown := sorted(options.keys() - known):
+            raise UsageError(f"no such option: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        client, _ = address_of(state)  # type: ignore[arg-type]  # a handle, typed as what it stands for
+        epoch, revision = client.position()
+        stream = {key: value for key, value in options.items() if key in _STREAM}
+        process = cast("Options", {key: value for key, value in options.items() if key not in (*_STREAM, *_CALL)})
+
+        def decorator(function: Called[M]) -> Process[None]:
+            bookmark = Bookmark.make(Place(epoch, revision))
+            process.setdefault("name", getattr(function, "__name__", type(function).__name__))
+            first = (state,) if options.get("stateful", True) else ()
+            arguments_after = (*first, *options.get("args", ())), dict(options.get("kwargs", {}))
+            made = self._manager.make(
+                _attend,
+                (state, (name, arguments), stream, options.get("count"), bookmark, function, *arguments_after),
+                options=process,
+            )
+            made.add_done_callback(lambda _: bookmark.remove())
+            return made
+
+        return decorator
+
+
+_ON_FIELD: Final = frozenset(condition.CONDITIONS)
+
+
+def _condition(model: type[M], name: str, arguments: tuple[Any, ...]) -> Condition[M]:
+    if name in _ON_FIELD:
+        return condition.on_field(model, name, *arguments)
+    if name == "passing":
+        return condition.passing(model, *arguments)
+    return condition.change(model, *arguments)
+
+
+def _attend(
+    state: M,
+    wanted: tuple[str, tuple[Any, ...]],
+    options: StreamOptions,
+    count: int | None,
+    bookmark: Bookmark,
+    function: Callable[..., object],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+) -> None:
+    """Be the process: call the function for each event, beginning after what was finished before."""
+    client, _ = address_of(state)  # type: ignore[arg-type]  # a handle, typed as what it stands for
+    place = bookmark.place()
+    if place.begun or place.results:
+        options = cast("StreamOptions", {key: value for key, value in options.items() if key != "since"})
+    found = ClientWatchers(client).states(
+        _condition(state.__class__, *wanted),
+        cast("StreamOptions", {"include_own": False, **options}),
+        (place.epoch, place.revision),
+        present=not place.begun,
+    )
+    results = place.results
+    while count is None or results < count:
+        snapshot = next(found)
+        function(snapshot, *args, **kwargs)
+        results += 1
+        bookmark.move(Place(found.cursor.epoch, found.cursor.revision, results, begun=True))

@@ -1,0 +1,136 @@
+"""What happened to a state, for the program to read: commits and the changes that they are made of.
+
+The law: an event holds copies, so it stays as it is; and nothing of a commit is left out, so that the events of a time,
+replayed in order, lead from the state before it to the state after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeAlias, TypeVar, assert_never, cast
+
+from pydantic import ValidationError
+
+from zproc.schema import change
+from zproc.schema.ops import MISSING, Add, Delete, Discard, Set, Splice, Update
+from zproc.schema.path import format_path
+from zproc.schema.shape import Shape, shape_at
+from zproc.schema.snapshot import frozen
+from zproc.typing import Key, Path, Revision
+
+__all__ = ["Author", "Change", "Commit", "Kind", "Resync", "change_of"]
+
+S = TypeVar("S")
+
+Kind: TypeAlias = Literal["set", "create", "delete", "splice", "add", "discard"]
+"""What a change did: ``"set"`` gave a place another value, ``"create"`` and ``"delete"`` made and removed a key of a
+dict, ``"splice"`` replaced elements of a list, ``"add"`` and ``"discard"`` put elements into a set and out of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that a commit did.
+
+    Attributes:
+        path: where, as a dotted path; of a splice, the path of the list.
+        kind: what it was.
+        old: what stood there before, ``None`` if nothing did; of a splice the elements that were removed.
+        new: what stands there since, ``None`` if nothing does; of a splice the elements that were inserted.
+        at: of a splice, the index in the list.
+    """
+
+    path: str
+    kind: Kind
+    old: object
+    new: object
+    at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who made a commit.
+
+    Attributes:
+        pid: the process.
+        process: its name.
+        function: the atomic function or action, by its name; empty for an assignment.
+    """
+
+    pid: int
+    process: str
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """All that happened to a state at once.
+
+    Attributes:
+        revision: the number of the state that it made; they count from 1, without gaps.
+        epoch: the life of the server that the number is of.
+        time: when, in seconds since 1970, by the server's clock.
+        author: who made it.
+        changes: what it did, in order.
+    """
+
+    revision: Revision
+    epoch: str
+    time: float
+    author: Author
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resync(Generic[S]):
+    """In a stream of events: some were dropped before they could be told; this is the state to go on from.
+
+    Attributes:
+        revision: the number of the state.
+        snapshot: the state.
+    """
+
+    revision: Revision
+    snapshot: S
+
+
+def change_of(shape: Shape, done: change.Change) -> Change:
+    """Return the event of a change.
+
+    Args:
+        shape: of the state.
+        done: the change, with plain values.
+    """
+    path = done.op.path
+    where = format_path(path)
+    match done.op:
+        case Set(_, value) if done.old is MISSING:
+            return Change(where, "create", None, _typed(shape, path, value))
+        case Set(_, value):
+            return Change(where, "set", _typed(shape, path, done.old), _typed(shape, path, value))
+        case Delete():
+            return Change(where, "delete", _typed(shape, path, done.old), None)
+        case Splice(_, at, _, inserted):
+            old, new = (
+                [_typed(shape, (*path, 0), item) for item in items]
+                for items in (cast("list[object]", done.old), inserted)
+            )
+            return Change(where, "splice", old, new, at)
+        case Add(_, values):
+            return Change(where, "add", None, set(values))
+        case Discard(_, values):
+            return Change(where, "discard", set(values), None)
+        case Update():
+            raise AssertionError("an Update is recorded as the Set that it comes to")
+        case _:
+            assert_never(done.op)
+
+
+def _typed(shape: Shape, path: tuple[Key, ...] | Path, value: object) -> object:
+    """Return plain data as what stands at an address, frozen; as it is where the address alone does not tell that."""
+    found = shape_at(shape, path)
+    if found is None:
+        return value
+    try:
+        return frozen(found.validate(value))
+    except ValidationError:  # an event must not be lost because a validator does not take what it has made itself
+        return value
