@@ -10,12 +10,12 @@ import atexit
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, Unpack, cast, overload
 
 from zproc.call_when import CallWhen
-from zproc.client import Client, model_handle
+from zproc.client import Client, commits_since, model_handle, revert
 from zproc.core.limits import Limits
 from zproc.core.supervisor import Strategy
 from zproc.exceptions import UsageError
@@ -29,7 +29,10 @@ from zproc.process import (
     StrategyName,
     mapped,
 )
+from zproc.schema.event import Commit
 from zproc.schema.model import Schema, StateModel
+from zproc.schema.path import no_field
+from zproc.typing import Revision
 
 __all__ = ["Context"]
 
@@ -154,6 +157,69 @@ class Context(CallWhen[M]):
                 model, address=self.address, namespace=name, cleanup=False, **self._options
             )
         return known
+
+    # The past
+
+    def history(self, since: int | None = None) -> Iterator[Commit]:
+        """Return the commits up to now, oldest first: who did what, and when.
+
+        Args:
+            since: the revision to start after; ``None`` for all that the server holds, which its limits
+                ``history_commits`` and ``history_bytes`` bound.
+
+        Raises:
+            HistoryGone: not all of them are held.
+            UsageError: this context is closed.
+        """
+        return commits_since(self._client, since)
+
+    def state_at(self, revision: int) -> M:
+        """Return the state as it was at a revision, frozen.
+
+        Args:
+            revision: the number of the commit that made it; 0 for the state before the first.
+
+        Raises:
+            HistoryGone: the history does not reach back to it, or it is yet to come.
+            UsageError: this context is closed.
+        """
+        return cast("M", self._client.snapshot(Revision(revision)))
+
+    def revert(self, revision: int) -> int:
+        """Take back what one commit did, by a new commit, which is validated like any other.
+
+        What it set is set to what was there before, what it inserted is taken out, what it removed is put back; later
+        changes of the same places are overwritten, and elements of lists are counted as they were then.
+
+        Args:
+            revision: the number of the commit.
+
+        Returns:
+            The number of the new state.
+
+        Raises:
+            HistoryGone: the commit is not held any more, or is yet to come.
+            CommitRefused: the state would break its schema.
+            UnknownPath: what the commit changed is no longer in the state.
+            UsageError: this context is closed.
+        """
+        return revert(self._client, revision)
+
+    def hold(self, *fields: str) -> None:
+        """Have this process hold whole fields, however large they are, once they were read.
+
+        Small fields are held anyway. Of a large one that is not held, each element is asked for when it is read.
+
+        Args:
+            fields: names of top-level fields.
+
+        Raises:
+            UnknownPath: there is no such field.
+        """
+        for name in fields:
+            if name not in self._client.schema.model.model_fields:
+                raise no_field(self._client.schema.model, name, name)
+        self._client.hold(fields)
 
     # Processes
 

@@ -8,6 +8,7 @@ from zproc.client import containers, state  # noqa: F401 - they register the han
 from zproc.client.bookmark import Bookmark, Place
 from zproc.client.client import Client
 from zproc.client.handle import Handle, address_of, model_handle
+from zproc.client.history import commits_since, revert
 from zproc.client.stream import ClientWatchers
 from zproc.client.turn import atomic, transaction
 from zproc.client.watch import Cursor
@@ -21,6 +22,8 @@ __all__ = [
     "Place",
     "address_of",
     "atomic",
+    "commits_since",
     "model_handle",
+    "revert",
     "transaction",
 ]

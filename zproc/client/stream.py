@@ -17,10 +17,11 @@ from zproc.exceptions import HistoryGone, WaitTimeout
 from zproc.schema.condition import Condition, Scope
 from zproc.schema.event import Change, Commit, Resync, change_of
 from zproc.schema.model import StateModel
+from zproc.schema.shape import Shape
 from zproc.schema.watchable import EventOptions, Options, StreamOptions
 from zproc.typing import Epoch, Revision
 
-__all__ = ["ClientWatchers", "Following"]
+__all__ = ["ClientWatchers", "Following", "commit_of"]
 
 T = TypeVar("T")
 
@@ -115,6 +116,18 @@ class Following(Generic[T]):
         self.close()
 
 
+def commit_of(shape: Shape, epoch: Epoch, entry: Entry) -> Commit:
+    """Return a commit of the history as an event.
+
+    Args:
+        shape: of the state.
+        epoch: the life of the server.
+        entry: the commit.
+    """
+    changes = tuple(change_of(shape, done) for done in entry.changes)
+    return Commit(entry.revision, epoch, entry.time, entry.author, changes)
+
+
 class ClientWatchers:
     """What waits for the state of a client; see `zproc.schema.watchable.Watchers`."""
 
@@ -174,8 +187,7 @@ class ClientWatchers:
         cursor = self._cursor(scope, options)
 
         def whole(entry: Entry) -> list[Commit | Resync[object]]:
-            changes = tuple(change_of(shape, done) for done in entry.changes)
-            return [Commit(entry.revision, cursor.epoch, entry.time, entry.author, changes)]
+            return [commit_of(shape, cursor.epoch, entry)]
 
         def resync(state: StateModel) -> list[Commit | Resync[object]]:
             return [Resync(cursor.revision, state)]

@@ -1,0 +1,75 @@
+"""What has happened to the state, as far as the server still knows.
+
+The law: what is told is told whole, commit by commit without a gap; where the history does not reach, that is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zproc.client.client import Client
+from zproc.client.stream import commit_of
+from zproc.client.watch import Cursor, Entry
+from zproc.exceptions import HistoryGone
+from zproc.schema.condition import Scope
+from zproc.schema.event import Commit
+from zproc.typing import Revision
+
+__all__ = ["commits_since", "revert"]
+
+
+def commits_since(client: Client, since: int | None) -> Iterator[Commit]:
+    """Return the commits from one revision to the present one, oldest first.
+
+    Args:
+        client: how the state is reached.
+        since: the revision to start after; ``None`` for all that are held.
+
+    Raises:
+        HistoryGone: not all of them are held.
+        Unavailable: no server answers.
+    """
+    epoch, newest = client.position()
+    try:
+        cursor = _cursor(client, since or 0)
+        cursor.pending()
+    except HistoryGone as gone:
+        if since is not None:
+            raise
+        cursor = _cursor(client, gone.oldest)
+    while cursor.revision < newest and cursor.pending():
+        entry = cursor.next()
+        if entry.revision > newest:
+            return
+        yield commit_of(client.schema.shape, epoch, entry)
+
+
+def revert(client: Client, revision: int) -> Revision:
+    """Take back what one commit did, by a commit of its own.
+
+    Args:
+        client: how the state is reached.
+        revision: the number of the commit.
+
+    Returns:
+        The number of the new state.
+
+    Raises:
+        HistoryGone: the commit is not held any more, or is yet to come.
+        CommitRefused: the state would break its schema.
+        UnknownPath: what the commit changed is no longer in the state.
+    """
+    entry = _entry(client, revision)
+    done = client.commit([change.inverse() for change in reversed(entry.changes)], f"revert {revision}")
+    return done.revision
+
+
+def _entry(client: Client, revision: int) -> Entry:
+    cursor = _cursor(client, revision - 1)
+    if revision < 1 or not cursor.pending():
+        raise HistoryGone(revision, cursor.revision)
+    return cursor.next()
+
+
+def _cursor(client: Client, since: int) -> Cursor:
+    return Cursor(client, Scope.of(client.schema.model, ()), since=since, duplicates=True)
