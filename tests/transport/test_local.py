@@ -402,8 +402,8 @@ class TestAddresses:
         server = program(
             "import os, sys; from zproc.transport import *; listener = listen(sys.argv[1])\n"
             "print('ready', flush=True); listener.poll(None)\n"
-            "if os.fork() == 0: input(); os._exit(0)\n"
-            "print('forked', flush=True); listener.poll(None)",
+            "if os.fork() == 0: print('forked', flush=True); input(); os._exit(0)\n"
+            "listener.poll(None)",
             unix.address,
         )
         channel = unix.connect()
