@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ import pytest
 from zproc.core import messages
 from zproc.core.messages import Commit, Committed, Hello, Ping, Pong, Refused, Welcome
 from zproc.core.server import ServerCore
+from zproc.exceptions import Unavailable, UsageError
 from zproc.schema.model import Schema, StateModel
 from zproc.server import serve
 from zproc.transport import Channel, connect, listen
@@ -96,3 +98,56 @@ def test_p8_a_bug_of_the_server_ends_one_connection_only(
         assert "failed" in caplog.text
         one.close()
         other.close()
+
+
+def test_p12_a_server_that_is_never_idle_stops_all_the_same() -> None:
+    """Whether it is to stop is looked at now and then, and however much arrives, it is looked at."""
+    with served("loop-busy") as (_, address):
+        channel = connect(address)
+        greet(channel)
+        stop = threading.Event()
+
+        def talk() -> None:
+            request = 0
+            try:
+                while not stop.is_set():
+                    request += 1
+                    commit(channel, request)
+            except (Unavailable, UsageError):
+                pass  # the server has ended first, which is the point
+
+        talking = threading.Thread(target=talk)
+        talking.start()
+    stop.set()
+    channel.close()
+    talking.join(5)
+    assert not talking.is_alive()
+
+
+def test_whether_to_stop_is_not_asked_for_every_request() -> None:
+    """A look may cost several system calls; one of a millisecond once made every request take one."""
+    core = ServerCore({"default": SCHEMA}, epoch=Epoch("e"))  # type: ignore[dict-item]  # Schema is invariant
+    listener = listen("memory://loop-looks")
+    stopping = threading.Event()
+    looks: list[bool] = []
+
+    def look() -> bool:
+        looks.append(stopping.is_set())
+        return looks[-1]
+
+    thread = threading.Thread(target=serve, args=(core, listener, look))
+    thread.start()
+    channel = connect(listener.address)
+    greet(channel)
+    before = len(looks)
+    began = time.monotonic()
+    for request in range(1, 201):
+        commit(channel, request)
+    took = time.monotonic() - began
+    assert len(looks) - before <= took / 0.04 + 2
+    channel.close()
+    stopping.set()
+    listener.wake()
+    thread.join(5)
+    assert not thread.is_alive()
+    listener.close()

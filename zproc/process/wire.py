@@ -122,8 +122,10 @@ def poll(descriptors: dict[int, int], deadline: float | None) -> bool:
         poller.register(descriptor, events)
     if deadline is None:
         return bool(poller.poll())
-    # Rounded up: a wait that ends a fraction of a millisecond early would be repeated without rest until its end.
-    return bool(poller.poll(max(0, int((deadline - time.monotonic()) * 1000) + 1)))
+    left = deadline - time.monotonic()
+    # Rounded up: a wait that ends a fraction of a millisecond early would be repeated without rest until its end. But a
+    # look is a look, and takes no millisecond.
+    return bool(poller.poll(int(left * 1000) + 1 if left > 0 else 0))
 
 
 def send(line: int, frame: Frame) -> None:

@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from typing import assert_never
+from typing import Final, assert_never
 
 from zproc.core.messages import decode_command, encode
 from zproc.core.server import Disconnect, Effect, Published, Send, ServerCore, Welcomed
@@ -23,6 +23,9 @@ __all__ = ["serve"]
 
 _log = logging.getLogger(__name__)
 
+_LOOK: Final = 0.05
+"""How long a server that is busy may be told to stop before it looks, in seconds."""
+
 
 def serve(core: ServerCore, listener: Listener, stopping: Callable[[], bool], words: Words | None = None) -> None:
     """Serve until told to stop.
@@ -30,14 +33,22 @@ def serve(core: ServerCore, listener: Listener, stopping: Callable[[], bool], wo
     Args:
         core: the rules.
         listener: where clients come in; it is not closed here.
-        stopping: looked at after every poll; whoever makes it true wakes the listener.
+        stopping: looked at when nothing arrives, and now and then while much does, because the look may cost as much as
+            a request; whoever makes it true wakes the listener.
         words: where the newest revisions are written; ``None`` if nobody can see them.
     """
     # The clock starts at a random point, so that no client can ever compare it with its own.
     offset = random.uniform(0, 1e6)
     deadline: float | None = None
-    while not stopping():
-        arrivals = listener.poll(None if deadline is None else max(0.0, deadline - offset - time.monotonic()))
+    look: float | None = 0.0
+    while True:
+        now = time.monotonic() + offset
+        if look is not None and now >= look:
+            if stopping():
+                return
+            look = None
+        due = min((at for at in (deadline, look) if at is not None), default=None)
+        arrivals = listener.poll(None if due is None else max(0.0, due - now))
         for arrival in arrivals:
             # Looked at for each: what came before it may have computed for a second, and a turn begins now.
             now = time.monotonic() + offset
@@ -51,8 +62,11 @@ def serve(core: ServerCore, listener: Listener, stopping: Callable[[], bool], wo
                 case _:
                     assert_never(arrival)
             _perform(core.effects(), listener, words, core.limits.message_bytes)
-        core.tick(now=time.monotonic() + offset)
-        _perform(core.effects(), listener, words, core.limits.message_bytes)
+        if look is None:
+            look = now + _LOOK if arrivals else 0.0
+        if deadline is not None and (now := time.monotonic() + offset) >= deadline:
+            core.tick(now=now)
+            _perform(core.effects(), listener, words, core.limits.message_bytes)
         deadline = core.next_deadline()
 
 
