@@ -46,6 +46,7 @@ from zproc.process import (
 )
 from zproc.schema import StateModel, action
 from zproc.schema.event import Author, Change, Commit, Resync
+from zproc.schema.selection import Watch
 from zproc.schema.watchable import Stream
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "ValidationRefused",
     "ValidatorCrashed",
     "WaitTimeout",
+    "Watch",
     "action",
     "atomic",
     "exception_to_signal",

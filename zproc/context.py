@@ -31,7 +31,8 @@ from zproc.process import (
 )
 from zproc.schema.event import Commit
 from zproc.schema.model import Schema, StateModel
-from zproc.schema.path import no_field
+from zproc.schema.path import format_path, no_field, selected
+from zproc.schema.selection import Watch
 from zproc.typing import Revision
 
 __all__ = ["Context"]
@@ -39,6 +40,7 @@ __all__ = ["Context"]
 M = TypeVar("M", bound=StateModel)
 N = TypeVar("N", bound=StateModel)
 R = TypeVar("R")
+V = TypeVar("V")
 
 _GRACE: Final = 2.0
 """How long processes may take to end when they are asked to, in seconds."""
@@ -157,6 +159,21 @@ class Context(CallWhen[M]):
                 model, address=self.address, namespace=name, cleanup=False, **self._options
             )
         return known
+
+    def select(self, selector: Callable[[M], V]) -> Watch[V]:
+        """Return a place of the live state, known to a type checker, to be waited for.
+
+        Args:
+            selector: what picks it out: ``lambda state: state.oven.temp``.
+
+        Raises:
+            UnknownPath: there is no such place; the error names the nearest.
+            UsageError: the selector does something else than picking, or this context is closed.
+        """
+        state = self.state
+        return Watch(
+            state, format_path(selected(self._client.schema.model, cast("Callable[[StateModel], V]", selector)))
+        )
 
     # The past
 

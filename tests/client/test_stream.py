@@ -13,10 +13,11 @@ from pydantic import BaseModel, computed_field
 
 from zproc.client import atomic
 from zproc.core.limits import Limits
-from zproc.core.messages import Watch
-from zproc.exceptions import HistoryGone, UnknownPath, WaitTimeout
+from zproc.core.messages import Watch as CommandWatch
+from zproc.exceptions import HistoryGone, UnknownPath, UsageError, WaitTimeout
 from zproc.schema import StateModel, action
 from zproc.schema.event import Change, Commit, Resync
+from zproc.schema.selection import Watch
 from zproc.typing import Revision
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class TestStates:
         seen: list[Shop] = []
 
         def act() -> None:
-            served.wait_for(Watch)
+            served.wait_for(CommandWatch)
             others.name = "not this"
             others.update(**change)
 
@@ -302,6 +303,103 @@ class TestEvents:
                 make(exclude=[field])
 
 
+class TestSelections:
+    """`Watch`: a place by itself."""
+
+    def test_what_stands_there_is_read_as_a_plain_copy(self, served: Served[Shop]) -> None:
+        served.state.cookies = 3
+        served.state.tags = ["x"]
+        assert type(Watch[int](served.state, "cookies").get()) is int
+        assert Watch[int](served.state, "total").get() == 3
+        Watch[list[str]](served.state, "tags").get().append("y")
+        oven = Watch[Oven](served.state, "oven").get()
+        with pytest.raises(UsageError, match="a snapshot is a copy"):
+            oven.temp = 3.0
+        assert served.value.tags == ["x"]
+        with pytest.raises(UnknownPath, match=r"no 'stock.flour' now"):
+            Watch[int](served.state, "stock.flour").get()
+
+    def test_waiting_gives_what_stands_there(
+        self, served: Served[Shop], others: Shop, together: Callable[..., None]
+    ) -> None:
+        temp = Watch[float](served.state, "oven.temp")
+        seen: list[object] = []
+
+        def wait() -> None:
+            seen.append(temp.equals(180.0, timeout=10))
+            seen.append(temp.when(lambda found: found > 200, timeout=10))
+            seen.append(Watch[int](served.state, "stock.flour").equals(1, timeout=10))
+
+        def change() -> None:
+            served.wait_for(CommandWatch)
+            others.cookies = 1
+            others.oven.temp = 180.0
+            served.wait_for(CommandWatch, 2)
+            others.oven = Oven(temp=250.0)
+            served.wait_for(CommandWatch, 3)
+            others.stock["flour"] = 1
+
+        together(wait, change)
+        assert seen == [180.0, 250.0, 1]
+
+    def test_the_present_value_counts(self, served: Served[Shop]) -> None:
+        assert Watch[float](served.state, "oven.temp").equals(20.0) == 20.0
+        assert Watch[float](served.state, "oven.temp").when(lambda found: found < 100) == 20.0
+        assert not served.asked(CommandWatch)
+
+    def test_where_nothing_stands_no_test_is_passed(self, served: Served[Shop]) -> None:
+        with pytest.raises(WaitTimeout, match=r"test_where_nothing.*\(stock.flour\): not within 0.01 s"):
+            Watch[int](served.state, "stock.flour").when(lambda _: True, timeout=0.01)
+
+    def test_changes_are_of_the_place_wherever_they_were_made(self, served: Served[Shop], others: Shop) -> None:
+        temps = Watch[float](served.state, "oven.temp").changes(timeout=10)
+        flour = Watch[int](served.state, "stock.flour").changes(timeout=10)
+
+        @atomic
+        def there_and_back(shop: Shop) -> None:
+            shop.oven.temp = 1.0
+            shop.oven.temp = 30.0
+
+        others.oven.temp = 30.0
+        others.oven = Oven(temp=30.0, on=True)
+        there_and_back(others)
+        others.oven = Oven(temp=40.0)
+        others.stock = {"flour": 1, "sugar": 2}
+        others.stock = {"sugar": 2}
+        assert list(islice(temps, 2)) == [
+            Change("oven.temp", "set", 20.0, 30.0),
+            Change("oven.temp", "set", 30.0, 40.0),
+        ]
+        assert list(islice(flour, 2)) == [
+            Change("stock.flour", "create", None, 1),
+            Change("stock.flour", "delete", 1, None),
+        ]
+
+    def test_changes_take_every_option(self, served: Served[Shop], others: Shop) -> None:
+        for number in (1, 1, 2, 3):
+            others.cookies = number
+        watch = Watch[int](served.state, "cookies")
+        assert [one.new for one in watch.changes(since=0, count=3) if isinstance(one, Change)] == [1, 2, 3]
+        assert [one.new for one in watch.changes(since=0, count=3, duplicate_okay=True) if isinstance(one, Change)] == [
+            1,
+            1,
+            2,
+        ]
+        assert list(watch.changes(since=0, count=1, live=True)) == [Change("cookies", "set", 0, 3)]
+        served.state.cookies = 4
+        others.cookies = 5
+        assert list(watch.changes(since=4, count=1, include_own=False)) == [Change("cookies", "set", 3, 5)]
+
+    def test_dropped_changes_are_one_resync(self, serving: Serve) -> None:
+        served = serving(Shop, limits=Limits(history_commits=3))
+        seen = Watch[int](served.state, "cookies").changes(timeout=10)
+        for number in range(1, 10):
+            served.state.cookies = number
+        assert next(seen) == Resync(Revision(9), 9)
+        served.state.cookies = 10
+        assert next(seen) == Change("cookies", "set", 9, 10)
+
+
 class TestClosing:
     def test_a_watcher_that_nobody_asks_costs_the_server_nothing(self, served: Served[Shop], others: Shop) -> None:
         streams = [served.state.changes("cookies") for _ in range(20)]
@@ -316,7 +414,7 @@ class TestClosing:
         found: list[list[Shop]] = []
         thread = threading.Thread(target=lambda: found.append(list(seen)))
         thread.start()
-        served.wait_for(Watch)
+        served.wait_for(CommandWatch)
         seen.close()
         thread.join(10)
         assert found == [[]]

@@ -91,6 +91,36 @@ class TestState:
             zproc.Context(Needy)
 
 
+class TestSelect:
+    def test_a_place_is_waited_for_across_processes(self) -> None:
+        def heat(state: Kitchen) -> None:
+            state.oven.temp = 180.0
+
+        with zproc.Context(Kitchen) as ctx:
+            temp = ctx.select(lambda kitchen: kitchen.oven.temp)
+            heating = ctx.spawn(heat)
+            assert temp.equals(180.0, timeout=20) == temp.get() == 180.0
+            heating.wait(20)
+
+    def test_it_travels_to_other_processes(self, method: str) -> None:
+        def cook(watch: zproc.Watch[float]) -> float:
+            return watch.when(lambda temp: temp > 100, timeout=20)
+
+        with zproc.Context(Kitchen, start_method=method) as ctx:
+            cook_process = ctx.spawn(stateful=False)(cook, ctx.select(lambda kitchen: kitchen.oven.temp))
+            ctx.state.oven.temp = 180.0
+            assert cook_process.wait(20) == 180.0
+
+    def test_what_is_no_place_is_refused(self) -> None:
+        with zproc.Context(Kitchen) as ctx:
+            with pytest.raises(zproc.UnknownPath, match="did you mean 'temp'"):
+                ctx.select(lambda kitchen: kitchen.oven.tmp)  # type: ignore[attr-defined]  # that is the point
+            with pytest.raises(zproc.UsageError, match="picks out one place"):
+                ctx.select(lambda kitchen: kitchen.cookies > 3)
+        with pytest.raises(zproc.UsageError, match="closed"):
+            ctx.select(lambda kitchen: kitchen.cookies)
+
+
 class TestSpawn:
     def test_closures_and_lambdas_and_arguments_travel(self, method: str) -> None:
         secret = 42

@@ -14,10 +14,12 @@ from typing import Final, Generic, Self, TypeVar, cast
 from zproc.client.client import Client
 from zproc.client.watch import Closed, Cursor, Entry
 from zproc.exceptions import HistoryGone, WaitTimeout
-from zproc.schema.condition import Condition, Scope
-from zproc.schema.event import Change, Commit, Resync, change_of
+from zproc.schema.condition import Condition, Scope, values_at
+from zproc.schema.event import Change, Commit, Kind, Resync, change_of
 from zproc.schema.model import StateModel
+from zproc.schema.path import parse_path
 from zproc.schema.shape import Shape
+from zproc.schema.values import same
 from zproc.schema.watchable import EventOptions, Options, StreamOptions
 from zproc.typing import Epoch, Revision
 
@@ -128,6 +130,11 @@ def commit_of(shape: Shape, epoch: Epoch, entry: Entry) -> Commit:
     return Commit(entry.revision, epoch, entry.time, entry.author, changes)
 
 
+def _difference(field: str, old: list[object], new: list[object]) -> Change:
+    kind: Kind = "set" if old and new else "create" if new else "delete"
+    return Change(field, kind, old[0] if old else None, new[0] if new else None)
+
+
 class ClientWatchers:
     """What waits for the state of a client; see `zproc.schema.watchable.Watchers`."""
 
@@ -155,14 +162,15 @@ class ClientWatchers:
             present: whether the state there counts, where a condition can be told of one state.
         """
         test = wanted.test
-        cursor = self._cursor(wanted.scope, options, begin)
+        first = test is not None and present and options.get("since") is None
+        cursor = self._cursor(wanted.scope, options, begin, look=first)
 
         def meeting(state: StateModel) -> list[T]:
             found = cast("T", state)
             return [found] if test is None or test(found) else []
 
         stream = Following(cursor, lambda _: meeting(cursor.state()), meeting, wanted.text, options)
-        if test is not None and present and options.get("since") is None:
+        if first:
             stream.look_first(lambda: meeting(cursor.state()))
         return stream
 
@@ -194,10 +202,37 @@ class ClientWatchers:
 
         return Following(cursor, whole, resync, f"a commit to {scope}", options)
 
+    def values(self, field: str, options: StreamOptions) -> Following[Change | Resync[object]]:
+        """Return how what stands at a field changes from commit to commit."""
+        model = self._client.schema.model
+        path = parse_path(field, model)
+        cursor = self._cursor(Scope.of(model, (field,)), options, look=True)
+        again = options.get("duplicate_okay", False)
+        before = values_at(cursor.state(), path)
+
+        def moved(_: Entry) -> list[Change | Resync[object]]:
+            nonlocal before
+            old, before = before, values_at(cursor.state(), path)
+            return [_difference(field, old, before)] if again or not same(old, before) else []
+
+        def resync(state: StateModel) -> list[Change | Resync[object]]:
+            nonlocal before
+            before = values_at(state, path)
+            return [Resync(cursor.revision, before[0] if before else None)]
+
+        return Following(cursor, moved, resync, f"a change of {field}", options)
+
     def _scope(self, fields: tuple[str, ...], options: EventOptions) -> Scope:
         return Scope.of(self._client.schema.model, fields, options.get("exclude", ()))
 
-    def _cursor(self, scope: Scope, options: StreamOptions, begin: tuple[Epoch, Revision] | None = None) -> Cursor:
+    def _cursor(
+        self,
+        scope: Scope,
+        options: StreamOptions,
+        begin: tuple[Epoch, Revision] | None = None,
+        *,
+        look: bool = False,
+    ) -> Cursor:
         return Cursor(
             self._client,
             scope,
@@ -205,4 +240,5 @@ class ClientWatchers:
             since=options.get("since"),
             own=options.get("include_own", True),
             duplicates=options.get("duplicate_okay", False),
+            look=look,
         )

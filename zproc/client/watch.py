@@ -56,6 +56,7 @@ class Cursor:
         since: a revision to begin after, of the present life of the server.
         own: whether commits of this process are wanted.
         duplicates: whether those are that set a value to what it was.
+        look: whether the state at the beginning will be asked for.
 
     Attributes:
         epoch: the life of the server that the revisions are of.
@@ -74,6 +75,7 @@ class Cursor:
         since: int | None = None,
         own: bool = True,
         duplicates: bool = False,
+        look: bool = False,
     ) -> None:
         self._client = client
         self._scope = scope
@@ -87,9 +89,15 @@ class Cursor:
         self._computed: list[object] | None = None
         self._connection: Connection | None = None
         self._closed = False
-        self.epoch, newest = begin or client.position()
-        self.revision = newest if since is None else Revision(since)
-        if scope.computed:
+        look = look or bool(scope.computed)
+        self.epoch, self.revision = begin or (Epoch(""), Revision(0))
+        if begin is None and since is None and look:
+            self.skip()  # one question for the place and the state there, which so cannot have been dropped meanwhile
+        elif begin is None:
+            self.epoch, self.revision = client.position()
+        if since is not None:
+            self.revision = Revision(since)
+        if look and self._mirror is None:
             self.state()
 
     def _encoded(self, patterns: tuple[Pattern, ...]) -> bytes:

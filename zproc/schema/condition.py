@@ -18,7 +18,7 @@ from zproc.schema.shape import Kind, shape_of
 from zproc.schema.values import detached
 from zproc.typing import Path
 
-__all__ = ["CONDITIONS", "Condition", "Scope", "change", "on_field", "passing"]
+__all__ = ["CONDITIONS", "Condition", "Scope", "change", "on_field", "passing", "passing_at", "values_at"]
 
 M = TypeVar("M", bound=BaseModel)
 S = TypeVar("S")
@@ -151,6 +151,20 @@ def passing(model: type[S], test: Callable[[S], object]) -> Condition[S]:
     """Wait for a state that passes a test."""
     name = getattr(test, "__qualname__", repr(test))
     return Condition(Scope.of(cast("type[BaseModel]", model), ()), lambda state: bool(test(state)), f"{name}(state)")
+
+
+def passing_at(model: type[S], field: str, test: Callable[[object], object]) -> Condition[S]:
+    """Wait until what stands at a field passes a test; where nothing does, it does not.
+
+    Raises:
+        UnknownPath: the field leads nowhere, or is a pattern.
+    """
+    path = parse_path(field, cast("type[BaseModel]", model))
+    return Condition(
+        Scope.of(cast("type[BaseModel]", model), (field,)),
+        lambda state: any(bool(test(value)) for value in values_at(state, path)),
+        f"{getattr(test, '__qualname__', repr(test))}({field})",
+    )
 
 
 CONDITIONS: dict[str, tuple[Callable[[list[object], object], bool], str]] = {

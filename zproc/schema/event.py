@@ -7,9 +7,10 @@ replayed in order, lead from the state before it to the state after it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeAlias, TypeVar, assert_never, cast
+from typing import Generic, Literal, TypeAlias, assert_never, cast
 
 from pydantic import ValidationError
+from typing_extensions import TypeVar
 
 from zproc.schema import change
 from zproc.schema.ops import MISSING, Add, Delete, Discard, Set, Splice, Update
@@ -21,6 +22,7 @@ from zproc.typing import Key, Path, Revision
 __all__ = ["Author", "Change", "Commit", "Kind", "Resync", "change_of"]
 
 S = TypeVar("S")
+V = TypeVar("V", default=object)
 
 Kind: TypeAlias = Literal["set", "create", "delete", "splice", "add", "discard"]
 """What a change did: ``"set"`` gave a place another value, ``"create"`` and ``"delete"`` made and removed a key of a
@@ -28,8 +30,10 @@ dict, ``"splice"`` replaced elements of a list, ``"add"`` and ``"discard"`` put 
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Change(Generic[V]):
     """One thing that a commit did.
+
+    It is generic in the values of the place, as far as they are known to a type checker: those that `Watch` gives are.
 
     Attributes:
         path: where, as a dotted path; of a splice, the path of the list.
@@ -41,8 +45,8 @@ class Change:
 
     path: str
     kind: Kind
-    old: object
-    new: object
+    old: V | None
+    new: V | None
     at: int | None = None
 
 

@@ -1,28 +1,39 @@
-"""Addresses of fields: parse, print, resolve against a model, match patterns.
+"""Addresses of fields: parse, print, resolve against a model, match patterns, record a selector.
 
 The law: an address is a tuple of keys everywhere but in front of people, who write and read dotted text. A text is
 parsed against a model, so that an address that leads nowhere is refused when it is written down, with the nearest
-names, and a key has the type that its dict declares.
+names, and a key has the type that its dict declares. What is printed means the same when it is parsed.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from datetime import date, time
+from enum import Enum
+from typing import Final, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from zproc.exceptions import ProtocolError, UnknownPath
+from zproc.exceptions import ProtocolError, UnknownPath, UsageError
 from zproc.schema.shape import Kind, Shape, shape_of
 from zproc.typing import Key, Path
 
-__all__ = ["ANY", "Pattern", "format_path", "matches", "no_field", "parse_pattern"]
+__all__ = ["ANY", "Pattern", "format_path", "matches", "no_field", "parse_path", "parse_pattern", "selected"]
 
-_STEP: Final = re.compile(r"""(?:^|\.)([^.\[\]'"]+) | \[(?:'([^']*)'|"([^"]*)"|([^\]'"]+))\]""", re.VERBOSE)
+M = TypeVar("M", bound=BaseModel)
+
+_STEP: Final = re.compile(
+    r"""
+    (?:^|\.) (?P<name>[^.\[\]'"]+)
+    | \[ (?: '(?P<one>(?:[^'\\]|\\.)*)' | "(?P<two>(?:[^"\\]|\\.)*)" | (?P<bare>[^\]'"]+) ) \]
+    """,
+    re.VERBOSE,
+)
 _NAME: Final = re.compile(r"[^.\[\]'\"*]+\Z")
+_ESCAPE: Final = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|([\\'\"nrt]))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +58,15 @@ def format_path(path: Path) -> str:
         elif isinstance(key, str) and _NAME.match(key):
             text += f".{key}" if text else key
         else:
-            text += f"[{key!r}]"
+            text += f"[{key!r}]" if isinstance(key, (str, int)) and not isinstance(key, Enum) else f"[{_text(key)}]"
     return text
+
+
+def _text(key: Key) -> str:
+    """Return a key of a dict as text that `_dict_key` reads."""
+    if isinstance(key, Enum):
+        return _text(cast("Key", key.value))
+    return key.isoformat() if isinstance(key, (date, time)) else str(key)
 
 
 def parse_pattern(text: str, model: type[BaseModel]) -> Pattern:
@@ -56,6 +74,7 @@ def parse_pattern(text: str, model: type[BaseModel]) -> Pattern:
 
     Args:
         text: field names and keys with dots between them; ``*`` for any key; ``['a.b']`` for a key with a dot in it.
+            Keys that are no texts are written as JSON would have them: ``[3]``, ``[2026-01-31]``, an enum by its value.
         model: the model whose state is addressed.
 
     Raises:
@@ -108,34 +127,44 @@ def no_field(model: type[BaseModel], name: object, where: str) -> UnknownPath:
     return UnknownPath(where, f"{model.__name__} has no field {name!r}", nearest=tuple(nearest))
 
 
-def _steps(text: str) -> Iterator[str]:
+def _steps(text: str) -> Iterator[str | _Any]:
     position = 0
     while position < len(text):
         found = _STEP.match(text, position)
         if found is None:
             raise UnknownPath(text, f"not a path: cannot read {text[position:]!r}")
-        yield next(group for group in found.groups() if group is not None)
+        name = found["name"] or found["bare"]
+        if name is None:
+            yield _ESCAPE.sub(_unescaped, found["one"] if found["one"] is not None else found["two"])
+        else:
+            yield ANY if name == "*" else name
         position = found.end()
 
 
-def _resolve(step: str, shape: Shape, so_far: Path, text: str) -> tuple[Key, Shape]:
+def _unescaped(escape: re.Match[str]) -> str:
+    *codes, letter = escape.groups()
+    code = next((code for code in codes if code is not None), None)
+    return chr(int(code, 16)) if code is not None else {"n": "\n", "r": "\r", "t": "\t"}.get(letter, letter)
+
+
+def _resolve(step: str | _Any, shape: Shape, so_far: Path, text: str) -> tuple[Key, Shape]:
     if shape.kind is Kind.MODEL and shape.model is not None:
         return _resolve_field(step, shape, shape.model, text)
     if shape.kind is Kind.DICT and shape.key is not None and shape.item is not None:
-        return (ANY if step == "*" else _dict_key(step, shape.key, text)), shape.item
+        return (step if isinstance(step, _Any) else _dict_key(step, shape.key, text)), shape.item
     if shape.kind is Kind.LIST and shape.item is not None:
-        return (ANY if step == "*" else _list_index(step, text)), shape.item
+        return (step if isinstance(step, _Any) else _list_index(step, text)), shape.item
     if shape.kind is Kind.UNION:
         # Which of its forms the value has is known only when it is looked at.
-        return (ANY if step == "*" else step), shape
+        return step, shape
     raise UnknownPath(text, f"nothing stands below {format_path(so_far[:-1])!r}, it is a plain value")
 
 
-def _resolve_field(step: str, shape: Shape, model: type[BaseModel], text: str) -> tuple[Key, Shape]:
+def _resolve_field(step: str | _Any, shape: Shape, model: type[BaseModel], text: str) -> tuple[Key, Shape]:
+    if isinstance(step, _Any):
+        return ANY, _UNKNOWN
     if step in shape.fields:
         return step, shape.fields[step]
-    if step == "*":
-        return ANY, _UNKNOWN
     if step in model.model_computed_fields:
         return step, _UNKNOWN
     raise no_field(model, step, text)
@@ -145,9 +174,11 @@ _UNKNOWN: Final = Shape(Kind.UNION, {"type": "any"})
 
 
 def _dict_key(step: str, keys: Shape, text: str) -> Key:
-    for candidate in (step, _number(step)):
+    number = _number(step)
+    readings: list[tuple[Callable[[object], object], object]] = [(keys.validate, step), (keys.read, step)]
+    for read, value in readings if number is None else [*readings, (keys.read, number)]:
         try:
-            return keys.validate(candidate)
+            return read(value)
         except ValidationError:
             continue
     raise UnknownPath(text, f"{step!r} is not a key that this dict can have")
@@ -165,3 +196,77 @@ def _number(step: str) -> int | None:
         return int(step)
     except ValueError:
         return None
+
+
+def selected(model: type[M], selector: Callable[[M], object]) -> Path:
+    """Return the address that a function of the state picks out, ``lambda state: state.oven.temp``.
+
+    The function is called once, with something that has the fields of the model and no values.
+
+    Args:
+        model: the model whose state is addressed.
+        selector: what picks a field, or what stands at a key, and does nothing else.
+
+    Raises:
+        UnknownPath: it leads to no field of the model.
+        UsageError: it does something else.
+    """
+    try:
+        found = selector(cast("M", _Recorder((), shape_of(model))))
+    except UnknownPath:
+        raise
+    except TypeError as error:
+        raise _no_selector(f"what it did: {error}") from error
+    if not isinstance(found, _Recorder) or not _path_of(found):
+        raise _no_selector(f"it returned {'the whole state' if isinstance(found, _Recorder) else repr(found)}")
+    return _path_of(found)
+
+
+def _no_selector(reason: str) -> UsageError:
+    return UsageError(
+        "a selector picks out one place of the state and does nothing with it, as in "
+        f"ctx.select(lambda state: state.oven.temp).when(lambda temp: temp > 180); {reason}"
+    )
+
+
+class _Recorder:
+    """Stands for what is at an address; only what is picked out of it can be done with it."""
+
+    __slots__ = ("_zproc_path", "_zproc_shape")
+    __hash__ = None  # type: ignore[assignment]  # it is not what it stands for
+
+    def __init__(self, path: Path, shape: Shape) -> None:
+        self._zproc_path = path
+        self._zproc_shape = shape
+
+    def __getattr__(self, name: str) -> _Recorder:
+        path, shape = self._zproc_path, self._zproc_shape
+        if shape.kind not in (Kind.MODEL, Kind.UNION):
+            raise UnknownPath(format_path((*path, name)), f"{format_path(path)!r} has no fields")
+        return self._zproc_below(name, name)
+
+    def __getitem__(self, key: Key) -> _Recorder:
+        path, shape = self._zproc_path, self._zproc_shape
+        if shape.kind is Kind.MODEL:
+            raise UnknownPath(format_path((*path, key)), f"{format_path(path) or 'the state'!r} has no keys")
+        return self._zproc_below(key, _text(key))
+
+    def _zproc_below(self, key: Key, step: str) -> _Recorder:
+        path = (*self._zproc_path, key)
+        found, shape = _resolve(step, self._zproc_shape, path, format_path(path))
+        if found != key:
+            raise UnknownPath(format_path(path), f"{key!r} is not a key that a path can name")
+        return _Recorder(path, shape)
+
+    def __iter__(self) -> Iterator[object]:
+        raise TypeError("it was iterated over")
+
+    def __bool__(self) -> bool:
+        raise TypeError("its truth was asked for")
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("it was compared")
+
+
+def _path_of(recorder: _Recorder) -> Path:
+    return recorder._zproc_path  # noqa: SLF001 - it has no public names, so that every name can be a field's

@@ -99,6 +99,14 @@ class Shape:
         """
         return self._validator.validate_python(plain, strict=True, by_alias=False, by_name=True)
 
+    def read(self, value: object) -> object:
+        """Return what the schema makes of a text or number that stands for a value: a date, an enum by its value.
+
+        Raises:
+            pydantic_core.ValidationError: the schema refuses it.
+        """
+        return self._validator.validate_python(value, strict=False, by_alias=False, by_name=True)
+
     def child(self, container: object, key: object) -> Shape:
         """The shape of what stands at a key of a value of this shape; ANYTHING where only the value can tell."""
         if self.model is not None:

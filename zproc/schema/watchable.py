@@ -14,7 +14,7 @@ from zproc.schema import condition
 from zproc.schema.condition import Condition
 from zproc.schema.event import Change, Commit, Resync
 
-__all__ = ["WATCHERS", "EventOptions", "Options", "Stream", "StreamOptions", "Watchable", "Watchers"]
+__all__ = ["WATCHERS", "EventOptions", "Options", "Stream", "StreamOptions", "Watchable", "Watchers", "watchers_of"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -25,12 +25,14 @@ class Options(TypedDict, total=False):
 
     Attributes:
         timeout: how long to wait for each result, in seconds; ``None`` for as long as it takes.
+        live: skip to the newest whenever there are several; by default, none is skipped.
         since: the revision to start after; 0 for all that the history holds. By default, now.
         include_own: whether commits of this process count; they do.
         duplicate_okay: whether commits count that set a value to what it was.
     """
 
     timeout: float | None
+    live: bool
     since: int | None
     include_own: bool
     duplicate_okay: bool
@@ -40,11 +42,9 @@ class StreamOptions(Options, total=False):
     """How to wait for one after the other.
 
     Attributes:
-        live: skip to the newest whenever there are several; by default, none is skipped.
         count: after how many results to end; ``None`` for never.
     """
 
-    live: bool
     count: int | None
 
 
@@ -112,12 +112,25 @@ class Watchers(Protocol):
         """Return the commits that change any of some fields, as they come."""
         ...
 
+    def values(self, field: str, options: StreamOptions) -> Stream[Change | Resync[object]]:
+        """Return how what stands at a field changes from commit to commit."""
+        ...
+
 
 WATCHERS: Final = "__zproc_watchers__"
 """The name of the method by which a live state gives its watchers."""
 
 
-def _watchers(state: object, name: str) -> Watchers:
+def watchers_of(state: object, name: str) -> Watchers:
+    """Return what waits for a live state.
+
+    Args:
+        state: the live state.
+        name: the method that was called, for the error.
+
+    Raises:
+        UsageError: it is none.
+    """
     give = getattr(type(state), WATCHERS, None)
     if give is None:
         raise UsageError(
@@ -156,12 +169,12 @@ class Watchable:
             exclude: fields of which changes are looked past.
             options: see `Options`.
         """
-        return _watchers(self, "get_when_change").get(condition.change(self.__class__, fields, exclude), options)
+        return watchers_of(self, "get_when_change").get(condition.change(self.__class__, fields, exclude), options)
 
     def when_change(self, *fields: str, **options: Unpack[EventOptions]) -> Stream[Self]:
         """Return the state after each commit that changes any of some fields; see `get_when_change`."""
         wanted = condition.change(self.__class__, fields, options.get("exclude", ()))
-        return _watchers(self, "when_change").states(wanted, options)
+        return watchers_of(self, "when_change").states(wanted, options)
 
     def get_when(self, test: Callable[[Self], object], **options: Unpack[Options]) -> Self:
         """Wait until the state passes a test, and return it, frozen; the present one counts.
@@ -170,11 +183,11 @@ class Watchable:
             test: is given a frozen copy of the state.
             options: see `Options`.
         """
-        return _watchers(self, "get_when").get(condition.passing(self.__class__, test), options)
+        return watchers_of(self, "get_when").get(condition.passing(self.__class__, test), options)
 
     def when(self, test: Callable[[Self], object], **options: Unpack[StreamOptions]) -> Stream[Self]:
         """Return each state that passes a test, the present one first if it does; see `get_when`."""
-        return _watchers(self, "when").states(condition.passing(self.__class__, test), options)
+        return watchers_of(self, "when").states(condition.passing(self.__class__, test), options)
 
     def get_when_equal(self, field: str, value: object, **options: Unpack[Options]) -> Self:
         """Wait until a field has a value, and return the state in which it has, frozen; the present one counts.
@@ -185,72 +198,72 @@ class Watchable:
             options: see `Options`.
         """
         wanted = condition.on_field(self.__class__, "equal", field, value)
-        return _watchers(self, "get_when_equal").get(wanted, options)
+        return watchers_of(self, "get_when_equal").get(wanted, options)
 
     def when_equal(self, field: str, value: object, **options: Unpack[StreamOptions]) -> Stream[Self]:
         """Return each state in which a field has a value; see `get_when_equal`."""
         wanted = condition.on_field(self.__class__, "equal", field, value)
-        return _watchers(self, "when_equal").states(wanted, options)
+        return watchers_of(self, "when_equal").states(wanted, options)
 
     def get_when_not_equal(self, field: str, value: object, **options: Unpack[Options]) -> Self:
         """Wait until a field has another value than this; see `get_when_equal`."""
         wanted = condition.on_field(self.__class__, "not_equal", field, value)
-        return _watchers(self, "get_when_not_equal").get(wanted, options)
+        return watchers_of(self, "get_when_not_equal").get(wanted, options)
 
     def when_not_equal(self, field: str, value: object, **options: Unpack[StreamOptions]) -> Stream[Self]:
         """Return each state in which a field has another value than this; see `get_when_equal`."""
         wanted = condition.on_field(self.__class__, "not_equal", field, value)
-        return _watchers(self, "when_not_equal").states(wanted, options)
+        return watchers_of(self, "when_not_equal").states(wanted, options)
 
     def get_when_none(self, field: str, **options: Unpack[Options]) -> Self:
         """Wait until a field is ``None``; see `get_when_equal`."""
         wanted = condition.on_field(self.__class__, "none", field)
-        return _watchers(self, "get_when_none").get(wanted, options)
+        return watchers_of(self, "get_when_none").get(wanted, options)
 
     def when_none(self, field: str, **options: Unpack[StreamOptions]) -> Stream[Self]:
         """Return each state in which a field is ``None``; see `get_when_equal`."""
         wanted = condition.on_field(self.__class__, "none", field)
-        return _watchers(self, "when_none").states(wanted, options)
+        return watchers_of(self, "when_none").states(wanted, options)
 
     def get_when_not_none(self, field: str, **options: Unpack[Options]) -> Self:
         """Wait until a field is not ``None``; see `get_when_equal`."""
         wanted = condition.on_field(self.__class__, "not_none", field)
-        return _watchers(self, "get_when_not_none").get(wanted, options)
+        return watchers_of(self, "get_when_not_none").get(wanted, options)
 
     def when_not_none(self, field: str, **options: Unpack[StreamOptions]) -> Stream[Self]:
         """Return each state in which a field is not ``None``; see `get_when_equal`."""
         wanted = condition.on_field(self.__class__, "not_none", field)
-        return _watchers(self, "when_not_none").states(wanted, options)
+        return watchers_of(self, "when_not_none").states(wanted, options)
 
     def get_when_truthy(self, field: str, **options: Unpack[Options]) -> Self:
         """Wait until a field is true; see `get_when_equal`."""
         wanted = condition.on_field(self.__class__, "truthy", field)
-        return _watchers(self, "get_when_truthy").get(wanted, options)
+        return watchers_of(self, "get_when_truthy").get(wanted, options)
 
     def when_truthy(self, field: str, **options: Unpack[StreamOptions]) -> Stream[Self]:
         """Return each state in which a field is true; see `get_when_equal`."""
         wanted = condition.on_field(self.__class__, "truthy", field)
-        return _watchers(self, "when_truthy").states(wanted, options)
+        return watchers_of(self, "when_truthy").states(wanted, options)
 
     def get_when_falsy(self, field: str, **options: Unpack[Options]) -> Self:
         """Wait until a field is false; see `get_when_equal`."""
         wanted = condition.on_field(self.__class__, "falsy", field)
-        return _watchers(self, "get_when_falsy").get(wanted, options)
+        return watchers_of(self, "get_when_falsy").get(wanted, options)
 
     def when_falsy(self, field: str, **options: Unpack[StreamOptions]) -> Stream[Self]:
         """Return each state in which a field is false; see `get_when_equal`."""
         wanted = condition.on_field(self.__class__, "falsy", field)
-        return _watchers(self, "when_falsy").states(wanted, options)
+        return watchers_of(self, "when_falsy").states(wanted, options)
 
     def get_when_available(self, field: str, **options: Unpack[Options]) -> Self:
         """Wait until something but ``None`` stands at a field; see `get_when_equal`."""
         wanted = condition.on_field(self.__class__, "available", field)
-        return _watchers(self, "get_when_available").get(wanted, options)
+        return watchers_of(self, "get_when_available").get(wanted, options)
 
     def when_available(self, field: str, **options: Unpack[StreamOptions]) -> Stream[Self]:
         """Return each state in which something but ``None`` stands at a field; see `get_when_equal`."""
         wanted = condition.on_field(self.__class__, "available", field)
-        return _watchers(self, "when_available").states(wanted, options)
+        return watchers_of(self, "when_available").states(wanted, options)
 
     def changes(self, *fields: str, **options: Unpack[EventOptions]) -> Stream[Change | Resync[Self]]:
         """Return the changes of some fields, as they come, none left out.
@@ -263,8 +276,8 @@ class Watchable:
         Returns:
             An iterator of `Change`; where some were dropped before they could be told, of one `Resync`.
         """
-        return cast("Stream[Change | Resync[Self]]", _watchers(self, "changes").changes(fields, options))
+        return cast("Stream[Change | Resync[Self]]", watchers_of(self, "changes").changes(fields, options))
 
     def commits(self, *fields: str, **options: Unpack[EventOptions]) -> Stream[Commit | Resync[Self]]:
         """Return the commits that change any of some fields, whole, as they come; otherwise as `changes`."""
-        return cast("Stream[Commit | Resync[Self]]", _watchers(self, "commits").commits(fields, options))
+        return cast("Stream[Commit | Resync[Self]]", watchers_of(self, "commits").commits(fields, options))
