@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 # Test processes at a time; 0 runs the tests in the foreground, where a debugger works.
 JOBS ?= 2
-# More arguments for pytest: make quick ARGS='tests/core -x'
+# More arguments for pytest, or for the benchmarks: make quick ARGS='tests/core -x', make bench ARGS='action --quick'
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -13,9 +13,10 @@ PYTEST := $(BIN)/pytest -n $(JOBS) --dist worksteal
 # Stamps: when what each target needs was last installed. The developers' set contains the users'.
 CORE := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+BENCH := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick soak check lint types imports tests coverage format clean
+.PHONY: help demo test quick soak check lint types imports tests coverage format bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 - \2/p' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +54,9 @@ format: $(DEV) ## mend style and format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+bench: $(BENCH) ## measure zproc beside its peers; results and pictures go to build/benchmarks
+	$(BIN)/python benchmarks/runner.py --json build/benchmarks/results.json --pictures build/benchmarks $(ARGS)
+
 clean: ## remove everything that can be made again, the virtual environment included
 	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -64,6 +68,10 @@ $(CORE): pyproject.toml | $(BIN)/python
 
 $(DEV): pyproject.toml | $(BIN)/python
 	$(PIP) --editable '.[dev]'
+	@touch $(CORE) $@
+
+$(BENCH): pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[bench]'
 	@touch $(CORE) $@
 
 # Half an environment would look like a whole one to the next run, so a failure takes it away.

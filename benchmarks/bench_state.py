@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from harness import Operation, Row, Subject, compare, report, rounds_of
+from harness import Case, Effort, Operation, Row, Subject, rate, rounds_of
 from peers import BASE_MANAGER, ECHO, MANAGER_LOCKED, MANAGER_READ
 from pydantic import Field
 
@@ -63,6 +63,10 @@ class Stock(zproc.StateModel):
     row: list[int] = []
 
 
+PATIENT = zproc.Limits(compute_time=60)
+"""To fill a state takes longer than a commit may."""
+
+
 @zproc.atomic
 def fill(state: Stock, size: int) -> None:
     state.table = {str(key): key for key in range(size)}
@@ -78,11 +82,11 @@ def _cost(operation: Operation, times: int = 300) -> float:
     return statistics.median(costs)
 
 
-def flat() -> list[Row]:
+def flat(effort: Effort) -> list[Row]:
     """A commit costs what it changes: the same with 10, 10,000 and 1,000,000 items elsewhere, and in a large dict."""
     rows = []
     with ExitStack() as stack:
-        contexts = {size: stack.enter_context(zproc.Context(Stock)) for size in (10, 10_000, 1_000_000)}
+        contexts = {size: stack.enter_context(zproc.Context(Stock, limits=PATIENT)) for size in (10, 10_000, 1_000_000)}
         for size, ctx in contexts.items():
             fill(ctx.state, size)
 
@@ -94,11 +98,15 @@ def flat() -> list[Row]:
             table = contexts[size].state.table
             return _cost(lambda: table.__setitem__("3", 1))
 
-        for what, measure, bound in (("one field, items elsewhere", elsewhere, 1.3), ("stock[k] = v", inside, 2.0)):
+        for key, what, measure, bound in (
+            ("elsewhere", "one field, items elsewhere", elsewhere, 1.3),
+            ("inside", "stock[k] = v", inside, 2.0),
+        ):
             for size in (10_000, 1_000_000):
-                pairs = rounds_of(lambda m=measure: m(10), lambda m=measure, s=size: m(s), 7)
+                pairs = rounds_of(lambda m=measure: m(10), lambda m=measure, s=size: m(s), effort.rounds)
                 rows.append(
                     Row(
+                        key=f"{key}.{size}",
                         what=f"{what}: 10 items against {size:,}",
                         ours=statistics.median(a for a, _ in pairs) * 1e6,
                         peer=statistics.median(b for _, b in pairs) * 1e6,
@@ -110,25 +118,18 @@ def flat() -> list[Row]:
     return rows
 
 
-def main() -> None:
-    """Run all, and print."""
-    rows = [
-        compare("read, unchanged", READ, MANAGER_READ, goal=100),
-        compare("commit", COMMIT, ECHO, goal=0.5),
-        compare("commit", COMMIT, ECHO, count=8, goal=0.5),
-        compare("commit", IN_PLACE, ECHO),
-        compare("action", ACTION, ECHO, goal=0.5),
-        compare("action", ACTION, ECHO, count=8, goal=0.5),
-        compare("action", ACTION, BASE_MANAGER, goal=1.3),
-        compare("action", ACTION, BASE_MANAGER, count=8, goal=1.3),
-        compare("atomic", ATOMIC, ECHO, goal=0.2),
-        compare("atomic", ATOMIC, ECHO, count=8, goal=0.2),
-        compare("atomic", ATOMIC, MANAGER_LOCKED, goal=2.5),
-        compare("atomic", ATOMIC, MANAGER_LOCKED, count=8, goal=4),
-        *flat(),
-    ]
-    report(rows)
-
-
-if __name__ == "__main__":
-    main()
+CASES = [
+    rate("read.manager", "read, unchanged", READ, MANAGER_READ, goal=100),
+    rate("commit.echo.1", "commit", COMMIT, ECHO, goal=0.5),
+    rate("commit.echo.8", "commit", COMMIT, ECHO, count=8, goal=0.5),
+    rate("in-place.echo.1", "commit", IN_PLACE, ECHO),
+    rate("action.echo.1", "action", ACTION, ECHO, goal=0.5),
+    rate("action.echo.8", "action", ACTION, ECHO, count=8, goal=0.5),
+    rate("action.manager.1", "action", ACTION, BASE_MANAGER, goal=1.3),
+    rate("action.manager.8", "action", ACTION, BASE_MANAGER, count=8, goal=1.3),
+    rate("atomic.echo.1", "atomic", ATOMIC, ECHO, goal=0.2),
+    rate("atomic.echo.8", "atomic", ATOMIC, ECHO, count=8, goal=0.2),
+    rate("atomic.manager.1", "atomic", ATOMIC, MANAGER_LOCKED, goal=2.5),
+    rate("atomic.manager.8", "atomic", ATOMIC, MANAGER_LOCKED, count=8, goal=4),
+    Case("flat", flat),
+]
