@@ -92,7 +92,17 @@ def test_what_a_case_leaves_behind_is_a_row_beside_its_own(monkeypatch: pytest.M
 def test_a_real_case_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
     """Whole way through the command line, with the cheapest peers there are."""
     into = tmp_path / "results.json"
-    command = [sys.executable, runner.__file__, "commit.echo.1", "--rounds", "1", "--seconds", "0.01", "--json", into]
+    command = [
+        sys.executable,
+        runner.__file__,
+        "commit.echo.1",
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.01",
+        "--json",
+        str(into),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
     assert "commit, 1 client: single-op commit against bare AF_UNIX msgpack echo" in done.stdout
     results = json.loads(into.read_text())
