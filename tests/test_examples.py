@@ -40,13 +40,25 @@ def test_as_many_cookies_are_eaten_as_are_baked(tmp_path: Path) -> None:
     assert sorted(run(ROOT / "examples" / "cookies.py", tmp_path)) == ["Here's a cookie!"] * 5 + ["nom nom nom"] * 5
 
 
+METHODS = pytest.mark.parametrize("method", ["forkserver", "spawn", "fork"])
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("method", ["forkserver", "spawn", "fork"])
+@METHODS
 def test_the_cookie_program_is_right_every_time(method: str, tmp_path: Path) -> None:
-    """50 runs: five baked, five eaten, no "nom" before its cookie, and it ends by itself, silently."""
+    """Five baked, five eaten, no "nom" before its cookie, and it ends by itself, silently; `make soak` runs it more."""
+    bake(method, 8, tmp_path)
+
+
+@pytest.mark.soak
+@METHODS
+def test_the_cookie_program_is_right_a_thousand_times(method: str, tmp_path: Path) -> None:
+    bake(method, 350, tmp_path)
+
+
+def bake(method: str, times: int, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "ZPROC_START_METHOD": method}
-    for _ in range({"forkserver": 25, "spawn": 10, "fork": 15}[method]):
+    for _ in range(times):
         done = subprocess.run(
             [sys.executable, ROOT / "examples" / "cookies.py"],
             cwd=tmp_path,
