@@ -22,7 +22,9 @@ from collections.abc import (
     Sized,
     ValuesView,
 )
-from typing import SupportsIndex, cast, overload
+from typing import Generic, SupportsIndex, cast, overload
+
+from typing_extensions import TypeVar
 
 from zproc.client.handle import Handle
 from zproc.client.number import sent
@@ -35,19 +37,28 @@ from zproc.typing import Key
 
 __all__ = ["DictHandle", "ListHandle", "SetHandle"]
 
+K = TypeVar("K", bound=Key)
+R = TypeVar("R", default=object)
+W = TypeVar("W", default=R)
+D = TypeVar("D")
+
 
 def _value(other: object) -> object:
     return other.__zproc_value__() if isinstance(other, View) else other
 
 
-class ListHandle(Handle, MutableSequence[object], stands_for=list):
-    """The live handle of a list."""
+class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
+    """The live handle of a list.
+
+    It is generic in what its elements are read as, live handles of their own where they are models or containers, and
+    in what they are declared as.
+    """
 
     __slots__ = ()
     __hash__ = None  # type: ignore[assignment]  # like a list
 
-    def _items(self) -> list[object]:
-        return cast("list[object]", self.__zproc_value__())
+    def _items(self) -> list[W]:
+        return cast("list[W]", self.__zproc_value__())
 
     def _turn(self, function: Callable[[ListDraft], object], name: str) -> object:
         return transact(self, function, name)
@@ -56,19 +67,19 @@ class ListHandle(Handle, MutableSequence[object], stands_for=list):
         found = self._zproc_found()
         return self._zproc_length() if found is LARGE else len(cast("Sized", found))
 
-    def __iter__(self) -> Iterator[object]:
-        return iter([self._zproc_part(index, value) for index, value in enumerate(self._items())])
+    def __iter__(self) -> Iterator[R]:
+        return iter([cast("R", self._zproc_part(index, value)) for index, value in enumerate(self._items())])
 
-    def __reversed__(self) -> Iterator[object]:
+    def __reversed__(self) -> Iterator[R]:
         return reversed(list(self))
 
     def __contains__(self, value: object) -> bool:
         return _value(value) in self._items()
 
     @overload
-    def __getitem__(self, index: SupportsIndex) -> object: ...
+    def __getitem__(self, index: SupportsIndex) -> R: ...
     @overload
-    def __getitem__(self, index: slice) -> list[object]: ...
+    def __getitem__(self, index: slice) -> list[R]: ...
     def __getitem__(self, index: SupportsIndex | slice) -> object:
         found = self._zproc_found()
         if found is LARGE and not isinstance(index, slice) and (place := _index(index)) >= 0:
@@ -81,9 +92,9 @@ class ListHandle(Handle, MutableSequence[object], stands_for=list):
         return self._zproc_child(asked if asked >= 0 else asked + len(items), value, asked)
 
     @overload
-    def __setitem__(self, index: SupportsIndex, value: object) -> None: ...
+    def __setitem__(self, index: SupportsIndex, value: R | W) -> None: ...
     @overload
-    def __setitem__(self, index: slice, value: Iterable[object]) -> None: ...
+    def __setitem__(self, index: slice, value: Iterable[R | W]) -> None: ...
     def __setitem__(self, index: SupportsIndex | slice, value: object) -> None:
         if isinstance(index, slice):
             new = cast("list[object]", plain(list(cast("Iterable[object]", _value(value)))))
@@ -102,61 +113,62 @@ class ListHandle(Handle, MutableSequence[object], stands_for=list):
         which = index if isinstance(index, slice) else _index(index)
         self._turn(lambda draft: draft.__delitem__(which), "__delitem__")
 
-    def insert(self, index: SupportsIndex, value: object) -> None:
+    def insert(self, index: SupportsIndex, value: R | W) -> None:
         self._zproc_commit(Splice(self._zproc_path, operator.index(index), 0, (plain(value),)))
 
-    def append(self, value: object) -> None:
+    def append(self, value: R | W) -> None:
         self._zproc_commit(Splice(self._zproc_path, None, 0, (plain(value),)))
 
-    def extend(self, values: Iterable[object]) -> None:
+    def extend(self, values: Iterable[R | W]) -> None:
         new = cast("list[object]", plain(list(cast("Iterable[object]", _value(values)))))
         if new:
             self._zproc_commit(Splice(self._zproc_path, None, 0, tuple(new)))
 
-    def pop(self, index: SupportsIndex = -1) -> object:
+    def pop(self, index: SupportsIndex = -1) -> W:  # type: ignore[override]  # what was taken out is live no more
         place = operator.index(index)
-        return self._turn(lambda draft: draft.pop(place), "pop")
+        return cast("W", self._turn(lambda draft: draft.pop(place), "pop"))
 
-    def remove(self, value: object) -> None:
+    def remove(self, value: R | W) -> None:
         wanted = _value(value)
         self._turn(lambda draft: draft.remove(wanted), "remove")
 
     def index(self, value: object, start: int = 0, stop: int | None = None) -> int:
         items = self._items()
-        return items.index(_value(value), start, len(items) if stop is None else stop)
+        return items.index(cast("W", _value(value)), start, len(items) if stop is None else stop)
 
     def count(self, value: object) -> int:
-        return self._items().count(_value(value))
+        return self._items().count(cast("W", _value(value)))
 
     def clear(self) -> None:
         self._turn(lambda draft: draft.clear(), "clear")
 
-    def copy(self) -> list[object]:
+    def copy(self) -> list[W]:
         """Return a plain, detached list."""
-        return cast("list[object]", detached(self._items()))
+        return cast("list[W]", detached(self._items()))
 
     def reverse(self) -> None:
         self._turn(lambda draft: draft.reverse(), "reverse")
 
-    def sort(self, *, key: Callable[[object], object] | None = None, reverse: bool = False) -> None:
-        self._turn(lambda draft: draft.sort(key=key, reverse=reverse), "sort")
+    def sort(self, *, key: Callable[[W], object] | None = None, reverse: bool = False) -> None:
+        by = cast("Callable[[object], object] | None", key)
+        self._turn(lambda draft: draft.sort(key=by, reverse=reverse), "sort")
 
-    def __iadd__(self, values: Iterable[object]) -> ListHandle:
+    def __iadd__(self, values: Iterable[R | W]) -> ListHandle[R, W]:
         self.extend(values)
         return self
 
-    def __imul__(self, times: SupportsIndex) -> ListHandle:
+    def __imul__(self, times: SupportsIndex) -> ListHandle[R, W]:
         number = operator.index(times)
         self._turn(lambda draft: draft.__imul__(number) is None, "__imul__")
         return self
 
-    def __add__(self, other: list[object]) -> list[object]:
-        return self.copy() + cast("list[object]", _value(other))
+    def __add__(self, other: list[W]) -> list[W]:
+        return self.copy() + cast("list[W]", _value(other))
 
-    def __radd__(self, other: list[object]) -> list[object]:
+    def __radd__(self, other: list[W]) -> list[W]:
         return other + self.copy()
 
-    def __mul__(self, times: SupportsIndex) -> list[object]:
+    def __mul__(self, times: SupportsIndex) -> list[W]:
         return self.copy() * times
 
     __rmul__ = __mul__
@@ -164,17 +176,17 @@ class ListHandle(Handle, MutableSequence[object], stands_for=list):
     def __eq__(self, other: object) -> bool:
         return self._items() == _value(other)
 
-    def __lt__(self, other: list[object]) -> bool:
-        return self._items() < cast("list[object]", _value(other))
+    def __lt__(self, other: list[W]) -> bool:
+        return self._items() < cast("list[W]", _value(other))
 
-    def __le__(self, other: list[object]) -> bool:
-        return self._items() <= cast("list[object]", _value(other))
+    def __le__(self, other: list[W]) -> bool:
+        return self._items() <= cast("list[W]", _value(other))
 
-    def __gt__(self, other: list[object]) -> bool:
-        return self._items() > cast("list[object]", _value(other))
+    def __gt__(self, other: list[W]) -> bool:
+        return self._items() > cast("list[W]", _value(other))
 
-    def __ge__(self, other: list[object]) -> bool:
-        return self._items() >= cast("list[object]", _value(other))
+    def __ge__(self, other: list[W]) -> bool:
+        return self._items() >= cast("list[W]", _value(other))
 
 
 def _index(index: SupportsIndex) -> int:
@@ -184,45 +196,49 @@ def _index(index: SupportsIndex) -> int:
         raise TypeError(f"list indices must be integers or slices, not {type(index).__name__}") from None
 
 
-class _Items(ItemsView[Key, object]):
+class _Items(ItemsView[K, R]):
     """The items of a live dict: those of the moment, whenever they are gone through."""
 
-    _mapping: DictHandle
+    _mapping: DictHandle[K, R, object]
 
-    def __iter__(self) -> Iterator[tuple[Key, object]]:
+    def __iter__(self) -> Iterator[tuple[K, R]]:
         return iter(list(self._mapping.zproc_parts().items()))
 
     def __repr__(self) -> str:
-        return repr(cast("dict[Key, object]", _value(self._mapping)).items())
+        return repr(cast("dict[K, object]", _value(self._mapping)).items())
 
 
-class _Values(ValuesView[object]):
+class _Values(ValuesView[R], Generic[K, R]):
     """The values of a live dict: those of the moment, whenever they are gone through."""
 
-    _mapping: DictHandle
+    _mapping: DictHandle[K, R, object]
 
-    def __iter__(self) -> Iterator[object]:
+    def __iter__(self) -> Iterator[R]:
         return iter(list(self._mapping.zproc_parts().values()))
 
     def __contains__(self, value: object) -> bool:
-        return _value(value) in cast("dict[Key, object]", _value(self._mapping)).values()
+        return _value(value) in cast("dict[K, object]", _value(self._mapping)).values()
 
     def __repr__(self) -> str:
-        return repr(cast("dict[Key, object]", _value(self._mapping)).values())
+        return repr(cast("dict[K, object]", _value(self._mapping)).values())
 
 
-class DictHandle(Handle, MutableMapping[Key, object], stands_for=dict):
-    """The live handle of a dict."""
+class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict):
+    """The live handle of a dict.
+
+    It is generic in its keys, in what its values are read as, live handles of their own where they are models or
+    containers, and in what they are declared as.
+    """
 
     __slots__ = ()
     __hash__ = None  # type: ignore[assignment]  # like a dict
 
-    def _items(self) -> dict[Key, object]:
-        return cast("dict[Key, object]", self.__zproc_value__())
+    def _items(self) -> dict[K, W]:
+        return cast("dict[K, W]", self.__zproc_value__())
 
-    def zproc_parts(self) -> dict[Key, object]:
+    def zproc_parts(self) -> dict[K, R]:
         """Return keys and values of one moment."""
-        return {key: self._zproc_part(key, value) for key, value in self._items().items()}
+        return {key: cast("R", self._zproc_part(key, value)) for key, value in self._items().items()}
 
     def _turn(self, function: Callable[[DictDraft], object], name: str) -> object:
         return transact(self, function, name)
@@ -231,10 +247,10 @@ class DictHandle(Handle, MutableMapping[Key, object], stands_for=dict):
         found = self._zproc_found()
         return self._zproc_length() if found is LARGE else len(cast("Sized", found))
 
-    def __iter__(self) -> Iterator[Key]:
+    def __iter__(self) -> Iterator[K]:
         return iter(self._items())
 
-    def __reversed__(self) -> Iterator[Key]:
+    def __reversed__(self) -> Iterator[K]:
         return reversed(self._items())
 
     def __contains__(self, key: object) -> bool:
@@ -242,45 +258,52 @@ class DictHandle(Handle, MutableMapping[Key, object], stands_for=dict):
         found = self._zproc_found()
         return self._zproc_has(key) if found is LARGE else key in cast("dict[Key, object]", found)
 
-    def __getitem__(self, key: Key) -> object:
+    def __getitem__(self, key: K) -> R:
         hash(key)
         found = self._zproc_found()
         if found is LARGE:
-            return self._zproc_element(key, KeyError(key))
-        return self._zproc_child(key, cast("dict[Key, object]", found)[key])
+            return cast("R", self._zproc_element(key, KeyError(key)))
+        return cast("R", self._zproc_child(key, cast("dict[K, object]", found)[key]))
 
-    def __setitem__(self, key: Key, value: object) -> None:
+    def __setitem__(self, key: K, value: R | W) -> None:
         hash(key)
         self._zproc_put(key, value)
 
-    def __delitem__(self, key: Key) -> None:
+    def __delitem__(self, key: K) -> None:
         self._turn(lambda draft: draft.__delitem__(key), "__delitem__")
 
-    def items(self) -> ItemsView[Key, object]:
+    def items(self) -> ItemsView[K, R]:
         return _Items(self)
 
-    def values(self) -> ValuesView[object]:
-        return _Values(self)
+    def values(self) -> ValuesView[R]:
+        view: _Values[K, R] = _Values(self)
+        return view
 
+    @overload  # type: ignore[override]  # what was taken out is live no more
+    def pop(self, key: K, /) -> W: ...
     @overload
-    def pop(self, key: Key, /) -> object: ...
-    @overload
-    def pop(self, key: Key, /, default: object) -> object: ...
-    def pop(self, key: Key, /, default: object = MISSING) -> object:
+    def pop(self, key: K, /, default: D) -> W | D: ...
+    def pop(self, key: K, /, default: object = MISSING) -> object:
         nothing = MISSING if default is MISSING else object()  # the default itself may be live
         found = self._turn(lambda draft: draft.pop(key, nothing), "pop")
         return default if found is nothing else found
 
-    def popitem(self) -> tuple[Key, object]:
-        return cast("tuple[Key, object]", self._turn(lambda draft: draft.popitem(), "popitem"))
+    def popitem(self) -> tuple[K, W]:  # type: ignore[override]  # what was taken out is live no more
+        return cast("tuple[K, W]", self._turn(lambda draft: draft.popitem(), "popitem"))
 
-    def setdefault(self, key: Key, default: object = None) -> object:
+    @overload
+    def setdefault(self: DictHandle[K, R | None, W], key: K, default: None = None) -> R | None: ...
+    @overload
+    def setdefault(self, key: K, default: R | W) -> R: ...
+    def setdefault(self, key: K, default: object = None) -> object:
         new = plain(default)
         return self._zproc_child(key, self._turn(lambda draft: draft.setdefault(key, new), "setdefault"))
 
-    def update(self, *others: object, **more: object) -> None:
+    def update(  # type: ignore[override]  # keywords are keys, whatever the keys are declared as
+        self, other: Mapping[K, R | W] | Iterable[tuple[K, R | W]] = (), /, **more: R | W
+    ) -> None:
         new: dict[Key, object] = {}
-        new.update(*[cast("Mapping[Key, object]", _value(other)) for other in others])
+        new.update(cast("Mapping[Key, object]", _value(other)))
         new.update(more)
         ops: list[Op] = [Set((*self._zproc_path, key), plain(value)) for key, value in new.items()]
         if ops:
@@ -289,17 +312,17 @@ class DictHandle(Handle, MutableMapping[Key, object], stands_for=dict):
     def clear(self) -> None:
         self._turn(lambda draft: draft.clear(), "clear")
 
-    def copy(self) -> dict[Key, object]:
+    def copy(self) -> dict[K, W]:
         """Return a plain, detached dict."""
-        return cast("dict[Key, object]", detached(self._items()))
+        return cast("dict[K, W]", detached(self._items()))
 
-    def __or__(self, other: Mapping[Key, object]) -> dict[Key, object]:
-        return self.copy() | cast("dict[Key, object]", _value(other))
+    def __or__(self, other: Mapping[K, W]) -> dict[K, W]:
+        return self.copy() | cast("dict[K, W]", _value(other))
 
-    def __ror__(self, other: Mapping[Key, object]) -> dict[Key, object]:
-        return cast("dict[Key, object]", _value(other)) | self.copy()
+    def __ror__(self, other: Mapping[K, W]) -> dict[K, W]:
+        return cast("dict[K, W]", _value(other)) | self.copy()
 
-    def __ior__(self, other: Mapping[Key, object] | Iterable[tuple[Key, object]]) -> DictHandle:
+    def __ior__(self, other: Mapping[K, R | W] | Iterable[tuple[K, R | W]]) -> DictHandle[K, R, W]:
         self.update(other)
         return self
 
@@ -307,14 +330,14 @@ class DictHandle(Handle, MutableMapping[Key, object], stands_for=dict):
         return self._items() == _value(other)
 
 
-class SetHandle(Handle, MutableSet[Key], stands_for=set):
+class SetHandle(Handle, MutableSet[K], Generic[K], stands_for=set):
     """The live handle of a set."""
 
     __slots__ = ()
     __hash__ = None  # type: ignore[assignment]  # like a set
 
-    def _items(self) -> set[Key]:
-        return cast("set[Key]", self.__zproc_value__())
+    def _items(self) -> set[K]:
+        return cast("set[K]", self.__zproc_value__())
 
     def _turn(self, function: Callable[[SetDraft], object], name: str) -> object:
         return transact(self, function, name)
@@ -323,129 +346,129 @@ class SetHandle(Handle, MutableSet[Key], stands_for=set):
         found = self._zproc_found()
         return self._zproc_length() if found is LARGE else len(cast("Sized", found))
 
-    def __iter__(self) -> Iterator[Key]:
+    def __iter__(self) -> Iterator[K]:
         return iter(self._items())
 
     def __contains__(self, value: object) -> bool:
         hash(value)
         found = self._zproc_found()
-        return self._zproc_has(value) if found is LARGE else value in cast("set[Key]", found)
+        return self._zproc_has(value) if found is LARGE else value in cast("set[K]", found)
 
-    def add(self, value: Key) -> None:
+    def add(self, value: K) -> None:
         self._zproc_commit(Add(self._zproc_path, _elements([value])))
 
-    def discard(self, value: Key) -> None:
+    def discard(self, value: K) -> None:
         self._zproc_commit(Discard(self._zproc_path, _elements([value])))
 
-    def remove(self, value: Key) -> None:
+    def remove(self, value: K) -> None:
         self._turn(lambda draft: draft.remove(value), "remove")
 
-    def pop(self) -> Key:
-        return self._turn(lambda draft: draft.pop(), "pop")
+    def pop(self) -> K:
+        return cast("K", self._turn(lambda draft: draft.pop(), "pop"))
 
     def clear(self) -> None:
         self._turn(lambda draft: draft.clear(), "clear")
 
-    def update(self, *others: Iterable[Key]) -> None:
+    def update(self, *others: Iterable[K]) -> None:
         new = _elements(value for other in others for value in other)
         if new:
             self._zproc_commit(Add(self._zproc_path, new))
 
-    def difference_update(self, *others: Iterable[Key]) -> None:
+    def difference_update(self, *others: Iterable[object]) -> None:
         gone = _elements(value for other in others for value in other)
         if gone:
             self._zproc_commit(Discard(self._zproc_path, gone))
 
-    def intersection_update(self, *others: Iterable[Key]) -> None:
+    def intersection_update(self, *others: Iterable[object]) -> None:
         kept = [set(other) for other in others]
         self._turn(lambda draft: draft.intersection_update(*kept), "intersection_update")
 
-    def symmetric_difference_update(self, other: Iterable[Key]) -> None:
+    def symmetric_difference_update(self, other: Iterable[K]) -> None:
         changed = set(other)
         self._turn(lambda draft: draft.symmetric_difference_update(changed), "symmetric_difference_update")
 
-    def copy(self) -> set[Key]:
+    def copy(self) -> set[K]:
         """Return a plain, detached set."""
         return set(self._items())
 
-    def union(self, *others: Iterable[Key]) -> set[Key]:
+    def union(self, *others: Iterable[D]) -> set[K | D]:
         return self._items().union(*others)
 
-    def intersection(self, *others: Iterable[Key]) -> set[Key]:
+    def intersection(self, *others: Iterable[object]) -> set[K]:
         return self._items().intersection(*others)
 
-    def difference(self, *others: Iterable[Key]) -> set[Key]:
+    def difference(self, *others: Iterable[object]) -> set[K]:
         return self._items().difference(*others)
 
-    def symmetric_difference(self, other: Iterable[Key]) -> set[Key]:
+    def symmetric_difference(self, other: Iterable[D]) -> set[K | D]:
         return self._items().symmetric_difference(other)
 
-    def issubset(self, other: Iterable[Key]) -> bool:
+    def issubset(self, other: Iterable[object]) -> bool:
         return self._items().issubset(other)
 
-    def issuperset(self, other: Iterable[Key]) -> bool:
+    def issuperset(self, other: Iterable[object]) -> bool:
         return self._items().issuperset(other)
 
-    def isdisjoint(self, other: Iterable[Key]) -> bool:
+    def isdisjoint(self, other: Iterable[object]) -> bool:
         return self._items().isdisjoint(other)
 
     # A new set is a plain one. The mixins of MutableSet would ask for one element after the other.
 
-    def __or__(self, other: AbstractSet[Key]) -> set[Key]:
-        return self._items() | cast("set[Key]", _value(other))
+    def __or__(self, other: AbstractSet[D]) -> set[K | D]:
+        return self._items() | cast("set[D]", _value(other))
 
-    def __and__(self, other: AbstractSet[Key]) -> set[Key]:
-        return self._items() & cast("set[Key]", _value(other))
+    def __and__(self, other: AbstractSet[object]) -> set[K]:
+        return self._items() & cast("set[K]", _value(other))
 
-    def __sub__(self, other: AbstractSet[Key]) -> set[Key]:
-        return self._items() - cast("set[Key]", _value(other))
+    def __sub__(self, other: AbstractSet[object]) -> set[K]:
+        return self._items() - cast("set[K]", _value(other))
 
-    def __xor__(self, other: AbstractSet[Key]) -> set[Key]:
-        return self._items() ^ cast("set[Key]", _value(other))
+    def __xor__(self, other: AbstractSet[D]) -> set[K | D]:
+        return self._items() ^ cast("set[D]", _value(other))
 
-    def __ror__(self, other: AbstractSet[Key]) -> set[Key]:
-        return cast("set[Key]", other) | self._items()
+    def __ror__(self, other: AbstractSet[K]) -> set[K]:
+        return cast("set[K]", other) | self._items()
 
-    def __rand__(self, other: AbstractSet[Key]) -> set[Key]:
-        return cast("set[Key]", other) & self._items()
+    def __rand__(self, other: AbstractSet[K]) -> set[K]:
+        return cast("set[K]", other) & self._items()
 
-    def __rsub__(self, other: AbstractSet[Key]) -> set[Key]:
-        return cast("set[Key]", other) - self._items()
+    def __rsub__(self, other: AbstractSet[K]) -> set[K]:
+        return cast("set[K]", other) - self._items()
 
-    def __rxor__(self, other: AbstractSet[Key]) -> set[Key]:
-        return cast("set[Key]", other) ^ self._items()
+    def __rxor__(self, other: AbstractSet[K]) -> set[K]:
+        return cast("set[K]", other) ^ self._items()
 
-    def __le__(self, other: AbstractSet[Key]) -> bool:
-        return self._items() <= cast("set[Key]", _value(other))
+    def __le__(self, other: AbstractSet[object]) -> bool:
+        return self._items() <= cast("set[K]", _value(other))
 
-    def __lt__(self, other: AbstractSet[Key]) -> bool:
-        return self._items() < cast("set[Key]", _value(other))
+    def __lt__(self, other: AbstractSet[object]) -> bool:
+        return self._items() < cast("set[K]", _value(other))
 
-    def __ge__(self, other: AbstractSet[Key]) -> bool:
-        return self._items() >= cast("set[Key]", _value(other))
+    def __ge__(self, other: AbstractSet[object]) -> bool:
+        return self._items() >= cast("set[K]", _value(other))
 
-    def __gt__(self, other: AbstractSet[Key]) -> bool:
-        return self._items() > cast("set[Key]", _value(other))
+    def __gt__(self, other: AbstractSet[object]) -> bool:
+        return self._items() > cast("set[K]", _value(other))
 
-    def __ior__(self, other: AbstractSet[Key]) -> SetHandle:
+    def __ior__(self, other: AbstractSet[K]) -> SetHandle[K]:  # type: ignore[override,misc]  # no others get in
         if not isinstance(other, AbstractSet):
             return NotImplemented
         self.update(other)
         return self
 
-    def __isub__(self, other: AbstractSet[Key]) -> SetHandle:
+    def __isub__(self, other: AbstractSet[object]) -> SetHandle[K]:
         if not isinstance(other, AbstractSet):
             return NotImplemented
         self.difference_update(set(other))
         return self
 
-    def __iand__(self, other: AbstractSet[Key]) -> SetHandle:
+    def __iand__(self, other: AbstractSet[object]) -> SetHandle[K]:
         if not isinstance(other, AbstractSet):
             return NotImplemented
         self.intersection_update(other)
         return self
 
-    def __ixor__(self, other: AbstractSet[Key]) -> SetHandle:
+    def __ixor__(self, other: AbstractSet[K]) -> SetHandle[K]:  # type: ignore[override,misc]  # no others get in
         if not isinstance(other, AbstractSet):
             return NotImplemented
         self.symmetric_difference_update(other)
