@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, Unpack, cast, overload
+from typing import Any, ClassVar, Final, Protocol, Self, TypeVar, Unpack, cast, overload
 
 from zproc.call_when import CallWhen
 from zproc.client import Client, commits_since, model_handle, revert
@@ -29,52 +30,55 @@ from zproc.process import (
     StrategyName,
     mapped,
 )
+from zproc.schema.declared import Declared
 from zproc.schema.event import Commit
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.path import format_path, no_field, selected
+from zproc.schema.places import Places
 from zproc.schema.selection import Watch
 from zproc.typing import Revision
 
-__all__ = ["Context"]
+__all__ = ["BaseContext", "Context", "ContextOptions", "Linked", "context_class"]
 
 M = TypeVar("M", bound=StateModel)
 N = TypeVar("N", bound=StateModel)
 R = TypeVar("R")
 V = TypeVar("V")
+C = TypeVar("C")
+C_co = TypeVar("C_co", covariant=True)
 
 _GRACE: Final = 2.0
 """How long processes may take to end when they are asked to, in seconds."""
 
 
-class Context(CallWhen[M]):
-    """A shared state and the processes that work on it.
+class ContextOptions(Options, total=False):
+    """What a context may be told, besides what its processes may be told; see `Context`."""
 
-    Without an address, a state server is started, as a process of its own, and is ready when this returns; with one,
-    the server there is joined. What the context has started ends with it: at ``close()``, at the end of a ``with``
-    block, at the end of the program, or when this process dies in whatever way.
+    address: str | None
+    wait: bool
+    cleanup: bool
+    namespace: str
+    limits: Limits | None
 
-    Args:
-        model: what the state is declared as: a subclass of `StateModel` whose fields all have defaults.
-        address: the server to join, as ``other.address`` of another context tells it.
-        wait: whether to wait at the end of the program, or of the ``with`` block, until all processes of this context
-            have ended; not if it ends by an exception.
-        cleanup: whether to close the context in order at the end of the program.
-        namespace: which of the server's states this is; see `Context.namespace`.
-        limits: what the server bounds, and by how much: `zproc.Limits`. Only for a server that is started here.
-        options: what goes for every process of this context that does not say otherwise: see `spawn`. The server is
-            made by the same ``start_method``.
 
-    Raises:
-        SchemaError: the model cannot be shared, and why.
-        SchemaMismatch: the server at the address declares the state differently.
-        Unavailable: no server answers at the address.
-        UnknownPath: the server at the address has no such namespace.
-        UsageError: there is no such option or start method, or there are limits for a server that is joined.
-    """
+class Linked(Protocol[C_co]):
+    """A model that tells type checkers, and nobody else, which class the contexts of it are of."""
+
+    @property
+    def __client__(self) -> type[C_co]:
+        """The class, which is generated."""
+        ...
+
+
+class BaseContext(CallWhen[M]):
+    """All of a context but how it is made, which stands apart because a checker reads that off ``Context.__new__``."""
+
+    _model: ClassVar[type[StateModel] | None] = None
+    _declared: ClassVar[Declared | None] = None
 
     def __init__(
         self,
-        model: type[M],
+        model: type[M] | None = None,
         *,
         address: str | None = None,
         wait: bool = False,
@@ -83,7 +87,9 @@ class Context(CallWhen[M]):
         limits: Limits | None = None,
         **options: Unpack[Options],
     ) -> None:
-        schema = cast("Schema[StateModel]", Schema.of(model))
+        if self._declared is not None:
+            self._declared.check()
+        schema = cast("Schema[StateModel]", Schema.of(cast("type[M]", model or self._model)))
         self._wait = wait
         self._owner = os.getpid()
         self._options = options
@@ -92,7 +98,7 @@ class Context(CallWhen[M]):
         self._host: Host | None = None
         if address is None:
             schema.initial()
-            self._host = Host(namespace, model, limits or Limits(), options.get("start_method"))
+            self._host = Host(namespace, schema.model, limits or Limits(), options.get("start_method"))
             address = self._host.address
         elif limits is not None:
             raise UsageError("limits are for the server to keep: give them where it is started, not where it is joined")
@@ -130,7 +136,11 @@ class Context(CallWhen[M]):
         """The processes that this context has made, in that order; of those that have ended, the last thousand."""
         return self._manager.record()
 
-    def namespace(self, name: str, model: type[N]) -> Context[N]:
+    @overload
+    def namespace(self, name: str, model: Linked[C]) -> C: ...
+    @overload
+    def namespace(self, name: str, model: type[N]) -> Context[N]: ...
+    def namespace(self, name: str, model: Any) -> Any:
         """Return the context of another state of the same server, with commits, turns and history of its own.
 
         If there is no such state yet it is added, where this context has started the server; where it has joined, that
@@ -401,6 +411,50 @@ class Context(CallWhen[M]):
             stack.callback(self.close)
             if self._wait and not failed:
                 self.wait_all()
+
+
+class Context(BaseContext[M]):
+    """A shared state and the processes that work on it.
+
+    Without an address, a state server is started, as a process of its own, and is ready when this returns; with one,
+    the server there is joined. What the context has started ends with it: at ``close()``, at the end of a ``with``
+    block, at the end of the program, or when this process dies in whatever way.
+
+    Args:
+        model: what the state is declared as: a subclass of `StateModel` whose fields all have defaults.
+        address: the server to join, as ``other.address`` of another context tells it.
+        wait: whether to wait at the end of the program, or of the ``with`` block, until all processes of this context
+            have ended; not if it ends by an exception.
+        cleanup: whether to close the context in order at the end of the program.
+        namespace: which of the server's states this is; see `Context.namespace`.
+        limits: what the server bounds, and by how much: `zproc.Limits`. Only for a server that is started here.
+        options: what goes for every process of this context that does not say otherwise: see `spawn`. The server is
+            made by the same ``start_method``.
+
+    Raises:
+        SchemaError: the model cannot be shared, and why.
+        SchemaMismatch: the server at the address declares the state differently.
+        Unavailable: no server answers at the address.
+        UnknownPath: the server at the address has no such namespace.
+        UsageError: there is no such option or start method, or there are limits for a server that is joined.
+    """
+
+    @overload
+    def __new__(cls, model: Linked[C], **options: Unpack[ContextOptions]) -> C: ...  # type: ignore[misc]  # a subclass
+    @overload
+    def __new__(cls, model: type[M], **options: Unpack[ContextOptions]) -> Context[M]: ...
+    def __new__(cls, model: object = None, **_: Unpack[ContextOptions]) -> Any:
+        """Return a context of the class that is the model's own: the one that its generated client names."""
+        if cls is Context and isinstance(model, type) and issubclass(model, StateModel):
+            return object.__new__(context_class(model))
+        return object.__new__(cls)
+
+
+@functools.cache
+def context_class(model: type[M]) -> type[Context[M]]:
+    """Return the class of the contexts of a model, which are made without naming it again."""
+    namespace = {"__doc__": Context.__doc__, "_model": model, "when": property(lambda context: Places(context.state))}
+    return type(f"{model.__name__}Context", (Context,), namespace)
 
 
 def _joined(model: type[M], address: str, namespace: str, options: Options) -> Context[M]:

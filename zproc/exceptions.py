@@ -97,10 +97,10 @@ class UnknownPath(SchemaError, AttributeError, LookupError):
 
 @dataclass(eq=False)
 class SchemaMismatch(SchemaError):
-    """The client's model is not the one that the server holds.
+    """The client's model is not the one that the server holds, or that its own generated file was made from.
 
     Attributes:
-        server: the server's fingerprint.
+        server: the server's fingerprint, if it was asked.
         client: the client's fingerprint.
         differences: one line a differing field.
         declared: what the server declares, field by field, if it left it to the client to find the differences.
@@ -113,7 +113,8 @@ class SchemaMismatch(SchemaError):
 
     def __str__(self) -> str:
         listed = "".join(f"\n  {line}" for line in self.differences)
-        return f"{self.where}: {self.reason} (server {self.server[:12]}, client {self.client[:12]}){listed}"
+        prints = f" (server {self.server[:12]}, client {self.client[:12]})" if self.server else ""
+        return f"{self.where}: {self.reason}{prints}{listed}"
 
 
 @dataclass(eq=False)

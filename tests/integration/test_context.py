@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 import zproc
+from zproc.context import ContextOptions
+from zproc.process import Options
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Eventually, Script
@@ -63,6 +66,26 @@ class TestState:
         with zproc.Context(Kitchen) as one, zproc.Context(Kitchen) as other:
             bake(one.state)
             assert (one.state.cookies, other.state.cookies) == (1, 0)
+
+    def test_a_context_is_made_of_a_model(self) -> None:
+        with pytest.raises(zproc.SchemaError, match=r"subclass of zproc\.StateModel"):
+            zproc.Context(None)  # type: ignore[call-overload]
+        with pytest.raises(zproc.SchemaError, match=r"subclass of zproc\.StateModel"):
+            zproc.Context(int)  # type: ignore[type-var]
+
+    def test_a_class_of_the_users_own_is_kept(self) -> None:
+        class Bakery(zproc.Context[Kitchen]):
+            def bake(self) -> int:
+                return bake(self.state)
+
+        with Bakery(Kitchen) as ctx:
+            assert type(ctx) is Bakery
+            assert ctx.bake() == 1
+
+    def test_the_options_of_a_context_are_those_that_it_takes(self) -> None:
+        taken = inspect.signature(zproc.Context.__init__).parameters
+        own = [name for name, parameter in taken.items() if parameter.kind is parameter.KEYWORD_ONLY]
+        assert ContextOptions.__annotations__.keys() == {*own, *Options.__annotations__}
 
     def test_a_context_joins_by_address(self) -> None:
         with zproc.Context(Kitchen) as ctx:

@@ -4,10 +4,11 @@ The law: this package asks and waits, and decides nothing about the state. It kn
 knows of no processes.
 """
 
-from zproc.client import containers, state  # noqa: F401 - they register the handles of lists, dicts, sets and states
+from zproc.client import state  # noqa: F401 - it registers the handles of states
 from zproc.client.bookmark import Bookmark, Place
 from zproc.client.client import Client
-from zproc.client.handle import Handle, address_of, model_handle
+from zproc.client.containers import DictHandle, ListHandle, SetHandle
+from zproc.client.handle import Handle, address_of, handle_class, model_handle
 from zproc.client.history import commits_since, revert
 from zproc.client.stream import ClientWatchers
 from zproc.client.turn import atomic, transaction
@@ -18,11 +19,15 @@ __all__ = [
     "Client",
     "ClientWatchers",
     "Cursor",
+    "DictHandle",
     "Handle",
+    "ListHandle",
     "Place",
+    "SetHandle",
     "address_of",
     "atomic",
     "commits_since",
+    "handle_class",
     "model_handle",
     "revert",
     "transaction",

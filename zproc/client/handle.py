@@ -29,7 +29,7 @@ from zproc.schema.shape import Shape, shape_of
 from zproc.schema.values import View, detached, is_atom, plain
 from zproc.typing import Key, Path
 
-__all__ = ["Handle", "ModelHandle", "address_of", "gone", "kind_of", "model_handle"]
+__all__ = ["Handle", "ModelHandle", "address_of", "gone", "handle_class", "kind_of", "model_handle"]
 
 
 class Handle(View):
@@ -284,7 +284,8 @@ class _RemoteAction:
 
 
 @functools.cache
-def _handle_class(model: type[BaseModel]) -> type[ModelHandle]:
+def handle_class(model: type[BaseModel]) -> type[ModelHandle]:
+    """Return the class of the handles of a model."""
     base = Handle._zproc_classes.get(StateModel, ModelHandle) if issubclass(model, StateModel) else ModelHandle
     fields = shape_of(model).fields
     certain = {name: kind for name, shape in fields.items() if (kind := _certain_kind(shape)) is not None}
@@ -294,7 +295,7 @@ def _handle_class(model: type[BaseModel]) -> type[ModelHandle]:
 
 @functools.cache
 def _root_class(model: type[BaseModel]) -> type[ModelHandle]:
-    cls = _handle_class(model)
+    cls = handle_class(model)
     namespace: dict[str, object] = {"__slots__": (), **{name: _reader(name) for name in cls._zproc_fields}}
     return type(cls.__name__, (cls,), namespace)
 
@@ -332,5 +333,5 @@ _CONTAINERS: Final[Mapping[str, type]] = {"list": list, "dict": dict, "set": set
 
 def model_handle(client: Client, path: Path, model: type[BaseModel]) -> ModelHandle:
     """Return the handle of the model that stands at a path."""
-    cls = _handle_class(model) if path else _root_class(model)
+    cls = handle_class(model) if path else _root_class(model)
     return cls(client, path, model)

@@ -21,8 +21,8 @@ from zproc.typing import Key, Path, Revision
 
 __all__ = ["Author", "Change", "Commit", "Kind", "Resync", "change_of"]
 
-S = TypeVar("S")
-V = TypeVar("V", default=object)
+S_co = TypeVar("S_co", covariant=True)
+V_co = TypeVar("V_co", default=object, covariant=True)
 
 Kind: TypeAlias = Literal["set", "create", "delete", "splice", "add", "discard"]
 """What a change did: ``"set"`` gave a place another value, ``"create"`` and ``"delete"`` made and removed a key of a
@@ -30,7 +30,7 @@ dict, ``"splice"`` replaced elements of a list, ``"add"`` and ``"discard"`` put 
 
 
 @dataclass(frozen=True, slots=True)
-class Change(Generic[V]):
+class Change(Generic[V_co]):
     """One thing that a commit did.
 
     It is generic in the values of the place, as far as they are known to a type checker: those that `Watch` gives are.
@@ -45,8 +45,8 @@ class Change(Generic[V]):
 
     path: str
     kind: Kind
-    old: V | None
-    new: V | None
+    old: V_co | None
+    new: V_co | None
     at: int | None = None
 
 
@@ -85,7 +85,7 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class Resync(Generic[S]):
+class Resync(Generic[S_co]):
     """In a stream of events: some were dropped before they could be told; this is the state to go on from.
 
     Attributes:
@@ -94,7 +94,7 @@ class Resync(Generic[S]):
     """
 
     revision: Revision
-    snapshot: S
+    snapshot: S_co
 
 
 def change_of(shape: Shape, done: change.Change) -> Change:

@@ -63,20 +63,26 @@ def fingerprint(table: Table) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def differences(server: Table, client: Table) -> tuple[str, ...]:
-    """Say in words how a client's schema differs from the server's, one line an entry."""
-    return tuple(_differences(server, client))
+def differences(one: Table, other: Table, names: tuple[str, str] = ("the server", "this process")) -> tuple[str, ...]:
+    """Say in words how two schemas differ, one line an entry.
+
+    Args:
+        one: the schema that holds.
+        other: the schema that differs from it.
+        names: who declares the one, and who the other.
+    """
+    return tuple(_differences(one, other, *names))
 
 
-def _differences(server: Table, client: Table) -> Iterator[str]:
-    for name, entry in server.items():
-        if name not in client:
-            yield f"{name}: only the server has it ({entry})"
-        elif client[name] != entry:
-            yield f"{name}: {entry} at the server, {client[name]} here"
-    for name, entry in client.items():
-        if name not in server:
-            yield f"{name}: the server does not have it ({entry})"
+def _differences(one: Table, other: Table, first: str, second: str) -> Iterator[str]:
+    for name, entry in one.items():
+        if name not in other:
+            yield f"{name}: only {first} has it ({entry})"
+        elif other[name] != entry:
+            yield f"{name}: {first} says {entry}, {second} says {other[name]}"
+    for name, entry in other.items():
+        if name not in one:
+            yield f"{name}: {first} does not have it ({entry})"
 
 
 def _names(model: type[BaseModel]) -> dict[type, str]:

@@ -1,0 +1,86 @@
+"""What generated clients are made of: they import it, and nobody else need.
+
+The law: a generated client tells a type checker which classes zproc makes of a model, and at run time is given these
+very classes; so what it says of an object is what the object is, however it was come by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Concatenate, TypeAlias, TypeVar
+
+from pydantic import BaseModel, JsonValue
+
+from zproc.call_when import CallOptions
+from zproc.client import DictHandle, ListHandle, SetHandle, handle_class
+from zproc.context import Context, ContextOptions, context_class
+from zproc.process import Spawn
+from zproc.schema.declared import Declared
+from zproc.schema.model import StateModel
+from zproc.schema.places import ItemPlace, ModelPlace, Places
+from zproc.schema.watchable import EventOptions, Options, StreamOptions
+
+__all__ = [
+    "CallOptions",
+    "Called",
+    "ContextOptions",
+    "DictHandle",
+    "EventOptions",
+    "ItemPlace",
+    "ListHandle",
+    "LiveJson",
+    "ModelPlace",
+    "Options",
+    "Places",
+    "SetHandle",
+    "Spawn",
+    "StreamOptions",
+    "context",
+    "handle",
+]
+
+M = TypeVar("M", bound=StateModel)
+L = TypeVar("L")
+
+Called: TypeAlias = Callable[Concatenate[M, L, ...], object] | Callable[[M], object]
+"""What is called by a process that watches: with a snapshot and the live state, or with a snapshot alone."""
+
+LiveJson: TypeAlias = (
+    "ListHandle[LiveJson, JsonValue] | DictHandle[str, LiveJson, JsonValue] | str | int | float | bool | None"
+)
+"""What a field that is declared as `pydantic.JsonValue` is read as."""
+
+
+def handle(model: type[BaseModel], module: str, name: str) -> type:
+    """Return the class of the live handles of a model, which goes by the name that a generated client has for it.
+
+    Args:
+        model: the model.
+        module: the name of the client's module.
+        name: the name of the class there.
+    """
+    return _named(handle_class(model), module, name)
+
+
+def context(model: type[StateModel], module: str, name: str, table: Mapping[str, str]) -> type[Context[StateModel]]:
+    """Return the class of the contexts of a model, which from now on refuses a model that is not what it was.
+
+    Args:
+        model: the model.
+        module: the name of the client's module.
+        name: the name of the class there.
+        table: what the model declared when the client was generated.
+    """
+    cls = _named(context_class(model), module, name)
+    cls._declared = Declared(model, module, dict(table))
+    return cls
+
+
+C = TypeVar("C", bound=type)
+
+
+def _named(cls: C, module: str, name: str) -> C:
+    # Pickled by reference, as the class that can be imported by this name.
+    cls.__module__ = module
+    cls.__name__ = cls.__qualname__ = name
+    return cls
