@@ -50,6 +50,7 @@ from zproc.exceptions import (
     ValidationRefused,
     ValidatorCrashed,
 )
+from zproc.schema.action import action
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.ops import Set, Update
 from zproc.typing import Epoch, LeaseId, PeerId, RequestId, Revision
@@ -1155,3 +1156,68 @@ def test_a_disconnect_says_why(wire: Wire) -> None:
     line.refused(Acquire(RequestId(1), (), Revision(0), 1 << 16))
     (reason,) = [effect.reason for effect in wire.performed if isinstance(effect, Disconnect)]
     assert "Hello" in reason
+
+
+class Guests(StateModel):
+    """A state that is told who has left."""
+
+    left: list[str] = []
+
+    @action
+    def leave(self, session: str) -> None:
+        if session == "rude":
+            raise ValueError("no")
+        self.left.append(session)
+
+    @action
+    def note(self, text: str) -> None:
+        self.left.append(text)
+
+
+class TestFarewell:
+    """A namespace may ask to be told of sessions that have ended."""
+
+    @staticmethod
+    def enter(wire: Wire, session: str) -> Line:
+        schema = Schema.of(Guests)
+        wire.core.add("guests", schema, farewell="leave")  # type: ignore[arg-type]  # a schema is invariant
+        return wire.connect(session, namespace="guests", fingerprint=schema.fingerprint)
+
+    @staticmethod
+    def left(wire: Wire) -> object:
+        return cast("Guests", wire.core.namespace("guests").state).left
+
+    def test_it_is_told_when_the_last_connection_has_gone(self, wire: Wire) -> None:
+        one, other = self.enter(wire, "a"), self.enter(wire, "a")
+        one.close()
+        assert self.left(wire) == []
+        other.close()
+        assert self.left(wire) == ["a"]
+
+    def test_who_watches_is_told_as_of_any_commit(self, wire: Wire) -> None:
+        watcher, guest = self.enter(wire, "w"), self.enter(wire, "a")
+        watcher.send(watcher.watch(since=0))
+        guest.close()
+        (changes,) = watcher.take()
+        assert isinstance(changes, Changes)
+        assert changes.revision == 1
+        assert Published(2, Revision(1)) in wire.performed
+
+    def test_it_is_told_between_two_turns(self, wire: Wire) -> None:
+        holder, guest = self.enter(wire, "h"), self.enter(wire, "a")
+        lease = holder.granted()
+        guest.close()
+        assert self.left(wire) == []
+        holder.send(holder.release(lease))
+        assert self.left(wire) == ["a"]
+
+    def test_one_that_fails_harms_nobody(self, wire: Wire) -> None:
+        one, other = self.enter(wire, "rude"), self.enter(wire, "a")
+        one.close()
+        other.committed(other.act("note", "still here"))
+        assert self.left(wire) == ["still here"]
+
+    def test_a_namespace_that_did_not_ask_is_told_nothing(self, wire: Wire) -> None:
+        before = wire.fingerprint()
+        wire.connect("a").close()
+        assert wire.fingerprint() == before

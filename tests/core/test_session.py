@@ -168,6 +168,14 @@ def test_p5_of_a_process_that_may_have_been_forgotten_older_requests_are_not_tak
     assert again.outcome(RequestId(9)) is None
 
 
+def test_the_last_connection_of_a_process_to_leave_is_told_from_the_others() -> None:
+    known = sessions(1)
+    known.enter(SessionId("a"), RequestId(0))
+    known.enter(SessionId("a"), RequestId(0))
+    assert not known.leave(SessionId("a"))
+    assert known.leave(SessionId("a"))
+
+
 def test_leaving_more_often_than_entering_is_a_bug() -> None:
     known = sessions(1)
     known.enter(SessionId("a"), RequestId(0))

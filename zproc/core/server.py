@@ -11,12 +11,13 @@ has one effect, however often it is sent, and one outcome. A revision is publish
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final, TypeAlias, assert_never
 
 from zproc.core.budget import Budget, BudgetExceeded
+from zproc.core.effect import Disconnect, Effect, Published, Send, Welcomed
 from zproc.core.history import Author, Entry
 from zproc.core.lease import Turns, Waiting
 from zproc.core.limits import ENVELOPE, Limits
@@ -59,43 +60,10 @@ from zproc.exceptions import (
     UsageError,
 )
 from zproc.schema.model import Schema, StateModel
-from zproc.typing import Epoch, LeaseId, PeerId, RequestId, Revision
+from zproc.typing import Epoch, LeaseId, PeerId, RequestId
 
 __all__ = ["Disconnect", "Effect", "Published", "Send", "ServerCore", "Welcomed"]
 
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send a reply to a peer."""
-
-    peer: PeerId
-    reply: Reply
-
-
-@dataclass(frozen=True, slots=True)
-class Welcomed:
-    """A peer has introduced itself and may send messages of full size."""
-
-    peer: PeerId
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnect:
-    """Cut a peer off, after what was sent to it."""
-
-    peer: PeerId
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A state has a new revision; ``index`` tells which of the server's states, as `Welcome` does."""
-
-    index: int
-    revision: Revision
-
-
-Effect: TypeAlias = Send | Welcomed | Disconnect | Published
 
 _Request: TypeAlias = Read | Look | Commit | Act | Acquire | Release | Watch | Cancel | Outcome | Ping
 """What a connection may ask that has introduced itself."""
@@ -103,12 +71,19 @@ _Request: TypeAlias = Read | Look | Commit | Act | Acquire | Release | Watch | C
 
 @dataclass(slots=True)
 class _Space:
-    """A namespace with whoever waits for it."""
+    """A namespace with whoever waits for it.
+
+    Attributes:
+        farewell: the action that hears of sessions that have ended, if one is to.
+        parted: those of which it has not heard yet.
+    """
 
     index: int
     namespace: Namespace
     turns: Turns
+    farewell: str | None = None
     watchers: Watchers = field(default_factory=Watchers)
+    parted: list[Author] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -165,8 +140,13 @@ class ServerCore:
         self._now = 0.0
         self._wall = 0.0
 
-    def add(self, name: str, schema: Schema[StateModel]) -> None:
+    def add(self, name: str, schema: Schema[StateModel], farewell: str | None = None) -> None:
         """Add a namespace; of one that there is, make sure that it is declared like this.
+
+        Args:
+            name: what it is called.
+            schema: what it is declared as.
+            farewell: an action of it that is called with the name of each session of it that has ended.
 
         Raises:
             SchemaMismatch: it is declared differently.
@@ -174,7 +154,7 @@ class ServerCore:
         known = self._spaces.get(name)
         if known is None:
             namespace = Namespace(schema, self.limits, self._budget)
-            self._spaces[name] = _Space(len(self._spaces), namespace, Turns(self.limits.lease_time))
+            self._spaces[name] = _Space(len(self._spaces), namespace, Turns(self.limits.lease_time), farewell)
         else:
             known.namespace.agree(schema.fingerprint, schema.table)
 
@@ -306,7 +286,8 @@ class ServerCore:
             self._withdraw(known, request)
         if known.space.turns.held_by(peer) is not None:
             known.space.turns.end()
-        self._sessions.leave(known.peer.hello.session)
+        if self._sessions.leave(known.peer.hello.session) and known.space.farewell is not None:
+            known.space.parted.append(_author(known, known.space.farewell))
         self._advance(known.space)
 
     # Commands
@@ -378,8 +359,7 @@ class ServerCore:
 
     def _apply(self, known: _Known, command: Commit | Act) -> None:
         """Apply a commit or call an action now, and answer it."""
-        function = command.function if isinstance(command, Commit) else command.action
-        author = Author(known.peer.hello.session, known.peer.hello.pid, known.peer.hello.process, function)
+        author = _author(known, command.function if isinstance(command, Commit) else command.action)
         namespace = known.space.namespace
         try:
             if isinstance(command, Commit):
@@ -450,6 +430,7 @@ class ServerCore:
 
     def _advance(self, space: _Space) -> None:
         """Let those who wait have their turns, until one of them keeps it."""
+        self._see_off(space)
         while (waiting := space.turns.next_waiting()) is not None:
             known = self._peers[waiting.peer]
             command = waiting.command
@@ -465,6 +446,18 @@ class ServerCore:
                     self._apply(known, command)
             except Error as error:
                 self._refuse(known, command.request, error)
+
+    def _see_off(self, space: _Space) -> None:
+        """Tell the state of sessions that have ended, between two turns."""
+        while space.parted and space.turns.holder is None:
+            author = space.parted.pop(0)
+            call = space.namespace.schema.codec.encode([[], [author.session], {}])
+            # An action of zproc's own; if it fails there is nobody to be told, and nothing has changed.
+            with suppress(Exception):
+                entry, _ = space.namespace.act(author.function, call, author, wall=self._wall)
+                if entry is not None:
+                    self._effects.append(Published(space.index, entry.revision))
+                    self._announce(space, entry)
 
     # Watchers
 
@@ -562,6 +555,10 @@ class ServerCore:
 
     def _send(self, peer: PeerId, reply: Reply) -> None:
         self._effects.append(Send(peer, reply))
+
+
+def _author(known: _Known, function: str) -> Author:
+    return Author(known.peer.hello.session, known.peer.hello.pid, known.peer.hello.process, function)
 
 
 def _read(namespace: Namespace, command: Read) -> Values:

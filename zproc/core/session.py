@@ -112,13 +112,14 @@ class Sessions:
         del self._sessions[self._absent.popitem(last=False)[0]]
         self._forgot = True
 
-    def leave(self, name: SessionId) -> None:
-        """Take note that a connection of a process is gone."""
+    def leave(self, name: SessionId) -> bool:
+        """Take note that a connection of a process is gone, and tell whether it was its last."""
         session = self._sessions[name]
         assert session.connections > 0, "more connections have gone than came"
         session.connections -= 1
         if not session.connections:
             self._absent[name] = None
+        return not session.connections
 
 
 class _Numbers:

@@ -1,0 +1,48 @@
+"""What the rules want done: the only way in which they reach the world.
+
+The law: an effect is a frozen value that says everything about itself, so that whoever performs it decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from zproc.core.messages import Reply
+from zproc.typing import PeerId, Revision
+
+__all__ = ["Disconnect", "Effect", "Published", "Send", "Welcomed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a reply to a peer."""
+
+    peer: PeerId
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Welcomed:
+    """A peer has introduced itself and may send messages of full size."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Cut a peer off, after what was sent to it."""
+
+    peer: PeerId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A state has a new revision; ``index`` tells which of the server's states, as `Welcome` does."""
+
+    index: int
+    revision: Revision
+
+
+Effect: TypeAlias = Send | Welcomed | Disconnect | Published
