@@ -44,6 +44,7 @@ from zproc.process import (
     send_signal,
     signal_to_exception,
 )
+from zproc.record import ProcessTable
 from zproc.schema import StateModel, action
 from zproc.schema.event import Author, Change, Commit, Resync
 from zproc.schema.selection import Watch
@@ -66,6 +67,7 @@ __all__ = [
     "ProcessError",
     "ProcessExit",
     "ProcessList",
+    "ProcessTable",
     "ProtocolError",
     "RemoteError",
     "Resync",

@@ -153,6 +153,7 @@ class CallWhen(Generic[M]):
                 _attend,
                 (state, (name, arguments), stream, options.get("count"), bookmark, function, *arguments_after),
                 options=process,
+                about=function,
             )
             made.add_done_callback(lambda _: bookmark.remove())
             return made

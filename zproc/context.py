@@ -30,6 +30,7 @@ from zproc.process import (
     StrategyName,
     mapped,
 )
+from zproc.record import ProcessTable, Recorder
 from zproc.schema.declared import Declared
 from zproc.schema.event import Commit
 from zproc.schema.model import Schema, StateModel
@@ -46,6 +47,9 @@ R = TypeVar("R")
 V = TypeVar("V")
 C = TypeVar("C")
 C_co = TypeVar("C_co", covariant=True)
+
+_OWN: Final = "zproc."
+"""What the names of zproc's own namespaces begin with."""
 
 _GRACE: Final = 2.0
 """How long processes may take to end when they are asked to, in seconds."""
@@ -90,10 +94,13 @@ class BaseContext(CallWhen[M]):
         if self._declared is not None:
             self._declared.check()
         schema = cast("Schema[StateModel]", Schema.of(cast("type[M]", model or self._model)))
+        if namespace.startswith(_OWN) and address is None:
+            raise UsageError(f"namespace {namespace!r}: names that begin with {_OWN!r} are zproc's own")
         self._wait = wait
         self._owner = os.getpid()
         self._options = options
-        self._manager = Manager(options)
+        self._recorder = Recorder(lambda: self.address)
+        self._manager = Manager(options, self._recorder.note)
         self._others: dict[tuple[str, type[StateModel]], Context[Any]] = {}
         self._host: Host | None = None
         if address is None:
@@ -112,7 +119,7 @@ class BaseContext(CallWhen[M]):
             atexit.register(self._at_exit)
 
     def __repr__(self) -> str:
-        state = "closed" if self._client.closed else f"{len(self.processes)} processes"
+        state = "closed" if self._client.closed else f"{len(self.process_list)} processes"
         return f"<Context of {self._client.schema.model.__name__} at {self.address}: {state}>"
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -132,7 +139,22 @@ class BaseContext(CallWhen[M]):
         return cast("M", model_handle(self._client, (), self._client.schema.model))
 
     @property
-    def processes(self) -> ProcessList[Any]:
+    def processes(self) -> ProcessTable:
+        """The record of all processes of this server's contexts, nested ones included: a live state, to be watched.
+
+        What happened to processes of this context before this was called is in it, and to those of its namespaces; of
+        others, it is a moment behind.
+
+        Raises:
+            UsageError: this context is closed.
+        """
+        self.state  # noqa: B018 - refuses a context that is closed
+        for other in self._others.values():
+            other._recorder.flush()  # noqa: SLF001 - one more of this class
+        return self._recorder.table()
+
+    @property
+    def process_list(self) -> ProcessList[Any]:
         """The processes that this context has made, in that order; of those that have ended, the last thousand."""
         return self._manager.record()
 
@@ -162,7 +184,7 @@ class BaseContext(CallWhen[M]):
         self.state  # noqa: B018 - refuses a context that is closed
         known = self._others.get((name, model))
         if known is None:
-            if self._host is not None and self._owner == os.getpid():
+            if self._host is not None and self._owner == os.getpid() and not name.startswith(_OWN):
                 Schema.of(model).initial()
                 self._host.add(name, model)
             known = self._others[name, model] = Context(
@@ -365,15 +387,15 @@ class BaseContext(CallWhen[M]):
 
     def wait_all(self, timeout: float | None = None, *, safe: bool = False) -> list[Any]:
         """Wait until all processes of this context have ended, or one has failed: see `ProcessList.wait`."""
-        return self.processes.wait(timeout, safe=safe)
+        return self.process_list.wait(timeout, safe=safe)
 
     def start_all(self) -> None:
         """Start those processes of this context that were made with ``start=False`` and not started yet."""
-        self.processes.start()
+        self.process_list.start()
 
     def stop_all(self, grace: float = _GRACE) -> None:
         """End all processes of this context, the last one first, and wait until they are gone."""
-        self.processes.stop(grace)
+        self.process_list.stop(grace)
 
     def close(self) -> None:
         """End the processes, the connections and the server, in this order.
@@ -384,6 +406,9 @@ class BaseContext(CallWhen[M]):
             return
         atexit.unregister(self._at_exit)
         self.stop_all()
+        if self._host is None:
+            self._recorder.flush()  # the server goes on, and so does its record
+        self._recorder.close()
         for other in self._others.values():
             other.close()
         if hasattr(self, "_client"):

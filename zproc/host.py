@@ -13,6 +13,7 @@ import threading
 from types import FrameType
 from typing import Final, cast
 
+from zproc import record
 from zproc.core.limits import Limits
 from zproc.core.server import ServerCore
 from zproc.exceptions import Error
@@ -88,6 +89,7 @@ def _be_server(namespace: str, model: type[StateModel], limits: Limits, address:
     stopping = threading.Event()
     epoch = Epoch(secrets.token_hex(8))
     core = ServerCore({namespace: _schema(model)}, epoch=epoch, pid=os.getpid(), limits=limits, budget=alarm_budget)
+    core.add(record.NAMESPACE, _schema(record.ProcessTable), record.FAREWELL)
     listener = listen(address)
     words = publish(address, epoch)
 

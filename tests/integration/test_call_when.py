@@ -209,5 +209,5 @@ def test_what_makes_no_sense_is_refused_at_once(
     with zproc.Context(Shop) as ctx:
         with pytest.raises(error):
             make(ctx)
-        assert not ctx.processes
+        assert not ctx.process_list
         assert not marks()

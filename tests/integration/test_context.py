@@ -255,7 +255,7 @@ class TestProcesses:
             assert [ctx.spawn(bake).name, ctx.spawn(name="baker")(bake).name] == ["worker", "baker"]
             assert ctx.state.cookies == 0
             ctx.stop_all()
-            assert all(each.cancelled() for each in ctx.processes)
+            assert all(each.cancelled() for each in ctx.process_list)
 
 
 class TestCallWhenChange:

@@ -121,6 +121,11 @@ class Client:
         """The name of the state."""
         return self._identity.namespace
 
+    @property
+    def session(self) -> SessionId:
+        """What the server knows this client by."""
+        return self._identity.session
+
     def _check(self) -> None:
         if self.closed:
             raise UsageError("this context is closed")

@@ -12,7 +12,7 @@ from zproc.process.forkserver import fork_server_pid, shut_down
 from zproc.process.incarnation import Incarnation, stop_all
 from zproc.process.launch import start
 from zproc.process.manager import Manager, mapped
-from zproc.process.process import Process
+from zproc.process.process import Process, Report
 from zproc.process.process_list import ProcessList, StrategyName
 from zproc.process.run import is_root, run_id, sweep
 from zproc.process.signals import (
@@ -20,12 +20,14 @@ from zproc.process.signals import (
     SignalException,
     exception_to_signal,
     send_signal,
+    signal_name,
     signal_to_exception,
 )
 from zproc.process.spawner import Spawn
 from zproc.process.start_method import StartMethod, choose
 from zproc.process.task import Options
 from zproc.process.tree import kill_tree
+from zproc.process.usage import Usage, usage_of
 from zproc.process.watch import Watch, watch_process
 
 __all__ = [
@@ -36,10 +38,12 @@ __all__ = [
     "Process",
     "ProcessExit",
     "ProcessList",
+    "Report",
     "SignalException",
     "Spawn",
     "StartMethod",
     "StrategyName",
+    "Usage",
     "Watch",
     "announce_ready",
     "choose",
@@ -53,9 +57,11 @@ __all__ = [
     "run_id",
     "send_signal",
     "shut_down",
+    "signal_name",
     "signal_to_exception",
     "start",
     "stop_all",
     "sweep",
+    "usage_of",
     "watch_process",
 ]

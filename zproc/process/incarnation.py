@@ -26,6 +26,7 @@ from zproc.exceptions import ProcessError, RemoteError, UsageError, WaitTimeout
 from zproc.process import descriptor, parcel, tree, wire
 from zproc.process.birth import Offspring
 from zproc.process.parcel import Raised
+from zproc.process.signals import signal_name
 from zproc.process.start_method import StartMethod
 from zproc.process.wire import Decoder, Frame, Kind
 
@@ -360,7 +361,7 @@ class Incarnation(Generic[R]):
         assert code is not None
         if code >= 0:
             return f"ended with exit code {code} before it returned"
-        name = _signal_name(-code)
+        name = signal_name(-code)
         if self._offspring.orphaned:
             return f"was killed by {name} together with the fork server"
         if -code in self._sent:
@@ -472,13 +473,6 @@ def reap_ended() -> None:
     for number, _ in poller.poll(0):
         # Only those that ended: taking in what a running one says would take it from a thread that waits for it.
         known[number].exitcode  # noqa: B018
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
 
 
 def _after_fork_in_child() -> None:

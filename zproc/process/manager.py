@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from zproc.core.supervisor import Strategy
 from zproc.exceptions import UsageError
-from zproc.process.process import Process
+from zproc.process.process import Process, Report
 from zproc.process.process_list import ProcessList, StrategyName
 from zproc.process.task import Options, Task
 
@@ -32,13 +32,15 @@ class Manager:
 
     Args:
         defaults: the options of those that do not say otherwise.
+        tell: is given a report whenever something happens to one of them; see `Process`.
 
     Raises:
         UsageError: an option does not exist, or makes no sense.
     """
 
-    def __init__(self, defaults: Options | None = None) -> None:
+    def __init__(self, defaults: Options | None = None, tell: Callable[[Report], None] | None = None) -> None:
         self._defaults: Options = defaults or {}
+        self._tell = tell
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._made: list[Process[Any]] = []
@@ -53,6 +55,7 @@ class Manager:
         first: tuple[object, ...] = (),
         ready: bool = False,
         options: Options | None = None,
+        about: object = None,
     ) -> Process[R]:
         """Make a process that calls a function, and start it unless it is not to be.
 
@@ -63,6 +66,7 @@ class Manager:
             first: what comes before ``args``, and before the ``retry_args`` that may take their place.
             ready: whether to wait until it calls `announce_ready`; when it begins again, nobody waits.
             options: what goes before the defaults.
+            about: the program's own function, if the target is one that calls it.
 
         Raises:
             UsageError: an option makes no sense, or something cannot be sent to the process.
@@ -70,9 +74,11 @@ class Manager:
             ProcessError: it cannot be made; with ``ready``: it ended before it was ready.
         """
         merged: Options = {**self._defaults, **(options or {})}
-        process = Process(Task.of(target, args, kwargs, first, merged))
+        process = Process(Task.of(target, args, kwargs, first, merged, about), self._tell)
         if merged.get("start", True):
             process.launch(ready=ready)
+        else:
+            process.report()
         with self._own():
             self._made.append(process)
             self._forget()

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from zproc.core.supervisor import LIFE, Again, Ending, Event, Past, Stage, decide
@@ -23,7 +24,7 @@ from zproc.process.launch import start
 from zproc.process.supervision import LOG, supervision
 from zproc.process.task import Task, listed
 
-__all__ = ["Group", "Process", "stop_processes"]
+__all__ = ["Group", "Process", "Report", "stop_processes"]
 
 R = TypeVar("R")
 
@@ -42,6 +43,29 @@ class Group(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a process was at the moment when something happened to it.
+
+    Attributes:
+        process: which.
+        stage: where it was in its life from then on.
+        pid: the process id of its newest try.
+        exitcode: how that ended, if it had.
+        restarts: how many tries there had been after the first.
+        failure: makes the error of the last try that failed.
+        at: when, in seconds since 1970, for people.
+    """
+
+    process: Process[Any]
+    stage: Stage
+    pid: int | None
+    exitcode: int | None
+    restarts: int
+    failure: Callable[[], ProcessError] | None
+    at: float
+
+
 class Process(Future[R]):
     """A process, and what becomes of it: a future of what its function returns.
 
@@ -49,13 +73,18 @@ class Process(Future[R]):
     it. It belongs to the process that made it; in a fork of that one, using it is an error. Functions that were given
     to ``add_done_callback`` are called by the thread that sees the end, and must not wait for other processes.
 
+    Args:
+        task: what it does.
+        tell: is given a report whenever something happens to it, at once and in order; must not wait for anything.
+
     Attributes:
         name: what it is called in messages.
     """
 
-    def __init__(self, task: Task[R]) -> None:
+    def __init__(self, task: Task[R], tell: Callable[[Report], None] | None = None) -> None:
         super().__init__()
         self.name = task.name
+        self._tell = tell
         self._task = task
         self._owner = os.getpid()
         self._lock = threading.RLock()
@@ -77,6 +106,11 @@ class Process(Future[R]):
     def target(self) -> Callable[..., R]:
         """The function that it calls."""
         return self._task.target
+
+    @property
+    def function(self) -> str:
+        """The full name of the function that it is about; of the program's own, where zproc calls that."""
+        return self._task.function
 
     @property
     def stage(self) -> Stage:
@@ -276,6 +310,13 @@ class Process(Future[R]):
 
     def _move(self, event: Event) -> None:
         self._stage = LIFE[self._stage][event]
+        self.report()
+
+    def report(self) -> None:
+        """Tell what it is now, whoever is to be told."""
+        if self._tell is not None:
+            exitcode = None if self._stage is Stage.RUNNING else self.exitcode
+            self._tell(Report(self, self._stage, self.pid, exitcode, self.restarts, self._failure, time.time()))
 
     def _begin(self, *, ready: bool = False) -> None:
         """Make the next try. Requires the lock."""

@@ -14,12 +14,20 @@ from typing import TypeAlias
 
 from zproc.exceptions import UsageError
 
-__all__ = ["ProcessExit", "SignalException", "exception_to_signal", "send_signal", "signal_to_exception"]
+__all__ = ["ProcessExit", "SignalException", "exception_to_signal", "send_signal", "signal_name", "signal_to_exception"]
 
 Handler: TypeAlias = "Callable[[int, FrameType | None], object] | int | None"
 
 _before: dict[int, Handler] = {}
 """What signals did before they were made exceptions."""
+
+
+def signal_name(signum: int) -> str:
+    """Name a signal."""
+    try:
+        return signal.Signals(signum).name
+    except ValueError:  # a real-time signal
+        return f"signal {signum}"
 
 
 class SignalException(Exception):
@@ -34,10 +42,7 @@ class SignalException(Exception):
         self.signum = signum
 
     def __str__(self) -> str:
-        try:
-            return signal.Signals(self.signum).name
-        except ValueError:  # a real-time signal
-            return f"signal {self.signum}"
+        return signal_name(self.signum)
 
 
 class ProcessExit(SystemExit):

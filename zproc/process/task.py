@@ -76,6 +76,7 @@ class Task(Generic[R]):
         method: how it is made.
         policy: when it is tried again.
         retry_for: what it is tried again for, whatever the policy says.
+        function: the full name of the function that this is about.
     """
 
     target: Callable[..., R]
@@ -88,6 +89,7 @@ class Task(Generic[R]):
     method: StartMethod
     policy: Policy
     retry_for: tuple[Reason, ...]
+    function: str
 
     @classmethod
     def of(
@@ -97,8 +99,17 @@ class Task(Generic[R]):
         kwargs: Mapping[str, object] | None,
         first: tuple[object, ...],
         options: Mapping[str, Any],
+        about: object = None,
     ) -> Task[R]:
         """Make a task of a call and of `Options`.
+
+        Args:
+            target: what to call.
+            args: its positional arguments.
+            kwargs: its named arguments.
+            first: what comes before ``args`` in each try.
+            options: the options.
+            about: the program's own function, if the target is one that calls it.
 
         Raises:
             UsageError: an option does not exist, or makes no sense.
@@ -123,6 +134,7 @@ class Task(Generic[R]):
             method=choose(options.get("start_method")),
             policy=Policy(**{**policy, "restart": _restart(policy.get("restart", Restart.NEVER))}),
             retry_for=_reasons(options.get("retry_for", ())),
+            function=_name(target if about is None else about),
         )
 
     def call(self, attempt: int) -> tuple[Sequence[object], Mapping[str, object]]:
@@ -147,6 +159,11 @@ def listed(error: ProcessError, reasons: Iterable[Reason]) -> bool:
         elif error.signal is reason or (isinstance(cause, SignalException) and cause.signum == reason):
             return True
     return False
+
+
+def _name(function: object) -> str:
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{getattr(named, '__qualname__', '')}"
 
 
 def _restart(value: str) -> Restart:

@@ -1,0 +1,187 @@
+"""Writing the record: what a manager reports goes to the server, by a thread of its own.
+
+The law: to note something costs its maker an append to a list, and never fails. What cannot be written is lost, and
+nothing else happens. One commit tells at most one thing of a process, so that a watcher sees each of them. The thread
+is there while there is something to write, and a little longer.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from zproc.client import Client, model_handle
+from zproc.core.supervisor import LIFE, Stage
+from zproc.process import Process, Report, signal_name
+from zproc.record.table import NAMESPACE, ProcessRow, ProcessTable
+from zproc.schema import Schema, StateModel
+
+__all__ = ["Recorder"]
+
+_LOG = logging.getLogger("zproc")
+
+_IDLE: Final = 1.0
+"""How long the thread waits for more, in seconds."""
+
+_PATIENCE: Final = 1.0
+"""How long somebody waits for what is noted to be written, in seconds; a slower server has other troubles."""
+
+_BATCH: Final = 64
+"""How many rows go into one commit."""
+
+_WAITING: Final = 10_000
+"""How many reports may wait for a server that does not answer; more are lost."""
+
+_ERROR: Final = 300
+"""How much of an error's text goes into a row, in characters."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the server has been told of a process."""
+
+    key: str | None = None
+    started: float | None = None
+
+
+class Recorder:
+    """Writes the rows of one context's processes.
+
+    It may be used by any thread, and in a fork it begins anew.
+
+    Args:
+        address: gives the server's address, when there is something to write.
+    """
+
+    def __init__(self, address: Callable[[], str]) -> None:
+        self._address = address
+        self._client: Client | None = None
+        self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._owner = os.getpid()
+        self._changed = threading.Condition(threading.Lock())
+        self._joining = threading.Lock()
+        self._waiting: deque[Report] = deque()
+        self._thread: threading.Thread | None = None
+        self._noted = self._written = 0
+        self._told: dict[Process[Any], _Told] = {}
+
+    def note(self, report: Report) -> None:
+        """Have it written what happened to a process."""
+        with self._mine():
+            if self._closed or len(self._waiting) >= _WAITING:
+                return
+            if not self._noted:
+                atexit.register(self.flush)  # a process that ends at once should not leave its rows unwritten
+            self._waiting.append(report)
+            self._noted += 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="zproc-record", daemon=True)
+                self._thread.start()
+            else:
+                self._changed.notify_all()
+
+    def flush(self, timeout: float = _PATIENCE) -> None:
+        """Wait until what was noted so far is written or lost.
+
+        Args:
+            timeout: how long, in seconds.
+        """
+        with self._mine():
+            noted = self._noted
+            self._changed.wait_for(lambda: self._closed or self._written >= noted, timeout)
+
+    def table(self) -> ProcessTable:
+        """Return the record, live, with what was noted so far in it."""
+        self.flush()
+        return self._table()
+
+    def close(self) -> None:
+        """Write nothing more, and end the connections."""
+        atexit.unregister(self.flush)
+        with self._mine():
+            self._closed = True
+            self._changed.notify_all()
+            thread = self._thread
+        if self._client is not None:
+            self._client.close()
+        if thread is not None:
+            thread.join(_PATIENCE)
+
+    def _mine(self) -> threading.Condition:
+        if self._owner != os.getpid():  # nobody else can be in here yet; whoever was did not come along
+            self._begin()
+        return self._changed
+
+    def _table(self) -> ProcessTable:
+        with self._joining:
+            if self._client is None:
+                schema = cast("Schema[StateModel]", Schema.of(ProcessTable))
+                self._client = Client(schema, self._address(), NAMESPACE)
+        return cast("ProcessTable", model_handle(self._client, (), ProcessTable))
+
+    def _run(self) -> None:
+        while batch := self._next():
+            try:
+                self._write(batch)
+            except Exception:  # noqa: BLE001 - a process must not suffer for it
+                _LOG.debug("what happened to %d processes could not be recorded", len(batch), exc_info=True)
+            finally:
+                with self._changed:
+                    self._written += len(batch)
+                    self._changed.notify_all()
+
+    def _next(self) -> list[Report]:
+        """Wait for reports, and take as many as tell of different processes; none if there will be no more for now."""
+        with self._changed:
+            end = time.monotonic() + _IDLE
+            while not self._waiting and not self._closed and (rest := end - time.monotonic()) > 0:
+                self._changed.wait(rest)
+            batch: dict[Process[Any], Report] = {}
+            while self._waiting and self._waiting[0].process not in batch and len(batch) < _BATCH:
+                report = self._waiting.popleft()
+                batch[report.process] = report
+            if self._closed or not batch:
+                self._thread = None
+                return []
+            return list(batch.values())
+
+    def _write(self, batch: list[Report]) -> None:
+        known = [self._told.setdefault(report.process, _Told()) for report in batch]
+        rows = [_row(report, told) for report, told in zip(batch, known, strict=True)]
+        table = self._table()
+        assert self._client is not None
+        keys = table.tell(self._client.session, [told.key for told in known], rows)
+        for report, told, key in zip(batch, known, keys, strict=True):
+            told.key = key
+            if key is None or not LIFE[report.stage]:
+                del self._told[report.process]
+
+
+def _row(report: Report, told: _Told) -> ProcessRow:
+    if report.stage is Stage.RUNNING:
+        told.started = report.at
+    signum = None if report.exitcode is None or report.exitcode >= 0 else -report.exitcode
+    error = None if report.failure is None else str(report.failure()).partition("\n")[0][:_ERROR]
+    return ProcessRow(
+        name=report.process.name,
+        pid=report.pid,
+        parent=os.getpid(),
+        function=report.process.function,
+        state=report.stage,
+        started=told.started,
+        ended=None if report.stage is Stage.RUNNING or told.started is None else report.at,
+        exitcode=report.exitcode,
+        signal=None if signum is None else signal_name(signum),
+        restarts=report.restarts,
+        error=error,
+    )
