@@ -237,9 +237,10 @@ def test_a_process_that_is_killed_stays_dead() -> None:
 
 def test_an_answer_to_a_stop_counts() -> None:
     def leave() -> str:
-        signal.signal(signal.SIGTERM, lambda *_: None)
+        asked = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: asked.set())
         zp.announce_ready()
-        signal.pause()
+        asked.wait(60)
         return "in good order"
 
     process = make(leave, options={"restart": "always", "start": False})
