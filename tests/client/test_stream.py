@@ -5,17 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from pydantic import BaseModel, computed_field
 
-from zproc.client import atomic
+from zproc.client import ClientWatchers, atomic
 from zproc.core.limits import Limits
-from zproc.core.messages import Watch as CommandWatch
-from zproc.exceptions import HistoryGone, UnknownPath, UsageError, WaitTimeout
-from zproc.schema import StateModel, action
+from zproc.core.messages import Read, Watch as CommandWatch
+from zproc.exceptions import HistoryGone, Unavailable, UnknownPath, UsageError, WaitTimeout
+from zproc.schema import StateModel, action, condition
 from zproc.schema.event import Change, Commit, Resync
 from zproc.schema.selection import Watch
 from zproc.typing import Revision
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 class Oven(BaseModel):
     temp: float = 20.0
     on: bool = False
+
+
+class Divided(StateModel):
+    by: int = 60
+
+    @computed_field  # type: ignore[prop-decorator]  # as pydantic documents it
+    @property
+    def share(self) -> int:
+        return 60 // self.by
 
 
 class Shop(StateModel):
@@ -301,6 +310,133 @@ class TestEvents:
                 make(field)
             with pytest.raises(UnknownPath, match="did you mean"):
                 make(exclude=[field])
+
+
+class TestNothingIsLost:
+    """Whatever a wait ends by, the next one goes on where it was."""
+
+    def test_a_state_that_could_not_be_asked_for_does_not_cost_its_event(self, serving: Serve) -> None:
+        served = serving(Shop, fault=(Read, "before", 2))  # twice, so the client gives up
+        begin = (served.core._epoch, Revision(0))
+        wanted = condition.change(Shop, ("cookies",))
+        seen = ClientWatchers(served.client).states(wanted, {"timeout": 10}, begin)
+        others = served.state_of(served.new_client())
+        others.cookies = 1
+        others.cookies = 2
+        with pytest.raises(Unavailable):
+            next(seen)
+        assert [shop.cookies for shop in islice(seen, 2)] == [1, 2]
+
+    @pytest.mark.parametrize("fault", ["before", "after", "garble"])
+    def test_a_connection_that_breaks_does_neither(self, serving: Serve, fault: str) -> None:
+        """No gap and no repetition: the question is asked again from where it was."""
+        served = serving(Shop, fault=(CommandWatch, fault, 1))
+        seen = served.state.changes("cookies", timeout=10)
+        others = served.state_of(served.new_client())
+        for number in range(1, 4):
+            others.cookies = number
+        assert [one.new for one in islice(seen, 3) if isinstance(one, Change)] == [1, 2, 3]
+
+    def test_a_test_that_fails_costs_what_it_failed_for_and_no_more(self, served: Served[Shop], others: Shop) -> None:
+        def positive(shop: Shop) -> bool:
+            return 6 // (shop.cookies - 2) > 0
+
+        seen = served.state.when(positive, timeout=10)
+        for number in range(1, 5):
+            others.cookies = number
+        with pytest.raises(ZeroDivisionError):
+            next(seen)
+        assert [shop.cookies for shop in islice(seen, 2)] == [3, 4]
+
+    def test_a_computed_field_that_fails_does_not_end_it(self, serving: Serve) -> None:
+        served = serving(Divided)
+        seen = served.state.when_change("share", timeout=10)
+        for number in range(1, 4):
+            served.state.by = number
+            served.state.by = 0
+        found = []
+        for _ in range(6):
+            try:
+                found.append(next(seen).by)
+            except ZeroDivisionError:
+                found.append(0)
+        assert found == [1, 0, 2, 0, 3, 0]
+
+    def test_live_gives_what_concerns_and_does_not_wait_for_more(self, served: Served[Shop], others: Shop) -> None:
+        """What touches the fields and is looked past is no reason to keep the newest that counts back."""
+        seen = served.state.when_change("stock", exclude=["stock.sugar"], live=True, timeout=0.5)
+        others.stock["flour"] = 1
+        others.stock["flour"] = 2
+        others.stock["sugar"] = 3
+        assert next(seen).stock == {"flour": 2, "sugar": 3}
+
+    def test_waiting_live_is_for_the_newest_state(self, served: Served[Shop], others: Shop) -> None:
+        others.cookies = 1
+        others.cookies = 2
+        assert served.state.get_when_equal("cookies", 1, since=0, timeout=10).cookies == 1
+        with pytest.raises(WaitTimeout):
+            served.state.get_when_equal("cookies", 1, since=0, live=True, timeout=0.01)
+
+    def test_far_behind_the_state_is_still_that_of_the_commit(self, served: Served[Shop], others: Shop) -> None:
+        seen = served.state.when_change("name", timeout=10)
+        for number in range(1, 1200):
+            others.cookies = number
+            if number in (3, 600, 601, 1100):
+                others.name = str(number)
+        assert [(shop.name, shop.cookies) for shop in islice(seen, 4)] == [
+            ("3", 3),
+            ("600", 600),
+            ("601", 601),
+            ("1100", 1100),
+        ]
+
+    def test_between_two_calls_nothing_is_missed_from_a_revision_on(self, served: Served[Shop], others: Shop) -> None:
+        others.cookies = 1
+        here = served.state.go_live()
+        assert here == 1
+        others.cookies = 2
+        others.cookies = 3
+        assert served.state.get_when_change("cookies", since=here, timeout=10).cookies == 2
+
+    def test_threads_may_share_it(self, served: Served[Shop], others: Shop, together: Callable[..., None]) -> None:
+        """Each result is given to one of them."""
+        seen = served.state.changes("cookies", count=300, timeout=10)
+        found: list[list[int]] = [[], [], []]
+
+        def read(mine: list[int]) -> None:
+            mine.extend(cast("int", one.new) for one in seen if isinstance(one, Change))
+
+        def write() -> None:
+            for number in range(1, 301):
+                others.cookies = number
+
+        together(write, *[lambda mine=mine: read(mine) for mine in found])
+        assert sorted(chain(*found)) == list(range(1, 301))
+        assert all(mine == sorted(mine) for mine in found)
+
+    def test_who_waits_for_another_thread_to_be_done_waits_no_longer_than_he_said(
+        self, served: Served[Shop], together: Callable[..., None]
+    ) -> None:
+        seen = served.state.changes("cookies", timeout=0.05)
+
+        def wait() -> None:
+            with pytest.raises(WaitTimeout, match=r"a change of cookies: not within 0\.05 s"):
+                next(seen)
+
+        together(wait, wait)
+
+    def test_a_test_may_look_at_the_stream(self, served: Served[Shop], others: Shop) -> None:
+        inner: list[int] = []
+
+        def odd(shop: Shop) -> bool:
+            if shop.cookies == 1:
+                inner.append(next(seen).cookies)
+            return shop.cookies % 2 == 1
+
+        seen = served.state.when(odd, since=0, timeout=10)
+        for number in range(1, 6):
+            others.cookies = number
+        assert [next(seen).cookies, *inner, next(seen).cookies] == [1, 3, 5]
 
 
 class TestSelections:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from pydantic import BaseModel, computed_field
 
 from zproc.exceptions import UnknownPath, UsageError
 from zproc.schema import StateModel
-from zproc.schema.condition import CONDITIONS, Scope, change, on_field, passing
+from zproc.schema.condition import CONDITIONS, Scope, change, on_field, passing, passing_at
 from zproc.schema.path import ANY, parse_pattern
 from zproc.typing import Path
 
@@ -179,3 +181,32 @@ def test_what_a_test_returns_counts_as_true_or_false() -> None:
 
 def test_a_change_has_no_test_of_one_state() -> None:
     assert change(Shop, ()).test is None
+
+
+@pytest.mark.parametrize("make", [lambda test: passing(Shop, test), lambda test: passing_at(Shop, "cookies", test)])
+def test_a_test_is_a_function_that_need_not_be_awaited(make: Callable[[object], object]) -> None:
+    async def later(_: object) -> bool:
+        return False
+
+    with pytest.raises(UsageError, match="function of the state, not 'cookies'"):
+        make("cookies")
+    with pytest.raises(UsageError, match="later is async"):
+        make(later)
+
+
+def test_what_stands_at_a_field_is_tested() -> None:
+    wanted = passing_at(Shop, "stock.flour", lambda found: found == 3)
+    assert wanted.test is not None
+    assert not wanted.test(Shop())
+    assert not wanted.test(Shop(stock={"flour": 2}))
+    assert wanted.test(Shop(stock={"flour": 3}))
+    assert wanted.scope.patterns == (("stock", "flour"),)
+    with pytest.raises(UnknownPath, match="a pattern has no one value"):
+        passing_at(Shop, "stock.*", bool)
+
+
+def test_lists_of_fields_are_told_from_fields() -> None:
+    with pytest.raises(UnknownPath, match="several by several arguments"):
+        Scope.of(Shop, (["cookies", "sold"],))  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(UsageError, match="exclude is a list"):
+        Scope.of(Shop, (), "cookies")

@@ -30,18 +30,17 @@ def commits_since(client: Client, since: int | None) -> Iterator[Commit]:
         Unavailable: no server answers.
     """
     epoch, newest = client.position()
+    cursor = _cursor(client, since or 0)
     try:
-        cursor = _cursor(client, since or 0)
-        cursor.pending()
+        entry = cursor.next_known()
     except HistoryGone as gone:
         if since is not None:
             raise
         cursor = _cursor(client, gone.oldest)
-    while cursor.revision < newest and cursor.pending():
-        entry = cursor.next()
-        if entry.revision > newest:
-            return
+        entry = cursor.next_known()
+    while entry is not None and entry.revision <= newest:
         yield commit_of(client.schema.shape, epoch, entry)
+        entry = cursor.next_known() if entry.revision < newest else None
 
 
 def revert(client: Client, revision: int) -> Revision:
@@ -66,9 +65,10 @@ def revert(client: Client, revision: int) -> Revision:
 
 def _entry(client: Client, revision: int) -> Entry:
     cursor = _cursor(client, revision - 1)
-    if revision < 1 or not cursor.pending():
+    entry = cursor.next_known() if revision > 0 else None
+    if entry is None:
         raise HistoryGone(revision, cursor.revision)
-    return cursor.next()
+    return entry
 
 
 def _cursor(client: Client, since: int) -> Cursor:

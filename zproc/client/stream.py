@@ -6,13 +6,14 @@ cannot be given is told by one `Resync`, or, in a stream of states, by the state
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, Self, TypeVar, cast
 
 from zproc.client.client import Client
-from zproc.client.watch import Closed, Cursor, Entry
+from zproc.client.watch import Closed, Cursor, Entry, Steps
 from zproc.exceptions import HistoryGone, WaitTimeout
 from zproc.schema.condition import Condition, Scope, values_at
 from zproc.schema.event import Change, Commit, Kind, Resync, change_of
@@ -20,34 +21,43 @@ from zproc.schema.model import StateModel
 from zproc.schema.path import parse_path
 from zproc.schema.shape import Shape
 from zproc.schema.values import same
-from zproc.schema.watchable import EventOptions, Options, StreamOptions
+from zproc.schema.watchable import EventOptions, Options, StreamOptions, check
 from zproc.typing import Epoch, Revision
 
-__all__ = ["ClientWatchers", "Following", "commit_of"]
+__all__ = ["ClientWatchers", "Following", "Over", "commit_of"]
 
 T = TypeVar("T")
 
 
+class Over(Exception):
+    """There were as many results as were asked for, or the stream was closed."""
+
+
 class Following(Generic[T]):
-    """A stream; see `zproc.schema.watchable.Stream`.
+    """A stream; see `zproc.schema.watchable.Stream`. Threads may share it: each result is given to one of them.
 
     Args:
         cursor: where the commits come from.
-        make: makes results of one commit, any number of them.
+        make: makes results, any number of them, of one commit and, where it is wanted, the state that it made.
         resync: makes those of a state to go on from.
         text: what is waited for, in words.
         options: how.
+        first: makes those of the state at the beginning.
+        stateful: whether the state is wanted.
     """
 
     def __init__(
         self,
         cursor: Cursor,
-        make: Callable[[Entry], Sequence[T]],
+        make: Callable[[Entry, StateModel | None], Sequence[T]],
         resync: Callable[[StateModel], Sequence[T]],
         text: str,
         options: StreamOptions,
+        *,
+        first: Callable[[StateModel], Sequence[T]] | None = None,
+        stateful: bool = False,
     ) -> None:
-        self._cursor = cursor
+        self.cursor: Final = cursor
         self._make = make
         self._resync = resync
         self._text = text
@@ -55,61 +65,88 @@ class Following(Generic[T]):
         self._live = options.get("live", False)
         self._left = options.get("count")
         self._promised = options.get("since") is not None
-        self._results: deque[T] = deque()
-        self._first: Callable[[], Sequence[T]] | None = None
-        self._ended = False
-
-    @property
-    def cursor(self) -> Cursor:
-        """Where the commits come from."""
-        return self._cursor
-
-    def look_first(self, first: Callable[[], Sequence[T]]) -> None:
-        """Begin with what is found before any commit."""
         self._first = first
+        self._stateful = stateful
+        self._found: Entry | None = None
+        self._results: deque[T] = deque()
+        self._turn = threading.RLock()  # a test that looks at the stream again finds it where it is
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> T:
-        if self._ended or self._left == 0:
-            raise StopIteration
-        deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        deadline = self.deadline()
+        if not self._turn.acquire(timeout=-1 if self._timeout is None else self._timeout):
+            raise self.too_late()
         try:
-            while not self._results:
-                self._results.extend(self._wait(deadline))
-        except WaitTimeout:
-            raise WaitTimeout(self._text, self._timeout or 0.0) from None
-        except Closed:
+            return self.cursor.run(self.to_result(), deadline)
+        except (Over, Closed):
             raise StopIteration from None
+        except WaitTimeout:
+            raise self.too_late() from None
+        finally:
+            self._turn.release()
+
+    def deadline(self) -> float | None:
+        """Return until when the next result is waited for, in the monotonic time of this process, in seconds."""
+        return None if self._timeout is None else time.monotonic() + self._timeout
+
+    def too_late(self) -> WaitTimeout:
+        """Make the error of a result that did not come in time."""
+        return WaitTimeout(self._text, self._timeout or 0.0)
+
+    def to_result(self) -> Steps[T]:
+        """Go to the next result.
+
+        Raises:
+            Over: there is none, and will be none.
+        """
+        while not self._results:
+            if self._left == 0 or self.cursor.closed:
+                raise Over
+            self._results.extend((yield from self._to_results()))
         if self._left is not None:
             self._left -= 1
         return self._results.popleft()
 
-    def _wait(self, deadline: float | None) -> Sequence[T]:
+    def _to_results(self) -> Steps[Sequence[T]]:
+        """Go to the next commit, or to where to go on from."""
         try:
             if self._first is not None:
+                state = yield from self.cursor.to_state()
                 first, self._first = self._first, None
-                return first()
-            entry = self._cursor.next(deadline)
-            self._promised = False
-            while self._live and self._cursor.pending():
-                entry = self._cursor.next(deadline)
-            return self._make(entry)
+                return first(state)
+            # Kept until all that has to be asked for is there: if that fails, it is the next one of the next call.
+            if self._found is None:
+                self._found = yield from self.cursor.to_next(wait=True)
+                self._promised = False
+            while self._live and (newer := (yield from self.cursor.to_next(wait=False))) is not None:
+                self._found = newer
+            state_then = (yield from self.cursor.to_state()) if self._stateful else None
+            found, self._found = self._found, None
+            assert found is not None, "it waited until there was one"
         except HistoryGone:
             if self._promised:
                 raise
-            return self._resync(self._cursor.skip())
+            state = yield from self.cursor.to_present()
+            self._found = None
+            return self._resync(state)
+        return self._make(found, state_then)
 
     def close(self) -> None:
-        """End it."""
-        self._ended = True
-        self._cursor.close()
+        """End it; whoever waits for a result in another thread gets none."""
+        self.cursor.close()
 
     def go_live(self) -> None:
         """Skip whatever has come and was not looked at yet."""
+        with self._turn:
+            self.cursor.run(self.to_live())
+
+    def to_live(self) -> Steps[None]:
+        """Skip whatever has come."""
+        yield from self.cursor.to_present()
         self._results.clear()
-        self._cursor.skip()
+        self._found = self._first = None
 
     def __enter__(self) -> Self:
         return self
@@ -141,8 +178,13 @@ class ClientWatchers:
     def __init__(self, client: Client) -> None:
         self._client: Final = client
 
+    def here(self) -> Revision:
+        """Return the number of the newest commit."""
+        return self._client.revision()
+
     def get(self, wanted: Condition[T], options: Options) -> T:
         """Wait once."""
+        check(options, Options)
         return next(self.states(wanted, cast("StreamOptions", {**options, "count": 1})))
 
     def states(
@@ -161,18 +203,23 @@ class ClientWatchers:
             begin: the life of the server and the revision to begin at; ``None`` for here and now.
             present: whether the state there counts, where a condition can be told of one state.
         """
+        check(options, EventOptions)
         test = wanted.test
-        first = test is not None and present and options.get("since") is None
-        cursor = self._cursor(wanted.scope, options, begin, look=first)
+        look = test is not None and present and options.get("since") is None
 
-        def meeting(state: StateModel) -> list[T]:
+        def meeting(state: StateModel | None) -> list[T]:
             found = cast("T", state)
             return [found] if test is None or test(found) else []
 
-        stream = Following(cursor, lambda _: meeting(cursor.state()), meeting, wanted.text, options)
-        if first:
-            stream.look_first(lambda: meeting(cursor.state()))
-        return stream
+        return Following(
+            self._cursor(wanted.scope, options, begin, look=look),
+            lambda _, state: meeting(state),
+            meeting,
+            wanted.text,
+            options,
+            first=meeting if look else None,
+            stateful=True,
+        )
 
     def changes(self, fields: tuple[str, ...], options: EventOptions) -> Following[Change | Resync[object]]:
         """Return the changes of some fields, as they come."""
@@ -180,7 +227,7 @@ class ClientWatchers:
         scope = self._scope(fields, options)
         cursor = self._cursor(scope, options)
 
-        def concerning(entry: Entry) -> list[Change | Resync[object]]:
+        def concerning(entry: Entry, _: StateModel | None) -> list[Change | Resync[object]]:
             return [change_of(shape, done) for done in entry.changes if scope.concerns(done.op.path)]
 
         def resync(state: StateModel) -> list[Change | Resync[object]]:
@@ -194,7 +241,7 @@ class ClientWatchers:
         scope = self._scope(fields, options)
         cursor = self._cursor(scope, options)
 
-        def whole(entry: Entry) -> list[Commit | Resync[object]]:
+        def whole(entry: Entry, _: StateModel | None) -> list[Commit | Resync[object]]:
             return [commit_of(shape, cursor.epoch, entry)]
 
         def resync(state: StateModel) -> list[Commit | Resync[object]]:
@@ -204,15 +251,16 @@ class ClientWatchers:
 
     def values(self, field: str, options: StreamOptions) -> Following[Change | Resync[object]]:
         """Return how what stands at a field changes from commit to commit."""
+        check(options, StreamOptions)
         model = self._client.schema.model
         path = parse_path(field, model)
         cursor = self._cursor(Scope.of(model, (field,)), options, look=True)
         again = options.get("duplicate_okay", False)
         before = values_at(cursor.state(), path)
 
-        def moved(_: Entry) -> list[Change | Resync[object]]:
+        def moved(_: Entry, state: StateModel | None) -> list[Change | Resync[object]]:
             nonlocal before
-            old, before = before, values_at(cursor.state(), path)
+            old, before = before, values_at(state, path)
             return [_difference(field, old, before)] if again or not same(old, before) else []
 
         def resync(state: StateModel) -> list[Change | Resync[object]]:
@@ -220,9 +268,10 @@ class ClientWatchers:
             before = values_at(state, path)
             return [Resync(cursor.revision, before[0] if before else None)]
 
-        return Following(cursor, moved, resync, f"a change of {field}", options)
+        return Following(cursor, moved, resync, f"a change of {field}", options, stateful=True)
 
     def _scope(self, fields: tuple[str, ...], options: EventOptions) -> Scope:
+        check(options, EventOptions)
         return Scope.of(self._client.schema.model, fields, options.get("exclude", ()))
 
     def _cursor(

@@ -3,33 +3,39 @@
 The law: a cursor is a place in the sequence of commits, and moves forward only. It is given every commit that concerns
 it, once and in order, and the state that each of them made. If it cannot be, because the history was dropped or the
 server is another one, that is an error, and there is one way to go on from it: from the present state.
+
+How it moves is written as steps, which yield what is to be asked and are sent the answer, so that a thread and an event
+loop ask in their own ways and move alike. Steps that are broken off have moved nothing that they did not return.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Final, TypeVar, cast
+from typing import Final, TypeAlias, TypeVar, cast
 
 from zproc.client.client import Client, expect
 from zproc.client.connection import Connection
 from zproc.client.mirror import Mirror
 from zproc.core.history import change_from_plain
-from zproc.core.messages import Changes, Read, Values, Watch
+from zproc.core.messages import Changes, Read, Reply, Values, Watch
 from zproc.exceptions import HistoryGone, UsageError
 from zproc.schema.change import Change
 from zproc.schema.condition import Scope
 from zproc.schema.event import Author
 from zproc.schema.model import StateModel
 from zproc.schema.path import ANY, Pattern
-from zproc.typing import Epoch, Revision
+from zproc.typing import Epoch, RequestId, Revision
 
-__all__ = ["Closed", "Cursor", "Entry"]
+__all__ = ["Closed", "Cursor", "Entry", "Question", "Steps", "insist"]
 
 T = TypeVar("T")
 
 _EVERYTHING: Final[tuple[Pattern, ...]] = ((ANY,),)
+
+_FAR: Final = 256
+"""Past how many commits the state is rather read than moved on: as many as there are in one answer."""
 
 
 class Closed(UsageError):
@@ -46,8 +52,42 @@ class Entry:
     changes: tuple[Change, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be asked.
+
+    Attributes:
+        ask: makes the request of a number.
+        epoch: the life of the server that is asked; ``None`` for whichever there is.
+        revision: where the cursor is.
+        lasts: whether the answer comes when something happens, rather than at once.
+    """
+
+    ask: Callable[[RequestId], Watch | Read]
+    epoch: Epoch | None
+    revision: Revision
+    lasts: bool = False
+
+
+Steps: TypeAlias = Generator[Question, tuple[Epoch, Reply], T]
+"""What yields questions, is sent the life of the server that answered and its answer, and comes to a result."""
+
+
+def insist(connection: Connection, question: Question) -> None:
+    """Make sure that a connection leads to the server that a question is for.
+
+    Raises:
+        HistoryGone: it leads to another one.
+    """
+    welcome = connection.welcome
+    if question.epoch not in (None, welcome.epoch):
+        gone = HistoryGone(question.revision, welcome.revision)
+        gone.add_note("the server was started anew; its state, and its numbers of revisions, are others")
+        raise gone
+
+
 class Cursor:
-    """A place in the sequence of commits.
+    """A place in the sequence of commits. Used by one thread or task at a time; any may close it.
 
     Args:
         client: how the state is reached.
@@ -63,6 +103,7 @@ class Cursor:
         revision: the newest commit that was looked at.
 
     Raises:
+        HistoryGone: the state at the beginning cannot be told any more.
         Unavailable: no server answers.
     """
 
@@ -80,12 +121,14 @@ class Cursor:
         self._client = client
         self._scope = scope
         self._patterns = self._encoded(scope.patterns)
+        self._everything = self._encoded(_EVERYTHING)
         self._own = own
         self._duplicates = duplicates
         self._pending: deque[Entry] = deque()
         self._between: deque[Entry] = deque()
-        self._mirror: Mirror | None = None
         self._newest: Entry | None = None
+        self._mirror: Mirror | None = None
+        self._state: StateModel | None = None
         self._computed: list[object] | None = None
         self._connection: Connection | None = None
         self._closed = False
@@ -97,73 +140,75 @@ class Cursor:
             self.epoch, self.revision = client.position()
         if since is not None:
             self.revision = Revision(since)
-        if look and self._mirror is None:
-            self.state()
+        if look:
+            self._note_computed(self.state())
 
     def _encoded(self, patterns: tuple[Pattern, ...]) -> bytes:
         return self._client.schema.codec.encode(
             [[[] if step is ANY else [step] for step in pattern] for pattern in patterns]
         )
 
-    # Moving
+    # Moving by a thread
+
+    def run(self, steps: Steps[T], deadline: float | None = None) -> T:
+        """Take steps, and return what they come to.
+
+        Args:
+            steps: the steps, of this cursor.
+            deadline: until when to wait where that lasts, in the monotonic time of this process, in seconds; ``None``
+                for as long as it takes.
+
+        Raises:
+            WaitTimeout: what was waited for did not happen in time.
+            Unavailable: no server answers.
+            Closed: the cursor was closed.
+        """
+        try:
+            question = next(steps)
+            while True:
+                try:
+                    answer = self._ask(question, deadline)
+                except BaseException as error:  # noqa: BLE001 - it is the steps' to raise
+                    question = steps.throw(error)
+                else:
+                    question = steps.send(answer)
+        except StopIteration as done:
+            return cast("T", done.value)
 
     def next(self, deadline: float | None = None) -> Entry:
         """Wait for the next commit that is wanted.
 
         Args:
-            deadline: until when, in the monotonic time of this process, in seconds; ``None`` for as long as it takes.
+            deadline: as for `run`.
 
         Raises:
-            WaitTimeout: none came in time.
             HistoryGone: commits were dropped before they were seen, or the server was started anew.
-            Unavailable: no server answers.
-            Closed: the cursor was closed.
+            Error: as `run` does.
         """
-        while True:
-            while self._pending:
-                self._newest = entry = self._pending.popleft()
-                self.revision = entry.revision
-                if self._concerns(entry):
-                    return entry
-            self._fill(deadline)
+        found = self.run(self.to_next(wait=True), deadline)
+        assert found is not None, "it waits"
+        return found
 
-    def pending(self) -> bool:
-        """Whether there are commits that can be had without waiting; asks the server if it has to."""
-        if not self._pending:
-            self._fill(None, wait=False)
-        return bool(self._pending)
+    def next_known(self) -> Entry | None:
+        """Return the next commit that is wanted, ``None`` if it has not been made yet; otherwise as `next`."""
+        return self.run(self.to_next(wait=False))
 
     def skip(self) -> StateModel:
         """Go to the present, past whatever was not looked at yet, and return the state there.
 
         Raises:
-            Unavailable: no server answers.
-            Closed: the cursor was closed.
+            Error: as `run` does.
         """
-
-        def question(connection: Connection) -> Mirror:
-            self.epoch = connection.welcome.epoch
-            return self._read(connection, None)
-
-        self._pending.clear()
-        self._between.clear()
-        self._mirror = self._ask(question)
-        self.revision = self._mirror.revision
-        return self._snapshot()
+        return self.run(self.to_present())
 
     def state(self) -> StateModel:
         """Return the state that the newest commit that was looked at made, frozen.
 
         Raises:
             HistoryGone: it cannot be told any more.
-            Unavailable: no server answers.
-            Closed: the cursor was closed.
+            Error: as `run` does.
         """
-        if self._mirror is None:
-            self._mirror = self._ask(lambda connection: self._read(self._insist(connection), self.revision))
-        while self._mirror.revision < self.revision:
-            self._advance(self._mirror)
-        return self._snapshot()
+        return self.run(self.to_state())
 
     def close(self) -> None:
         """Wake whoever waits here, and have nobody wait again."""
@@ -172,74 +217,134 @@ class Cursor:
         if connection is not None:
             connection.close()
 
-    def _concerns(self, entry: Entry) -> bool:
-        paths = [change.op.path for change in entry.changes]
-        counts = any(map(self._scope.concerns, paths))
-        if self._scope.computed:
-            before, self._computed = self._computed, None
-            self.state()
-            counts = counts or self._computed != before
-        return counts
+    @property
+    def closed(self) -> bool:
+        """Whether nobody can wait here any more."""
+        return self._closed
 
-    def _snapshot(self) -> StateModel:
-        assert self._mirror is not None, "it was read"
-        state = self._mirror.snapshot()
-        if self._scope.computed:
-            self._computed = self._scope.computed_values(state)
+    # Steps
+
+    def to_next(self, *, wait: bool) -> Steps[Entry | None]:
+        """Go to the next commit that is wanted: see `next` and `next_known`."""
+        while True:
+            while self._pending:
+                self._newest = entry = self._pending[0]
+                self._move(entry.revision)
+                state = (yield from self.to_state()) if self._scope.computed else None
+                self._pending.popleft()
+                if self._concerns(entry, state):
+                    return entry
+            if not (yield from self._fill(wait=wait)):
+                return None
+
+    def to_present(self) -> Steps[StateModel]:
+        """Go to the present: see `skip`."""
+        epoch, reply = yield Question(lambda request: Read(request, (), None, None, None), None, self.revision)
+        values = expect(reply, Values)
+        self._pending.clear()
+        self._between.clear()
+        self.epoch = epoch
+        self._move(values.revision)
+        self._mirror = Mirror(self._client.schema, values.revision, values.values)
+        state = yield from self.to_state()
+        self._note_computed(state)
         return state
 
-    # Asking
+    def to_state(self) -> Steps[StateModel]:
+        """Find out the state here: see `state`."""
+        if self._state is None:
+            while (mirror := self._mirror) is None or mirror.revision < self.revision:
+                yield from self._advance(mirror)
+            self._state = mirror.snapshot()
+        return self._state
 
-    def _fill(self, deadline: float | None, *, wait: bool = True) -> None:
-        """Have the next commits that touch the patterns, as many as there are in one answer."""
+    def _move(self, revision: Revision) -> None:
+        if revision != self.revision:
+            self.revision, self._state = revision, None
 
-        def question(connection: Connection) -> Changes:
-            self._insist(connection)
-            request = self._client.next_request()
-            watch = Watch(request, self.revision, self._patterns, self._own, self._duplicates, False, wait)
-            return expect(connection.call(watch, deadline), Changes)
+    def _concerns(self, entry: Entry, state: StateModel | None) -> bool:
+        moved = state is not None and self._note_computed(state)
+        return moved or any(self._scope.concerns(change.op.path) for change in entry.changes)
 
-        answer = self._ask(question)
+    def _note_computed(self, state: StateModel) -> bool:
+        """Remember what the computed fields are that are watched; whether that is something else than before."""
+        before, self._computed = self._computed, None
+        self._computed = self._scope.computed_values(state)
+        return self._computed != before
+
+    def _fill(self, *, wait: bool) -> Steps[bool]:
+        """Have the next commits that touch the patterns, as many as there are in one answer; whether there are any."""
+        since = self.revision
+        _, reply = yield Question(
+            lambda request: Watch(request, since, self._patterns, self._own, self._duplicates, False, wait),
+            self.epoch,
+            since,
+            lasts=wait,
+        )
+        answer = expect(reply, Changes)
         self._pending.extend(map(self._entry, answer.commits))
         if not answer.commits:
-            self.revision = answer.revision
+            self._move(answer.revision)  # what has not touched the patterns need not be asked about again
+        return bool(answer.commits)
 
-    def _advance(self, mirror: Mirror) -> None:
-        """Move the mirror on by at least one commit towards this place, or, if they are gone, there at once."""
-        newest = self._newest
-        if newest is not None and newest.revision == mirror.revision + 1:
-            mirror.advance(newest.revision, newest.changes)
+    def _advance(self, mirror: Mirror | None) -> Steps[None]:
+        """Move the mirror on by at least one commit towards this place, or there at once."""
+        if mirror is None or self.revision - mirror.revision > _FAR:
+            yield from self._read()
             return
-        if not self._between or self._between[0].revision != mirror.revision + 1:
-            self._between.clear()
-
-            def question(connection: Connection) -> Changes:
-                self._insist(connection)
-                request = self._client.next_request()
-                everything = self._encoded(_EVERYTHING)
-                return expect(
-                    connection.call(Watch(request, mirror.revision, everything, True, True, False, False)), Changes
-                )
-
+        entry = self._following(mirror)
+        if entry is None:
             try:
-                self._between.extend(map(self._entry, self._ask(question).commits))
+                yield from self._fill_between(mirror.revision)
             except HistoryGone:
-                self._mirror = self._ask(lambda connection: self._read(self._insist(connection), self.revision))
+                yield from self._read()
                 return
-        entry = self._between.popleft()
+            entry = self._following(mirror)
+            assert entry is not None, "the mirror is behind, so there are commits after it"
+        # Broken off in the middle it would be of no revision.
+        self._mirror = None
         mirror.advance(entry.revision, entry.changes)
+        self._mirror = mirror
 
-    def _read(self, connection: Connection, at: Revision | None) -> Mirror:
-        reply = expect(connection.call(Read(self._client.next_request(), (), None, at, None)), Values)
-        return Mirror(self._client.schema, reply.revision if at is None else at, reply.values)
+    def _following(self, mirror: Mirror) -> Entry | None:
+        """Return the commit after the one that the mirror is at, if it is known."""
+        wanted = mirror.revision + 1
+        if self._newest is not None and self._newest.revision == wanted:
+            return self._newest
+        while self._between and self._between[0].revision < wanted:
+            self._between.popleft()
+        return self._between[0] if self._between and self._between[0].revision == wanted else None
 
-    def _ask(self, question: Callable[[Connection], T]) -> T:
-        def attempt(connection: Connection) -> T:
+    def _fill_between(self, since: Revision) -> Steps[None]:
+        """Have all commits after a revision, as many as there are in one answer."""
+        self._between.clear()
+        _, reply = yield Question(
+            lambda request: Watch(request, since, self._everything, True, True, False, False), self.epoch, since
+        )
+        self._between.extend(map(self._entry, expect(reply, Changes).commits))
+
+    def _read(self) -> Steps[None]:
+        here = self.revision
+        _, reply = yield Question(lambda request: Read(request, (), None, here, None), self.epoch, here)
+        self._mirror = Mirror(self._client.schema, here, expect(reply, Values).values)
+
+    def _entry(self, encoded: bytes) -> Entry:
+        revision, time, pid, process, function, changes = cast(
+            "tuple[Revision, float, int, str, str, list[object]]", self._client.schema.codec.decode(encoded)
+        )
+        return Entry(revision, time, Author(pid, process, function), tuple(map(change_from_plain, changes)))
+
+    # Asking by a thread
+
+    def _ask(self, question: Question, deadline: float | None) -> tuple[Epoch, Reply]:
+        def attempt(connection: Connection) -> tuple[Epoch, Reply]:
             self._connection = connection
             try:
                 if self._closed:
                     raise Closed("this watcher is closed")
-                return question(connection)
+                insist(connection, question)
+                command = question.ask(self._client.next_request())
+                return connection.welcome.epoch, connection.call(command, deadline if question.lasts else None)
             finally:
                 self._connection = None
 
@@ -251,17 +356,3 @@ class Cursor:
             if self._closed:
                 raise Closed("this watcher is closed") from None
             raise
-
-    def _insist(self, connection: Connection) -> Connection:
-        """Make sure that a connection leads to the server that the revisions are of."""
-        if connection.welcome.epoch != self.epoch:
-            gone = HistoryGone(self.revision, connection.welcome.revision)
-            gone.add_note("the server was started anew; its state, and its numbers of revisions, are others")
-            raise gone
-        return connection
-
-    def _entry(self, encoded: bytes) -> Entry:
-        revision, time, pid, process, function, changes = cast(
-            "tuple[Revision, float, int, str, str, list[object]]", self._client.schema.codec.decode(encoded)
-        )
-        return Entry(revision, time, Author(pid, process, function), tuple(map(change_from_plain, changes)))

@@ -6,6 +6,7 @@ nothing else of it, so that all forms of waiting mean the same by it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
@@ -49,6 +50,8 @@ class Scope:
             UnknownPath: one leads nowhere.
             UsageError: nothing is left that is not excluded.
         """
+        if isinstance(exclude, str):
+            raise UsageError(f"exclude is a list of fields: exclude=[{exclude!r}]")
         without = tuple(parse_pattern(field, model) for field in exclude)
         named = tuple(parse_pattern(field, model) for field in fields)
         if not named:
@@ -148,9 +151,21 @@ def change(model: type[S], fields: Iterable[str], exclude: Iterable[str] = ()) -
 
 
 def passing(model: type[S], test: Callable[[S], object]) -> Condition[S]:
-    """Wait for a state that passes a test."""
-    name = getattr(test, "__qualname__", repr(test))
+    """Wait for a state that passes a test.
+
+    Raises:
+        UsageError: it cannot be called, or would have to be awaited.
+    """
+    name = _name_of(test)
     return Condition(Scope.of(cast("type[BaseModel]", model), ()), lambda state: bool(test(state)), f"{name}(state)")
+
+
+def _name_of(test: Callable[[S], object]) -> str:
+    if not callable(test):
+        raise UsageError(f"a test is a function of the state, not {test!r}; for a field there is get_when_truthy")
+    if inspect.iscoroutinefunction(test):
+        raise UsageError(f"{test.__qualname__} is async: what it returns would be true before it ran")
+    return cast("str", getattr(test, "__qualname__", repr(test)))
 
 
 def passing_at(model: type[S], field: str, test: Callable[[object], object]) -> Condition[S]:
@@ -163,7 +178,7 @@ def passing_at(model: type[S], field: str, test: Callable[[object], object]) -> 
     return Condition(
         Scope.of(cast("type[BaseModel]", model), (field,)),
         lambda state: any(bool(test(value)) for value in values_at(state, path)),
-        f"{getattr(test, '__qualname__', repr(test))}({field})",
+        f"{_name_of(test)}({field})",
     )
 
 

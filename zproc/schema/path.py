@@ -80,6 +80,9 @@ def parse_pattern(text: str, model: type[BaseModel]) -> Pattern:
     Raises:
         UnknownPath: the text is no address, or leads to no field of the model.
     """
+    given: object = text
+    if not isinstance(given, str):
+        raise UnknownPath(repr(given), "a field is named by a text, and several by several arguments")
     shape = shape_of(model)
     pattern: tuple[Key, ...] = ()
     for step in _steps(text):

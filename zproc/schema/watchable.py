@@ -6,7 +6,8 @@ is waited for is the business of whoever is alive. Everything but a live state r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import difflib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol, Self, TypedDict, TypeVar, Unpack, cast
 
 from zproc.exceptions import UsageError
@@ -14,7 +15,17 @@ from zproc.schema import condition
 from zproc.schema.condition import Condition
 from zproc.schema.event import Change, Commit, Resync
 
-__all__ = ["WATCHERS", "EventOptions", "Options", "Stream", "StreamOptions", "Watchable", "Watchers", "watchers_of"]
+__all__ = [
+    "WATCHERS",
+    "EventOptions",
+    "Options",
+    "Stream",
+    "StreamOptions",
+    "Watchable",
+    "Watchers",
+    "check",
+    "watchers_of",
+]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -58,6 +69,41 @@ class EventOptions(StreamOptions, total=False):
     exclude: tuple[str, ...] | list[str]
 
 
+def check(options: object, kind: type) -> None:
+    """Make sure that options make sense, because one that is misspelt would be a wait without end.
+
+    Args:
+        options: by name.
+        kind: the class that lists them.
+
+    Raises:
+        UsageError: there is no such option, or it has no such value.
+    """
+    for name, value in cast("dict[str, object]", options).items():
+        known = kind.__annotations__  # of a TypedDict these are the inherited ones, too
+        if name not in known:
+            nearest = "".join(f"; did you mean {other!r}?" for other in difflib.get_close_matches(name, known, n=1))
+            raise UsageError(f"there is no option {name!r}{nearest or '; there are ' + ', '.join(sorted(known))}")
+        wanted = _WANTED.get(name)
+        if wanted is not None and not wanted[0](value):
+            raise UsageError(f"the option {name!r} is {wanted[1]}, not {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (type(value) in (int, float) and cast("float", value) >= 0)
+
+
+def _is_count(value: object) -> bool:
+    return value is None or (type(value) is int and value >= 0)
+
+
+_WANTED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
+    "timeout": (_is_number, "a number of seconds, or None"),
+    "since": (_is_count, "the number of a revision, or None"),
+    "count": (_is_count, "a number of results, or None"),
+}
+
+
 class Stream(Protocol[T_co]):
     """Results as they come: an iterator that waits; to be closed, or used in a ``with`` statement, if left early."""
 
@@ -95,6 +141,10 @@ class Stream(Protocol[T_co]):
 
 class Watchers(Protocol):
     """What waits, for a live state."""
+
+    def here(self) -> int:
+        """Return the number of the newest commit."""
+        ...
 
     def get(self, wanted: Condition[T], options: Options) -> T:
         """Wait once."""
@@ -157,6 +207,14 @@ class Watchable:
     """
 
     __slots__ = ()
+
+    def go_live(self) -> int:
+        """Return the number of the newest commit: what happens from here on is waited for by ``since``.
+
+        Waiting keeps nothing from one call to the next, so there is nothing to throw away: a wait without ``since``
+        begins at its call. With it, what happens between two calls is not missed either.
+        """
+        return watchers_of(self, "go_live").here()
 
     def get_when_change(
         self, *fields: str, exclude: tuple[str, ...] | list[str] = (), **options: Unpack[Options]
