@@ -6,16 +6,19 @@ finished it notes down, so that its successor, if it is restarted, goes on after
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Concatenate, Final, Generic, TypeAlias, TypeVar, Unpack, cast
 
-from zproc.client import Bookmark, ClientWatchers, Place, address_of
+from zproc.client import Bookmark, ClientWatchers, Place, address_of, new_session
 from zproc.exceptions import UsageError
 from zproc.process import Manager, Options, Process
 from zproc.schema import condition
 from zproc.schema.condition import Condition
 from zproc.schema.model import StateModel
-from zproc.schema.watchable import StreamOptions
+from zproc.schema.watchable import StreamOptions, check
+from zproc.typing import SessionId
 
 __all__ = ["CallOptions", "CallWhen"]
 
@@ -32,16 +35,18 @@ class CallOptions(Options, total=False):
         args: what the function is given after the snapshot and the state.
         kwargs: what it is given by name.
         stateful: whether it is given the live state; it is.
+        timeout: how long to wait for each event, in seconds; then the process fails, by `WaitTimeout`.
         live: skip to the newest whenever there are several; by default, none is skipped.
         since: the revision to start after; 0 for all that the history holds. By default, now.
         count: after how many calls the process ends; ``None`` for never.
-        include_own: whether commits of the process itself count; they do not.
+        include_own: whether commits of the process itself count, those from before a restart included; they do not.
         duplicate_okay: whether commits count that set a value to what it was.
     """
 
     args: Sequence[object]
     kwargs: Mapping[str, object]
     stateful: bool
+    timeout: float | None
     live: bool
     since: int | None
     count: int | None
@@ -49,7 +54,7 @@ class CallOptions(Options, total=False):
     duplicate_okay: bool
 
 
-_STREAM: Final = ("live", "since", "include_own", "duplicate_okay")
+_STREAM: Final = ("timeout", "live", "since", "include_own", "duplicate_okay")
 _CALL: Final = ("args", "kwargs", "stateful", "count")
 
 
@@ -82,7 +87,7 @@ class CallWhen(Generic[M]):
             exclude: fields of which changes are looked past.
             options: see `CallOptions`.
         """
-        return self._call("change", fields, tuple(exclude), options=options)
+        return self._call("change", fields, exclude, options=options)
 
     def call_when(
         self, test: Callable[[M], object], **options: Unpack[CallOptions]
@@ -136,29 +141,43 @@ class CallWhen(Generic[M]):
     def _call(self, name: str, *arguments: Any, options: CallOptions) -> Callable[[Called[M]], Process[None]]:
         state = self.state
         _condition(state.__class__, name, arguments)
-        known = Options.__annotations__.keys() | CallOptions.__annotations__.keys()
-        if unknown := sorted(options.keys() - known):
-            raise UsageError(f"no such option: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        check(options, CallOptions)
         client, _ = address_of(state)  # type: ignore[arg-type]  # a handle, typed as what it stands for
         epoch, revision = client.position()
         stream = {key: value for key, value in options.items() if key in _STREAM}
         process = cast("Options", {key: value for key, value in options.items() if key not in (*_STREAM, *_CALL)})
 
         def decorator(function: Called[M]) -> Process[None]:
-            bookmark = Bookmark.make(Place(epoch, revision))
-            process.setdefault("name", getattr(function, "__name__", type(function).__name__))
+            _refuse_async(function)
+            bookmark = Bookmark.make(Place(epoch, revision), client.address)
+            common = (state, (name, arguments), stream, options.get("count"), bookmark, new_session(), function)
             first = (state,) if options.get("stateful", True) else ()
-            arguments_after = (*first, *options.get("args", ())), dict(options.get("kwargs", {}))
+            args, kwargs = options.get("args", ()), options.get("kwargs", {})
+            again = options.get("retry_args", args), options.get("retry_kwargs", kwargs)
             made = self._manager.make(
                 _attend,
-                (state, (name, arguments), stream, options.get("count"), bookmark, function, *arguments_after),
-                options=process,
+                (*common, (*first, *args), dict(kwargs)),
+                options={
+                    "name": getattr(function, "__name__", type(function).__name__),
+                    **process,
+                    "retry_args": (*common, (*first, *again[0]), dict(again[1])),
+                    "retry_kwargs": {},
+                },
                 about=function,
             )
             made.add_done_callback(lambda _: bookmark.remove())
             return made
 
         return decorator
+
+
+def _refuse_async(function: Called[M]) -> None:
+    if not callable(function):
+        raise UsageError(f"what is called is a function of the snapshot and the state, not {function!r}")
+    if inspect.iscoroutinefunction(function):
+        raise UsageError(
+            f"{function.__qualname__} is async, and nobody would await it; watch by zproc.aio in async code"
+        )
 
 
 _ON_FIELD: Final = frozenset(condition.CONDITIONS)
@@ -178,6 +197,7 @@ def _attend(
     options: StreamOptions,
     count: int | None,
     bookmark: Bookmark,
+    session: SessionId,
     function: Callable[..., object],
     args: tuple[object, ...],
     kwargs: dict[str, object],
@@ -185,6 +205,8 @@ def _attend(
     """Be the process: call the function for each event, beginning after what was finished before."""
     client, _ = address_of(state)  # type: ignore[arg-type]  # a handle, typed as what it stands for
     place = bookmark.place()
+    bookmark.move(replace(place, lives=place.lives + 1))
+    client.continue_as(session, place.lives)
     if place.begun or place.results:
         options = cast("StreamOptions", {key: value for key, value in options.items() if key != "since"})
     found = ClientWatchers(client).states(
@@ -198,4 +220,4 @@ def _attend(
         snapshot = next(found)
         function(snapshot, *args, **kwargs)
         results += 1
-        bookmark.move(Place(found.cursor.epoch, found.cursor.revision, results, begun=True))
+        bookmark.move(Place(found.cursor.epoch, found.cursor.revision, results, begun=True, lives=place.lives + 1))

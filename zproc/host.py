@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Final, cast
 
 from zproc import record
+from zproc.client import Bookmark
 from zproc.core.limits import Limits
 from zproc.core.server import ServerCore
 from zproc.exceptions import Error
@@ -81,6 +82,7 @@ class Host:
         """End it, and wait until it is gone."""
         self._process.stop(_GRACE)
         clear(self.address)
+        Bookmark.sweep(self.address)
 
 
 def _be_server(namespace: str, model: type[StateModel], limits: Limits, address: str, run: str | None) -> None:
@@ -114,6 +116,7 @@ def _be_server(namespace: str, model: type[StateModel], limits: Limits, address:
         orders.close()
     if run is not None and owner.gone():
         sweep(run)
+    Bookmark.sweep(address)
 
 
 def _obey(orders: Orders, core: ServerCore) -> None:

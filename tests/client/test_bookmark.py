@@ -24,7 +24,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def bookmark(directory: Path) -> Iterator[Bookmark]:
-    made = Bookmark.make(START)
+    made = Bookmark.make(START, "unix:///here")
     yield made
     made.remove()
     assert not list(directory.iterdir())
@@ -35,7 +35,7 @@ def test_it_begins_where_it_was_made(bookmark: Bookmark) -> None:
 
 
 def test_it_is_where_it_was_moved_to(bookmark: Bookmark) -> None:
-    there = Place(Epoch("another"), Revision(2**63), 3, begun=True)
+    there = Place(Epoch("another"), Revision(2**63), 3, begun=True, lives=2)
     bookmark.move(there)
     assert bookmark.place() == there
 
@@ -61,4 +61,13 @@ def test_one_that_was_removed_is_at_its_start_and_can_be_moved_again(bookmark: B
 def test_nobody_else_may_read_it(bookmark: Bookmark, directory: Path) -> None:
     (file,) = directory.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
-    assert file.name.startswith(f"{os.getpid()}-")
+
+
+def test_those_of_a_server_that_is_gone_are_swept_and_no_others(bookmark: Bookmark, directory: Path) -> None:
+    others = [Bookmark.make(START, "unix:///there") for _ in range(3)]
+    (directory / "something else").touch()
+    Bookmark.sweep("unix:///there")
+    assert [other.place() for other in others] == [START] * 3
+    assert len(list(directory.glob("*.mark"))) == 1
+    assert bookmark.place() == START
+    (directory / "something else").unlink()

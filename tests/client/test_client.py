@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import BaseModel
 
-from zproc.client import Client, atomic, model_handle
+from zproc.client import Client, atomic, model_handle, new_session
 from zproc.client.client import expect
 from zproc.core.limits import Limits
 from zproc.core.messages import Acquire, Act, Command, Commit, Hello, Outcome, Pong, Read, Values, Watch
@@ -27,8 +27,10 @@ from zproc.exceptions import (
     SchemaMismatch,
     Unavailable,
     UsageError,
+    WaitTimeout,
 )
 from zproc.schema import StateModel, action
+from zproc.schema.event import Change
 from zproc.schema.model import Schema
 from zproc.transport import fresh_address
 from zproc.typing import RequestId, Revision
@@ -451,3 +453,34 @@ def test_a_handle_can_be_made_of_any_place(serving: Serve) -> None:
     served = serving(Nested)
     inner = model_handle(served.client, ("inner",), Nested.Inner)
     assert inner.x == 0
+
+
+class TestSuccession:
+    """A process that is started again goes by the name of the one that has ended."""
+
+    def test_the_commits_of_a_predecessor_are_its_own(self, serving: Serve) -> None:
+        served = serving(Shop)
+        first, second = served.new_client(), served.new_client()
+        name = new_session()
+        first.continue_as(name, 0)
+        seen_by_others = served.state.changes("cookies", include_own=False, timeout=10)
+        served.state_of(first).cookies = 1
+        first.close()
+        second.continue_as(name, 1)
+        mine = served.state_of(second).changes("cookies", since=0, include_own=False, timeout=0.01)
+        served.state_of(second).cookies = 2
+        with pytest.raises(WaitTimeout):
+            next(mine)
+        assert [one.new for one in (next(seen_by_others), next(seen_by_others)) if isinstance(one, Change)] == [1, 2]
+
+    def test_no_request_of_it_is_taken_for_one_of_theirs(self, serving: Serve) -> None:
+        """The server remembers what became of those; a number that came again would be answered with that."""
+        served = serving(Shop)
+        name = new_session()
+        for lives in range(3):
+            client = served.new_client()
+            client.continue_as(name, lives)
+            for _ in range(5):
+                served.state_of(client).bake(1)
+            client.close()
+        assert served.value.cookies == 15

@@ -15,6 +15,8 @@ from zproc.transport import runtime_directory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.integration.conftest import Eventually, Script
+
 
 class Shop(zproc.StateModel):
     cookies: int = 0
@@ -25,8 +27,12 @@ class Shop(zproc.StateModel):
     spare: int | None = None
 
 
+async def later(snapshot: Shop, state: Shop) -> None:
+    state.seen.append(snapshot.cookies)
+
+
 def marks() -> list[Path]:
-    return list(Path(runtime_directory()).glob(f"{os.getpid()}-*.mark"))
+    return list(Path(runtime_directory()).glob("*.mark"))
 
 
 def test_it_is_called_for_each_commit_from_the_moment_on_at_which_it_was_asked_for(method: str) -> None:
@@ -147,6 +153,79 @@ def test_one_that_crashed_goes_on_after_what_it_has_finished(method: str) -> Non
         assert crashes.restarts == 2
 
 
+def test_what_it_did_before_it_crashed_does_not_wake_it_either(method: str) -> None:
+    """Its predecessor's commits are its own: it watches what it changes, and crashes after it has changed it."""
+    with zproc.Context(Shop, start_method=method) as ctx:
+
+        @ctx.call_when_change("cookies", count=3, restart="on_failure", retry_delay=0.0)
+        def eats(snapshot: Shop, state: Shop) -> None:
+            state.cookies -= 1
+            state.seen.append(snapshot.cookies)
+            if len(state.pids) < 2:
+                state.pids.append(os.getpid())
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        for _ in range(3):
+            ctx.state.cookies += 10
+        eats.wait(30)
+        # The first event comes three times, since it was finished at the third; none of the decrements is an event.
+        assert len(ctx.state.seen) == 5
+        assert ctx.state.cookies == 25
+        assert eats.restarts == 2
+
+
+def test_tries_may_be_given_other_arguments(method: str) -> None:
+    with zproc.Context(Shop, start_method=method) as ctx:
+
+        @ctx.call_when_change(
+            "cookies", count=1, restart="on_failure", retry_delay=0.0, args=(1,), retry_args=(2,), retry_kwargs={"b": 3}
+        )
+        def tries(snapshot: Shop, state: Shop, a: int, b: int = 0) -> None:
+            state.seen.extend([a, b])
+            if a == 1:
+                raise ValueError
+
+        ctx.state.cookies = 1
+        tries.wait(30)
+        assert ctx.state.seen == [1, 0, 2, 3]
+
+
+def test_a_timeout_is_its_failure() -> None:
+    with zproc.Context(Shop) as ctx:
+
+        @ctx.call_when_change("cookies", timeout=0.05)
+        def waits(snapshot: Shop, state: Shop) -> None:
+            state.seen.append(snapshot.cookies)
+
+        with pytest.raises(zproc.RemoteError) as caught:
+            waits.wait(30)
+        assert isinstance(caught.value.__cause__, zproc.WaitTimeout)
+        assert "a change of cookies: not within 0.05 s" in str(caught.value.__cause__)
+
+
+def test_nothing_is_left_of_a_program_that_is_killed(script: Script, eventually: Eventually) -> None:
+    program = script("""
+        import zproc
+
+        class Shop(zproc.StateModel):
+            cookies: int = 0
+
+        def watch(snapshot, state): ...
+
+        if __name__ == "__main__":
+            ctx = zproc.Context(Shop)
+            for _ in range(3):
+                ctx.call_when_change("cookies")(watch)
+            print("ready", flush=True)
+            ctx.processes.wait()
+    """)
+    assert program.stdout is not None
+    assert program.stdout.readline() == "ready\n"
+    assert len(marks()) == 3
+    program.kill()
+    eventually(lambda: not marks())
+
+
 def test_one_that_is_restarted_on_command_does_too() -> None:
     with zproc.Context(Shop) as ctx:
 
@@ -201,6 +280,12 @@ def test_several_make_a_chain(method: str) -> None:
         (lambda ctx: ctx.call_when_change("cookie"), zproc.UnknownPath),
         (lambda ctx: ctx.call_when_equal("stock.*", 1), zproc.UnknownPath),
         (lambda ctx: ctx.call_when_change("cookies", retrys=3), zproc.UsageError),
+        (lambda ctx: ctx.call_when_change("cookies", count=-1), zproc.UsageError),
+        (lambda ctx: ctx.call_when_change("cookies", since=-1), zproc.UsageError),
+        (lambda ctx: ctx.call_when_change("cookies", exclude="cookies"), zproc.UsageError),
+        (lambda ctx: ctx.call_when("cookies"), zproc.UsageError),
+        (lambda ctx: ctx.call_when_change("cookies")("not a function"), zproc.UsageError),
+        (lambda ctx: ctx.call_when_change("cookies")(later), zproc.UsageError),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_once(

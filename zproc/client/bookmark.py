@@ -7,18 +7,21 @@ nothing, and repeats at most what his predecessor was in the middle of.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import struct
 import tempfile
 from dataclasses import dataclass
 from typing import Final
 
+from zproc.exceptions import UsageError
 from zproc.transport import runtime_directory
 from zproc.typing import Epoch, Revision
 
 __all__ = ["Bookmark", "Place"]
 
-_FORM: Final = struct.Struct("!64sQQ?")
+_FORM: Final = struct.Struct("!64sQQ?Q")
+_SUFFIX: Final = ".mark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +33,14 @@ class Place:
         revision: the newest commit that was finished.
         results: how many results were finished.
         begun: whether the state at the beginning was looked at.
+        lives: how many predecessors there were.
     """
 
     epoch: Epoch
     revision: Revision
     results: int = 0
     begun: bool = False
+    lives: int = 0
 
 
 class Bookmark:
@@ -51,13 +56,17 @@ class Bookmark:
         self._start = start
 
     @classmethod
-    def make(cls, place: Place) -> Bookmark:
+    def make(cls, place: Place, address: str) -> Bookmark:
         """Make one in the runtime directory, by a name that nobody uses.
+
+        Args:
+            place: the place where to start.
+            address: of the server.
 
         Raises:
             UsageError: there is no runtime directory.
         """
-        number, path = tempfile.mkstemp(prefix=f"{os.getpid()}-", suffix=".mark", dir=runtime_directory())
+        number, path = tempfile.mkstemp(prefix=_prefix(address), suffix=_SUFFIX, dir=runtime_directory())
         os.close(number)
         bookmark = cls(path, place)
         bookmark.move(place)
@@ -67,15 +76,15 @@ class Bookmark:
         """Return the place."""
         try:
             with open(self._path, "rb") as file:
-                epoch, revision, results, begun = _FORM.unpack(file.read(_FORM.size))
+                epoch, revision, results, begun, lives = _FORM.unpack(file.read(_FORM.size))
         except FileNotFoundError:
             return self._start
-        return Place(Epoch(epoch.rstrip(b"\0").decode("ascii")), Revision(revision), results, begun)
+        return Place(Epoch(epoch.rstrip(b"\0").decode("ascii")), Revision(revision), results, begun, lives)
 
     def move(self, place: Place) -> None:
         """Take note of a place."""
         # By one call: a process that is killed has made all of it, or none.
-        data = _FORM.pack(place.epoch.encode("ascii"), place.revision, place.results, place.begun)
+        data = _FORM.pack(place.epoch.encode("ascii"), place.revision, place.results, place.begun, place.lives)
         number = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             os.pwrite(number, data, 0)
@@ -86,3 +95,16 @@ class Bookmark:
         """Remove it, if it is there."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
+
+    @staticmethod
+    def sweep(address: str) -> None:
+        """Remove all whose server was at an address and is gone, because who made them may have been killed."""
+        with contextlib.suppress(OSError, UsageError):
+            directory = runtime_directory()
+            for name in os.listdir(directory):
+                if name.startswith(_prefix(address)) and name.endswith(_SUFFIX):
+                    Bookmark(os.path.join(directory, name), Place(Epoch(""), Revision(0))).remove()
+
+
+def _prefix(address: str) -> str:
+    return hashlib.sha256(address.encode()).hexdigest()[:16] + "-"

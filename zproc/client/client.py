@@ -32,7 +32,7 @@ from zproc.schema.shape import shape_at
 from zproc.transport import word
 from zproc.typing import Epoch, Path, RequestId, Revision, SessionId
 
-__all__ = ["Client", "expect"]
+__all__ = ["Client", "expect", "new_session"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Reply)
@@ -45,6 +45,9 @@ _SETTLING: Final = 1.0
 
 _RETRY: Final = 0.05
 """How long to wait between two tries to reach a server that was lost, in seconds."""
+
+_LIFE: Final = 32
+"""How many bits the number of a request has for each process that goes by one name."""
 
 _SINCE_EVER: Final = Revision(2**62)
 """A revision that is yet to come: nothing has changed since."""
@@ -78,7 +81,7 @@ class Client:
         self.mark = object()
         """What numbers are marked with that were read by this client; not itself, which would keep it alive."""
         self._kept: frozenset[str] = frozenset()
-        self._identity = Identity(address, namespace, schema.fingerprint, schema.table, _new_session(), name)
+        self._identity = Identity(address, namespace, schema.fingerprint, schema.table, new_session(), name)
         self._begin()
         _alive.add(self)
 
@@ -94,8 +97,20 @@ class Client:
 
     def begin_in_fork(self) -> None:
         """Become a client of its own in a forked child. The parent's connections are the parent's."""
-        self._identity = replace(self._identity, session=_new_session())
+        self._identity = replace(self._identity, session=new_session())
         self._begin()
+
+    def continue_as(self, session: SessionId, lives: int) -> None:
+        """Be to the server what a process that has ended was: its commits are this one's own.
+
+        Args:
+            session: the name that both go by.
+            lives: how many there were by this name. No request has the number of one of theirs.
+        """
+        self._drop_idle()
+        self._identity = replace(self._identity, session=session)
+        self._begin()
+        self._requests = count((lives << _LIFE) + 1)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _client_here, (self.schema.model, self.address, self.namespace)
@@ -484,5 +499,6 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def _new_session() -> SessionId:
+def new_session() -> SessionId:
+    """Return a name for a client process that no other has."""
     return SessionId(secrets.token_hex(16))
