@@ -5,6 +5,6 @@ the state.
 """
 
 from zproc.server.budget import alarm_budget
-from zproc.server.loop import serve
+from zproc.server.loop import Clock, SystemClock, perform, serve
 
-__all__ = ["alarm_budget", "serve"]
+__all__ = ["Clock", "SystemClock", "alarm_budget", "perform", "serve"]

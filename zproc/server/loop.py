@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from typing import Final, assert_never
+from typing import Final, Protocol, assert_never
 
 from zproc.core.messages import decode_command, encode
 from zproc.core.server import Disconnect, Effect, Published, Send, ServerCore, Welcomed
@@ -19,7 +19,7 @@ from zproc.exceptions import LimitExceeded, ProtocolError
 from zproc.transport import Closed, Listener, Opened, Received, Words
 from zproc.typing import PeerId
 
-__all__ = ["serve"]
+__all__ = ["Clock", "SystemClock", "perform", "serve"]
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,49 @@ _LOOK: Final = 0.05
 """How long a server that is busy may be told to stop before it looks, in seconds."""
 
 
-def serve(core: ServerCore, listener: Listener, stopping: Callable[[], bool], words: Words | None = None) -> None:
+class Clock(Protocol):
+    """The time that the rules are told."""
+
+    def now(self) -> float:
+        """Return a time that never goes back, in seconds."""
+        ...
+
+    def wall(self) -> float:
+        """Return the time of day, in seconds since 1970."""
+        ...
+
+    def until(self, deadline: float) -> float | None:
+        """Return how long to wait for a time to come, in seconds; ``None`` if whoever makes it come wakes the loop."""
+        ...
+
+
+class SystemClock:
+    """The clocks of the system; the one that never goes back begins anywhere."""
+
+    def __init__(self) -> None:
+        # So that no client can ever compare it with its own.
+        self._offset = random.uniform(0, 1e6)
+
+    def now(self) -> float:
+        """Return a time that never goes back, in seconds."""
+        return time.monotonic() + self._offset
+
+    def wall(self) -> float:
+        """Return the time of day, in seconds since 1970."""
+        return time.time()
+
+    def until(self, deadline: float) -> float:
+        """Return how long to wait for a time to come, in seconds."""
+        return max(0.0, deadline - self.now())
+
+
+def serve(
+    core: ServerCore,
+    listener: Listener,
+    stopping: Callable[[], bool],
+    words: Words | None = None,
+    clock: Clock | None = None,
+) -> None:
     """Serve until told to stop.
 
     Args:
@@ -36,43 +78,43 @@ def serve(core: ServerCore, listener: Listener, stopping: Callable[[], bool], wo
         stopping: looked at when nothing arrives, and now and then while much does, because the look may cost as much as
             a request; whoever makes it true wakes the listener.
         words: where the newest revisions are written; ``None`` if nobody can see them.
+        clock: what time it is for the rules; by default, that of the system.
     """
-    # The clock starts at a random point, so that no client can ever compare it with its own.
-    offset = random.uniform(0, 1e6)
+    clock = clock or SystemClock()
     deadline: float | None = None
     look: float | None = 0.0
     while True:
-        now = time.monotonic() + offset
-        if look is not None and now >= look:
+        started = time.monotonic()
+        if look is not None and started >= look:
             if stopping():
                 return
             look = None
-        due = min((at for at in (deadline, look) if at is not None), default=None)
-        arrivals = listener.poll(None if due is None else max(0.0, due - now))
+        waits = (None if deadline is None else clock.until(deadline), None if look is None else look - started)
+        arrivals = listener.poll(min((max(0.0, wait) for wait in waits if wait is not None), default=None))
         for arrival in arrivals:
             # Looked at for each: what came before it may have computed for a second, and a turn begins now.
-            now = time.monotonic() + offset
+            now = clock.now()
             match arrival:
                 case Received(peer, frame):
-                    _take(core, peer, frame, now)
+                    _take(core, peer, frame, now, clock.wall())
                 case Closed(peer):
                     core.disconnected(peer, now=now)
                 case Opened():
                     continue
                 case _:
                     assert_never(arrival)
-            _perform(core.effects(), listener, words, core.limits.message_bytes)
+            perform(core.effects(), listener, words, core.limits.message_bytes)
         if look is None:
-            look = now + _LOOK if arrivals else 0.0
-        if deadline is not None and (now := time.monotonic() + offset) >= deadline:
+            look = time.monotonic() + _LOOK if arrivals else 0.0
+        if deadline is not None and (now := clock.now()) >= deadline:
             core.tick(now=now)
-            _perform(core.effects(), listener, words, core.limits.message_bytes)
+            perform(core.effects(), listener, words, core.limits.message_bytes)
         deadline = core.next_deadline()
 
 
-def _take(core: ServerCore, peer: PeerId, frame: bytes, now: float) -> None:
+def _take(core: ServerCore, peer: PeerId, frame: bytes, now: float, wall: float) -> None:
     try:
-        core.receive(peer, decode_command(frame), now=now, wall=time.time())
+        core.receive(peer, decode_command(frame), now=now, wall=wall)
     except (ProtocolError, LimitExceeded) as error:
         core.malformed(peer, error)
     except Exception as error:  # noqa: BLE001 - see below
@@ -81,7 +123,15 @@ def _take(core: ServerCore, peer: PeerId, frame: bytes, now: float) -> None:
         core.malformed(peer, ProtocolError(f"the server failed on this request: {error!r}"))
 
 
-def _perform(effects: list[Effect], listener: Listener, words: Words | None, largest: int) -> None:
+def perform(effects: list[Effect], listener: Listener, words: Words | None, largest: int) -> None:
+    """Do what the rules say.
+
+    Args:
+        effects: what they say, in order.
+        listener: where the clients are.
+        words: where the newest revisions are written; ``None`` if nobody can see them.
+        largest: the largest message of a client that is welcome, in bytes.
+    """
     for effect in effects:
         match effect:
             case Send(peer, reply):
