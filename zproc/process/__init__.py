@@ -14,7 +14,7 @@ from zproc.process.launch import start
 from zproc.process.manager import Manager, mapped
 from zproc.process.process import Process, Report
 from zproc.process.process_list import ProcessList, StrategyName
-from zproc.process.run import is_root, run_id, sweep
+from zproc.process.run import is_root, mark_forks, run_id, sweep
 from zproc.process.signals import (
     ProcessExit,
     SignalException,
@@ -26,7 +26,7 @@ from zproc.process.signals import (
 from zproc.process.spawner import Spawn
 from zproc.process.start_method import StartMethod, choose
 from zproc.process.task import Options
-from zproc.process.tree import kill_tree
+from zproc.process.tree import descendants, describe, kill_tree
 from zproc.process.usage import Usage, usage_of
 from zproc.process.watch import Watch, watch_process
 
@@ -48,11 +48,14 @@ __all__ = [
     "announce_ready",
     "choose",
     "current_name",
+    "descendants",
+    "describe",
     "exception_to_signal",
     "fork_server_pid",
     "is_root",
     "kill_tree",
     "mapped",
+    "mark_forks",
     "parent_watch",
     "run_id",
     "send_signal",

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 import psutil
 
-__all__ = ["descendants", "end_all", "end_self", "family", "kill_descendants", "kill_families", "kill_tree"]
+__all__ = ["descendants", "describe", "end_all", "end_self", "family", "kill_descendants", "kill_families", "kill_tree"]
 
 _SETTLING = 0.5
 """How long, in seconds, to wait for a stop to take effect: a process that waits for a disk obeys later."""
@@ -42,6 +42,16 @@ def family(pid: int) -> set[psutil.Process]:
 def descendants(pid: int) -> set[psutil.Process]:
     """Find the children, grandchildren ... of a process; not itself."""
     return {process for process in family(pid) if process.pid != pid}
+
+
+def describe(pid: int) -> str:
+    """Say what a process is, in a line for people."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            return f"{pid} ({process.status()}): {' '.join(process.cmdline()) or process.name()}"
+    except psutil.Error:
+        return f"{pid}: gone"
 
 
 def kill_tree(*pids: int, spare: Collection[int] = ()) -> None:
