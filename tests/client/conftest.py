@@ -10,110 +10,30 @@ from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 
 import pytest
 
+from zproc import testing
 from zproc.client import Client, model_handle
 from zproc.core.limits import Limits
-from zproc.core.messages import Command, Commit, Ping, decode_command
-from zproc.core.server import ServerCore
+from zproc.core.messages import Command, Commit
 from zproc.schema.change import Change
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.ops import Op, op_from_plain
-from zproc.server import serve
-from zproc.transport import Arrival, Listener, Received, fresh_address, listen
-from zproc.typing import Epoch, PeerId, Revision
+from zproc.transport import fresh_address
+from zproc.typing import Revision
 
 M = TypeVar("M", bound=StateModel)
 
 Fault: TypeAlias = tuple[type[Command], str, int]
-"""What a server does wrong: see `Cutter`."""
+"""What goes wrong: with which commands, a key of FAULTS, and how often."""
+
+FAULTS = {
+    "before": testing.Fault.LOST,
+    "after": testing.Fault.UNANSWERED,
+    "garble": testing.Fault.GARBLED,
+    "die": testing.Fault.FATAL,
+}
 
 NAMESPACE = "default"
 _numbers = itertools.count(1)
-
-
-class RecordingCore(ServerCore):
-    """The rules, remembering what they were told."""
-
-    def __init__(self, schema: Schema[StateModel], limits: Limits | None) -> None:
-        super().__init__({NAMESPACE: schema}, epoch=Epoch(f"epoch {next(_numbers)}"), limits=limits)
-        self.commands: list[Command] = []
-        self.arrived = threading.Condition()
-
-    def receive(self, peer: PeerId, command: Command, *, now: float, wall: float = 0.0) -> None:
-        super().receive(peer, command, now=now, wall=wall)
-        with self.arrived:
-            self.commands.append(command)
-            self.arrived.notify_all()
-
-
-class Cutter:
-    """A listener that meets a kind of command with a fault, a number of times.
-
-    Args:
-        inner: the listener.
-        kind: which commands.
-        fault: ``"before"`` cuts the connection and forgets the command, ``"after"`` lets it be performed and cuts the
-            connection instead of answering, ``"garble"`` answers with nonsense, and with ``"die"`` the server is gone.
-        times: how often.
-    """
-
-    def __init__(self, inner: Listener, kind: type[Command], fault: str, times: int = 1) -> None:
-        self._inner = inner
-        self._kind = kind
-        self._fault = fault
-        self._times = times
-        self._doomed: set[PeerId] = set()
-        self.dead = False
-
-    @property
-    def address(self) -> str:
-        return self._inner.address
-
-    def poll(self, timeout: float | None) -> list[Arrival]:
-        return [] if self.dead else [arrival for arrival in self._inner.poll(timeout) if not self._strikes(arrival)]
-
-    def _strikes(self, arrival: Arrival) -> bool:
-        if self.dead:
-            return True
-        if not isinstance(arrival, Received) or not self._times:
-            return False
-        if not isinstance(decode_command(arrival.frame), self._kind):
-            return False
-        self._times -= 1
-        match self._fault:
-            case "before":
-                self._inner.disconnect(arrival.peer, "cut")
-                return True
-            case "die":
-                self.dead = True
-                self._inner.close()
-                return True
-        self._doomed.add(arrival.peer)
-        return False
-
-    def send(self, peer: PeerId, frame: bytes) -> None:
-        if peer not in self._doomed:
-            self._inner.send(peer, frame)
-            return
-        self._doomed.discard(peer)
-        if self._fault == "garble":
-            self._inner.send(peer, b"nonsense")
-        else:
-            self._inner.disconnect(peer, "cut")
-
-    def disconnect(self, peer: PeerId, reason: str) -> None:
-        self._inner.disconnect(peer, reason)
-
-    def allow(self, peer: PeerId, max_frame: int) -> None:
-        self._inner.allow(peer, max_frame)
-
-    def add_waker(self, fileno: int) -> None:
-        self._inner.add_waker(fileno)
-
-    def wake(self) -> None:
-        self._inner.wake()
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 class Served(Generic[M]):
@@ -127,18 +47,13 @@ class Served(Generic[M]):
     def __init__(self, model: type[M], address: str, limits: Limits | None, fault: Fault | None) -> None:
         self._model = model
         self._schema = cast("Schema[StateModel]", Schema.of(model))
-        self.core = RecordingCore(self._schema, limits)
+        self._server = testing.MemoryServer(model, limits=limits, address=address)
+        self.core = self._server.core
         self.address = address
         self._clients: list[Client] = []
-        # A command that no test sends stands for no fault.
-        self._listener = Cutter(listen(address), *(fault or (Ping, "before", 0)))
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(
-            target=serve,
-            args=(self.core, self._listener, lambda: self._stopping.is_set() or self._listener.dead),
-            name=f"server at {address}",
-        )
-        self._thread.start()
+        if fault is not None:
+            kind, what, times = fault
+            self._server.break_at(kind, FAULTS[what], times=times)
         self.client = self.new_client()
 
     def new_client(self) -> Client:
@@ -183,16 +98,11 @@ class Served(Generic[M]):
 
     def wait_for(self, kind: type[Command], number: int = 1) -> None:
         """Wait until so many requests of a kind have been taken in."""
-        with self.core.arrived:
-            assert self.core.arrived.wait_for(lambda: len(self.asked(kind)) >= number, 10), f"no {kind.__name__} came"
+        self._server.wait_until(lambda: len(self.asked(kind)) >= number)
 
     def stop(self) -> None:
         """End the server; its clients stay."""
-        self._stopping.set()
-        self._listener.wake()
-        self._thread.join(10)
-        assert not self._thread.is_alive(), "the server does not stop"
-        self._listener.close()
+        self._server.stop()
 
     def close(self) -> None:
         """End the clients and the server."""

@@ -11,7 +11,7 @@ import copy
 import functools
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from random import Random
 from typing import Annotated, Literal, Optional, Union, cast
@@ -41,6 +41,9 @@ from zproc.schema.draft import validator_draft
 from zproc.schema.ops import Add, Delete, Discard, Op, Set, Splice, Update
 from zproc.schema.transaction import Change, Transaction
 from zproc.schema.values import plain, same
+from zproc.testing.operations import OpDrawer
+from zproc.testing.places import Place
+from zproc.typing import Path
 
 Draw = Callable[[st.SearchStrategy[object]], object]
 
@@ -58,6 +61,7 @@ class Note(TypedDict):
 MODELS = 150 if settings().max_examples <= 100 else 2_000
 CODEC = Codec((Colour,))
 WRONG = st.sampled_from([None, "much too long", "", -99, 99, 7, 1.5, True, b"x", (), [], {}, [1], {"a": 1}, {"x": "y"}])
+WRONG_KEYS = st.sampled_from([True, 99, 1.0, "much too long"])
 
 
 # The reference -------------------------------------------------------------------------------------------------------
@@ -126,19 +130,6 @@ def validated(model: type[BaseModel], data: object) -> BaseModel:
 # Random types --------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Type:
-    """A type with its values, and where one can go on from it."""
-
-    annotation: object
-    values: st.SearchStrategy[object]
-    item: Type | None = None
-    keys: st.SearchStrategy[object] | None = None
-    fields: dict[str, Type] = field(default_factory=dict)
-    forms: list[Type] = field(default_factory=list)
-    number: bool = False
-
-
 def not_seven(value: int) -> int:
     if value == 7:
         raise ValueError("seven")
@@ -168,44 +159,44 @@ def total_is_small(values: dict[str, int]) -> dict[str, int]:
 SMALL = st.integers(0, 10)
 WORDS = st.sampled_from(["a", "b", "C", "dE", "abc"])
 SCALARS = [
-    Type(int, st.integers(-3, 12), number=True),
-    Type(Annotated[int, Ge(0), Le(10)], SMALL, number=True),
-    Type(Annotated[int, MultipleOf(2)], st.sampled_from([0, 2, 4, -6]), number=True),
-    Type(Annotated[int, AfterValidator(not_seven)], st.integers(0, 6), number=True),
-    Type(Annotated[float, Ge(-5.0)], st.sampled_from([0.5, 2.0, 7.25, float("inf")]), number=True),
-    Type(bool, st.booleans()),
-    Type(Annotated[str, MaxLen(3)], WORDS),
-    Type(Annotated[str, AfterValidator(str.upper)], WORDS),
-    Type(Annotated[str, BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value)], WORDS),
-    Type(Literal["a", "b", 3], st.sampled_from(["a", "b", 3])),
-    Type(Colour, st.sampled_from(Colour)),
-    Type(Optional[Annotated[int, Ge(0)]], st.none() | SMALL),  # noqa: UP045 - the annotation is a value here
-    Type(Union[int, str], SMALL | WORDS),  # noqa: UP007 - as above
-    Type(tuple[int, str], st.tuples(SMALL, WORDS)),
-    Type(frozenset[int], st.frozensets(SMALL, max_size=3)),
-    Type(
+    Place(int, st.integers(-3, 12), number=True),
+    Place(Annotated[int, Ge(0), Le(10)], SMALL, number=True),
+    Place(Annotated[int, MultipleOf(2)], st.sampled_from([0, 2, 4, -6]), number=True),
+    Place(Annotated[int, AfterValidator(not_seven)], st.integers(0, 6), number=True),
+    Place(Annotated[float, Ge(-5.0)], st.sampled_from([0.5, 2.0, 7.25, float("inf")]), number=True),
+    Place(bool, st.booleans()),
+    Place(Annotated[str, MaxLen(3)], WORDS),
+    Place(Annotated[str, AfterValidator(str.upper)], WORDS),
+    Place(Annotated[str, BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value)], WORDS),
+    Place(Literal["a", "b", 3], st.sampled_from(["a", "b", 3])),
+    Place(Colour, st.sampled_from(Colour)),
+    Place(Optional[Annotated[int, Ge(0)]], st.none() | SMALL),  # noqa: UP045 - the annotation is a value here
+    Place(Union[int, str], SMALL | WORDS),  # noqa: UP007 - as above
+    Place(tuple[int, str], st.tuples(SMALL, WORDS)),
+    Place(frozenset[int], st.frozensets(SMALL, max_size=3)),
+    Place(
         JsonValue,
         st.sampled_from([None, 1, "a", [1, [2]], {"a": {"b": [1]}}]).map(copy.deepcopy),
         forms=[
-            Type(JsonValue, WORDS, item=Type(JsonValue, WORDS), keys=WORDS),
+            Place(JsonValue, WORDS, item=Place(JsonValue, WORDS), keys=WORDS),
         ],
     ),
-    Type(
+    Place(
         Note,
         st.fixed_dictionaries({"text": WORDS, "stars": SMALL}),
-        fields={"text": Type(str, WORDS), "stars": Type(int, SMALL, number=True)},
+        fields={"text": Place(str, WORDS), "stars": Place(int, SMALL, number=True)},
     ),
 ]
 HASHABLE = [
-    Type(Annotated[int, Ge(0), Le(20)], SMALL),
-    Type(Annotated[str, MaxLen(3)], WORDS),
-    Type(Colour, st.sampled_from(Colour)),
-    Type(tuple[int, str], st.tuples(SMALL, WORDS)),
-    Type(Union[int, str], SMALL | WORDS),  # noqa: UP007 - the annotation is a value here
+    Place(Annotated[int, Ge(0), Le(20)], SMALL),
+    Place(Annotated[str, MaxLen(3)], WORDS),
+    Place(Colour, st.sampled_from(Colour)),
+    Place(tuple[int, str], st.tuples(SMALL, WORDS)),
+    Place(Union[int, str], SMALL | WORDS),  # noqa: UP007 - the annotation is a value here
 ]
 
 
-def random_type(rng: Random, depth: int) -> Type:
+def random_type(rng: Random, depth: int) -> Place:
     kinds = ["scalar", "list", "dict", "set", "model", "model", "optional", "union"]
     kind = rng.choice(kinds) if depth else "scalar"
     match kind:
@@ -215,28 +206,28 @@ def random_type(rng: Random, depth: int) -> Type:
             return random_model(rng, depth - 1)
         case "optional":
             made = random_model(rng, depth - 1)
-            return Type(Optional[made.annotation], st.none() | made.values, forms=[made])  # noqa: UP045 - as above
+            return Place(Optional[made.annotation], st.none() | made.values, forms=[made])  # noqa: UP045 - as above
         case "union":
             return random_union(rng, depth - 1)
     return random_container(rng, kind, depth - 1)
 
 
-def random_container(rng: Random, kind: str, depth: int) -> Type:
+def random_container(rng: Random, kind: str, depth: int) -> Place:
     shortest, longest = rng.choice([(0, 9), (0, 9), (0, 3), (1, 3), (2, 2)])
     metadata: list[object] = [MinLen(shortest), MaxLen(longest)] if longest < 9 else []
     most = min(longest, 4)
     if kind == "set":
         item = rng.choice(HASHABLE)
-        made = Type(set[item.annotation], st.sets(item.values, min_size=shortest, max_size=most), keys=item.values)  # type: ignore[name-defined]  # made at run time
+        made = Place(set[item.annotation], st.sets(item.values, min_size=shortest, max_size=most), keys=item.values)  # type: ignore[name-defined]  # made at run time
     elif kind == "list":
         item = random_type(rng, depth)
         values = st.lists(item.values, min_size=shortest, max_size=most)
-        made = Type(list[item.annotation], values, item=item)  # type: ignore[name-defined]  # as above
+        made = Place(list[item.annotation], values, item=item)  # type: ignore[name-defined]  # as above
         metadata += rng.choice([[], [], [], [BeforeValidator(shortened)], [WrapValidator(passed_on)]])
     else:
         key, item = rng.choice(HASHABLE), random_type(rng, depth)
         values = st.dictionaries(key.values, item.values, min_size=shortest, max_size=most)
-        made = Type(dict[key.annotation, item.annotation], values, item=item, keys=key.values)  # type: ignore[name-defined]  # as above
+        made = Place(dict[key.annotation, item.annotation], values, item=item, keys=key.values)  # type: ignore[name-defined]  # as above
         if item.annotation is int and rng.random() < 0.5:
             metadata.append(AfterValidator(total_is_small))
     if metadata:
@@ -244,12 +235,12 @@ def random_container(rng: Random, kind: str, depth: int) -> Type:
     return made
 
 
-def random_union(rng: Random, depth: int) -> Type:
+def random_union(rng: Random, depth: int) -> Place:
     forms = [random_model(rng, depth, tag=tag) for tag in ("a", "b")]
     annotation = Union[forms[0].annotation, forms[1].annotation]  # noqa: UP007 - as above
     if rng.random() < 0.5:
         annotation = Annotated[annotation, Discriminator("tag")]
-    return Type(annotation, forms[0].values | forms[1].values, forms=forms)
+    return Place(annotation, forms[0].values | forms[1].values, forms=forms)
 
 
 def weight(model: BaseModel) -> int:
@@ -300,103 +291,32 @@ MODEL_VALIDATORS = {
 }
 
 
-def random_model(rng: Random, depth: int, *, tag: str | None = None) -> Type:
+def random_model(rng: Random, depth: int, *, tag: str | None = None) -> Place:
     fields = {name: random_type(rng, depth) for name in ("one", "two", "three")[: rng.randint(1, 3)]}
     if tag is not None:
-        fields["tag"] = Type(Literal[tag], st.just(tag))  # type: ignore[valid-type]  # as above
+        fields["tag"] = Place(Literal[tag], st.just(tag))  # type: ignore[valid-type]  # as above
     kind = rng.choice([*MODEL_VALIDATORS, "none", "after", "info"])
     if kind == "rewriting":
-        fields["note"] = Type(str, WORDS)
+        fields["note"] = Place(str, WORDS)
     if kind == "info":
-        fields["cap"] = Type(Annotated[int, Ge(0)], st.integers(5, 10), number=True)
-        fields["below"] = Type(Annotated[int, AfterValidator(no_more_than_cap)], st.integers(0, 5), number=True)
+        fields["cap"] = Place(Annotated[int, Ge(0)], st.integers(5, 10), number=True)
+        fields["below"] = Place(Annotated[int, AfterValidator(no_more_than_cap)], st.integers(0, 5), number=True)
     made = create_model(
         "Made",
         __config__=ConfigDict(extra="forbid"),
         __validators__=MODEL_VALIDATORS.get(kind, {}),
         **{name: (part.annotation, ...) for name, part in fields.items()},  # type: ignore[call-overload]  # as above
     )
-    return Type(made, st.fixed_dictionaries({name: part.values for name, part in fields.items()}), fields=fields)
+    return Place(made, st.fixed_dictionaries({name: part.values for name, part in fields.items()}), fields=fields)
 
 
 @functools.cache
-def state_of(seed: int) -> Type:
+def state_of(seed: int) -> Place:
     """Return a random model. By number, because making one costs more than all that is done with it."""
     return random_model(Random(seed), 2)
 
 
 # Random commits ------------------------------------------------------------------------------------------------------
-
-
-def value_of(draw: Draw, part: Type) -> object:
-    return copy.deepcopy(draw(part.values if draw(st.integers(0, 5)) else WRONG))
-
-
-def op_on(draw: Draw, part: Type, path: tuple[object, ...], now: object, seen: Seen) -> Op | None:
-    """Draw an op at or below a place; ``None`` if there is none to be had."""
-    inside: list[Callable[[], Op | None]] = []
-    for form in part.forms:
-        if form.item or not form.fields or (isinstance(now, dict) and now.keys() == form.fields.keys()):
-            inside.append(lambda form=form: op_on(draw, form, path, now, seen))  # type: ignore[misc]  # noqa: PERF401 - one line less is not clearer
-    if isinstance(now, dict) and part.fields:
-        inside += [
-            lambda name=name: op_on(draw, part.fields[name], (*path, name), now[name], seen)
-            for name in part.fields
-            if name in now
-        ]  # type: ignore[misc]
-    elif isinstance(now, dict) and part.item is not None and part.keys is not None:
-        inside += [lambda: op_on_dict(draw, part, path, now, seen)] * 2
-    elif isinstance(now, list) and part.item is not None:
-        inside += [lambda: op_on_list(draw, part, path, now, seen)] * 2
-    elif isinstance(now, set) and part.keys is not None:
-        inside += [lambda: op_on_set(draw, part, path)] * 2
-    if path:
-        inside.append(lambda: Set(path, value_of(draw, part)))
-        seen.append((path, part))
-    if part.number:
-        inside.append(lambda: Update(path, str(draw(st.sampled_from("+-"))), draw(st.sampled_from([1, 2, -4, 0.5]))))
-    return cast("Callable[[], Op | None]", draw(st.sampled_from(inside)))() if inside else None
-
-
-def op_on_dict(draw: Draw, part: Type, path: tuple[object, ...], now: dict[object, object], seen: Seen) -> Op | None:
-    assert part.item is not None
-    assert part.keys is not None
-    known = bool(now) and bool(draw(st.integers(0, 3)))
-    key = (
-        draw(st.sampled_from(list(now)))
-        if known
-        else draw(part.keys if draw(st.integers(0, 4)) else st.sampled_from([True, 99, "much too long"]))
-    )
-    if known and draw(st.booleans()):
-        return Delete((*path, key))
-    if known:
-        return op_on(draw, part.item, (*path, key), now[key], seen)
-    seen.append(((*path, key), part.item))
-    return Set((*path, key), value_of(draw, part.item))
-
-
-def op_on_list(draw: Draw, part: Type, path: tuple[object, ...], now: list[object], seen: Seen) -> Op | None:
-    assert part.item is not None
-    if now and draw(st.booleans()):
-        index = cast("int", draw(st.integers(-len(now), len(now) - 1)))
-        return op_on(draw, part.item, (*path, index), now[index], seen)
-    inserted = [value_of(draw, part.item) for _ in range(cast("int", draw(st.integers(0, 2))))]
-    at = cast("int | None", draw(st.none() | st.integers(-5, 5)))
-    return Splice(path, at, cast("int", draw(st.integers(0, 3))), tuple(inserted))
-
-
-def op_on_set(draw: Draw, part: Type, path: tuple[object, ...]) -> Op:
-    assert part.keys is not None
-    values = cast("list[object]", draw(st.lists(part.keys, max_size=3)))
-    if draw(st.booleans()):
-        return Discard(path, tuple(values))
-    return Add(
-        path,
-        (*values, *cast("list[object]", draw(st.lists(st.sampled_from([99, "much too long", True, 1.0]), max_size=1)))),
-    )
-
-
-Seen = list[tuple[tuple[object, ...], Type]]
 
 
 @dataclass
@@ -417,16 +337,16 @@ def cases(draw: Draw) -> Case:
     except ValidationError:
         assume(False)
     ops: list[Op] = []
-    seen: Seen = []
+    drawer = OpDrawer(draw, WRONG, WRONG_KEYS)
     now: object = copy.deepcopy(before)
     try:
         for _ in range(cast("int", draw(st.integers(1, 7)))):
-            if seen and not draw(st.integers(0, 3)):
+            if drawer.seen and not draw(st.integers(0, 3)):
                 # What was wrong may be made good, or what was good wrong, by a later op at the same place.
-                path, part = cast("tuple[tuple[object, ...], Type]", draw(st.sampled_from(seen)))
+                path, part = cast("tuple[Path, Place]", draw(st.sampled_from(drawer.seen)))
                 op: Op | None = Set(path, copy.deepcopy(draw(part.values)))
             else:
-                op = op_on(draw, root, (), now, seen)
+                op = drawer.op(root, (), now)
             if op is not None:
                 ops.append(op)
                 applied(now, op)
