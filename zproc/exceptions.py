@@ -16,6 +16,7 @@
      +-- LimitExceeded             a limit was reached; names it
      +-- ProtocolError             the peer said something that is not zproc
      +-- Unavailable               no server answers                                       (ConnectionError)
+     +-- AuthenticationError       a server that does not know us, or that we do not know  (PermissionError)
      +-- WaitTimeout               the wait was longer than its timeout                    (TimeoutError)
      +-- ProcessError              a process ended badly: pid, exit code, signal
           +-- RemoteError          an exception of another process, the original as __cause__
@@ -30,6 +31,7 @@ import signal as signals
 from dataclasses import dataclass, field
 
 __all__ = [
+    "AuthenticationError",
     "CommitRefused",
     "CommitUnknown",
     "Error",
@@ -271,6 +273,22 @@ class Unavailable(Error, ConnectionError):
     Attributes:
         address: where one was expected.
         reason: what happened instead.
+    """
+
+    address: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.reason}"
+
+
+@dataclass(eq=False)
+class AuthenticationError(Error, PermissionError):
+    """The server at the address does not know this client's key, or is not the one whose key this client has.
+
+    Attributes:
+        address: where it listens.
+        reason: which of the two, as far as can be told, and what to do.
     """
 
     address: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import random
+import socket
 import subprocess
 import sys
 import threading
@@ -42,6 +44,10 @@ class Wire:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self.pid = None if address.startswith("tcp://") else os.getpid()
+        """What `Opened` tells of clients in this process."""
+        self.relayed = address.startswith(("tcp://", "ipc://"))
+        """Whether a thread of another library stands between what is sent and what arrives."""
         self._stack = contextlib.ExitStack()
 
     def listen(self, limits: Limits | None = None, address: str | None = None) -> Listener:
@@ -143,12 +149,37 @@ def memory() -> Iterator[Wire]:
     wire.close()
 
 
-@pytest.fixture(params=["unix", "selectors", "memory"])
+@pytest.fixture
+def ipc() -> Iterator[Wire]:
+    """A wire over ZeroMQ, by a path."""
+    wire = Wire(fresh_address().replace("unix://", "ipc://"))
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def tcp() -> Iterator[Wire]:
+    """A wire over ZeroMQ, by a port that nobody uses."""
+    wire = Wire(f"tcp://127.0.0.1:{free_port()}")
+    yield wire
+    wire.close()
+
+
+def free_port() -> int:
+    """Below those that the system gives to whoever asks for any, so that it stays free."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+
+
+@pytest.fixture(params=["unix", "selectors", "memory", "ipc", "tcp"])
 def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Wire:
     """A wire over each transport in turn; ``selectors`` is ``unix`` as on a system without epoll."""
     if request.param == "selectors":
         monkeypatch.setattr(local, "make_poller", poller.SelectorPoller)
-    wire: Wire = request.getfixturevalue("memory" if request.param == "memory" else "unix")
+    wire: Wire = request.getfixturevalue("unix" if request.param == "selectors" else request.param)
     return wire
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import zproc.transport
 from zproc.exceptions import UsageError
-from zproc.transport import Address, Closed, Limits, Opened, Received, connect, listen, parse_address
+from zproc.transport import Address, Closed, Limits, Opened, Received, parse_address, with_keys
 from zproc.transport.base import LONGEST_WAIT, SCHEMES, capped
 from zproc.typing import PeerId
 
@@ -46,12 +46,24 @@ def test_an_address_without_its_form_is_refused_with_the_form(text: str) -> None
     assert SCHEMES[text.partition(":")[0]] in str(caught.value)
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:5000", "ipc:///tmp/s"])
-def test_what_comes_with_zeromq_says_so(address: str) -> None:
-    """Both for servers and for clients."""
-    for call in (listen, connect):
-        with pytest.raises(UsageError, match=r"come with the ZeroMQ transport; on one machine use unix://"):
-            call(address)
+def test_the_directory_of_keys_is_part_of_a_tcp_address() -> None:
+    """It goes wherever the address goes; what others are told is without it."""
+    address = with_keys("tcp://10.0.0.1:5000", "/etc/zproc/client")
+    assert address == "tcp://10.0.0.1:5000?keys=/etc/zproc/client"
+    parsed = parse_address(address)
+    assert (parsed.place, parsed.keys) == ("10.0.0.1:5000", "/etc/zproc/client")
+    assert (str(parsed), parsed.public) == (address, "tcp://10.0.0.1:5000")
+    assert with_keys(address, "/elsewhere") == "tcp://10.0.0.1:5000?keys=/elsewhere"
+    assert with_keys(address, None) == address
+
+
+def test_keys_where_they_make_no_sense_are_refused() -> None:
+    """A relative directory in an address would be another one for every process."""
+    with pytest.raises(UsageError, match="absolute"):
+        parse_address("tcp://10.0.0.1:5000?keys=client")
+    for address in ("unix:///tmp/s", "ipc:///tmp/s", "memory://s"):
+        with pytest.raises(UsageError, match="keys are for tcp"):
+            with_keys(address, "/etc/zproc/client")
 
 
 @pytest.mark.parametrize("name", ["first_frame", "frame", "backlog", "peers", "handshake"])

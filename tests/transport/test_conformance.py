@@ -126,7 +126,7 @@ class TestPeers:
         }
 
     def test_are_opened_and_closed_once_around_their_frames(self, wire: Wire) -> None:
-        """The process id is the kernel's word."""
+        """The process id is the kernel's word, where it has one."""
         listener = wire.listen()
         channel = wire.connect()
         channel.send(b"one")
@@ -135,7 +135,7 @@ class TestPeers:
         arrivals = wire.arrivals(listener, 4)
         peer = arrivals[0].peer
         assert arrivals == [
-            Opened(peer, os.getpid()),
+            Opened(peer, wire.pid),
             Received(peer, b"one"),
             Received(peer, b"two"),
             Closed(peer, "closed by the peer"),
@@ -171,8 +171,13 @@ class TestPeers:
         listener, channel, peer = wire.pair()
         listener.send(peer, b"never read")
         listener.disconnect(peer, "out with you")
+
+        def ask() -> None:
+            while True:  # where a thread stands between, it takes a moment until it knows
+                channel.send(b"hello?", 20)
+
         with pytest.raises(Unavailable, match="out with you"):
-            channel.send(b"hello?")
+            ask()
 
     def test_that_were_disconnected_with_frames_unread_send_no_more(self, wire: Wire) -> None:
         """After ``disconnect`` only the ``Closed`` arrives."""
@@ -186,15 +191,17 @@ class TestPeers:
         with pytest.raises(Unavailable, match="enough"):
             channel.recv(20)
 
-    def test_one_too_many_is_told_so(self, wire: Wire) -> None:
+    def test_one_too_many_is_told_so(self, wire: Wire, helper: Any) -> None:
         """When one leaves, there is room for another."""
         listener = wire.listen(Limits(peers=2))
         first, peer = wire.join(listener)
         wire.join(listener)
         third = wire.connect()
-        assert listener.poll(0) == []
+        reader = helper(lambda: third.recv(20))
+        while reader.is_alive():
+            assert listener.poll(0.01) == []
         with pytest.raises(Unavailable, match="the limit of 2 peers is reached"):
-            third.recv(20)
+            reader.outcome()
         first.close()
         wire.closed(listener, peer)
         wire.join(listener)
@@ -258,8 +265,10 @@ class TestOneAmongMany:
         while b"please" not in frames:
             frames += [each.frame for each in listener.poll(0) if isinstance(each, Received)]
             polls += 1
-        assert polls <= 2
-        assert before + len(frames) <= 3 * 64 + 1
+        if not wire.relayed:  # else a thread stands between, and nobody knows when it has brought it
+            assert polls <= 2
+            assert before + len(frames) <= 3 * 64 + 1
+        assert before + len(frames) < sent
         assert len(wire.frames(listener, sent - before - len(frames) + 1)) == sent - before - len(frames) + 1
         assert flood != peer
 
@@ -277,7 +286,7 @@ class TestOneAmongMany:
             while b"%d" % number not in frames:
                 frames += [each.frame for each in listener.poll(20) if isinstance(each, Received)]
                 polls += 1
-            assert polls <= 4
+            assert polls <= 4 or wire.relayed
         while sender.is_alive():
             listener.poll(0.01)
         sender.outcome()

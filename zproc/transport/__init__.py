@@ -8,7 +8,6 @@ used, nor needs what it needs.
 from __future__ import annotations
 
 import contextlib
-from typing import Final
 
 from zproc.exceptions import Unavailable, UsageError
 from zproc.transport.base import (
@@ -23,6 +22,7 @@ from zproc.transport.base import (
     Opened,
     Received,
     parse_address,
+    with_keys,
 )
 from zproc.transport.word import NOWHERE, Words, publish, word
 
@@ -45,24 +45,23 @@ __all__ = [
     "parse_address",
     "publish",
     "runtime_directory",
+    "with_keys",
     "word",
 ]
-
-_NOT_YET: Final = "tcp:// and ipc:// come with the ZeroMQ transport; on one machine use unix://"
 
 
 def listen(address: str, limits: Limits | None = None) -> Listener:
     """Start listening.
 
     Args:
-        address: where: ``unix:///absolute/path`` or ``memory://name``.
+        address: where: ``unix:///absolute/path``, ``ipc:///absolute/path``, ``tcp://host:port`` or ``memory://name``.
         limits: what peers can make the listener hold.
 
     Returns:
         The server's side. Whoever gets it calls ``close``.
 
     Raises:
-        UsageError: it is not an address, or is in use.
+        UsageError: it is not an address, is in use, or can be reached from other machines and has no keys.
         Unavailable: the system refuses.
     """
     parsed = parse_address(address)
@@ -74,7 +73,10 @@ def listen(address: str, limits: Limits | None = None) -> Listener:
         from zproc.transport.memory import MemoryListener
 
         return MemoryListener(parsed.place, limits)
-    raise UsageError(f"{parsed}: {_NOT_YET}")
+    from zproc.transport.endpoint import place_of
+    from zproc.transport.router import RouterListener
+
+    return RouterListener(place_of(parsed), limits)
 
 
 def connect(address: str, timeout: float = CONNECT_TIMEOUT, limit: int = MAX_FRAME) -> Channel:
@@ -92,6 +94,7 @@ def connect(address: str, timeout: float = CONNECT_TIMEOUT, limit: int = MAX_FRA
     Raises:
         UsageError: it is not an address.
         Unavailable: nobody listens there.
+        AuthenticationError: the server does not know us, or is not the one that we know.
     """
     parsed = parse_address(address)
     if parsed.scheme == "unix":
@@ -102,7 +105,9 @@ def connect(address: str, timeout: float = CONNECT_TIMEOUT, limit: int = MAX_FRA
         from zproc.transport.memory import MemoryChannel
 
         return MemoryChannel(parsed.place, limit)
-    raise UsageError(f"{parsed}: {_NOT_YET}")
+    from zproc.transport.dealer import DealerChannel
+
+    return DealerChannel(parsed, timeout, limit)
 
 
 def clear(address: str) -> None:

@@ -12,7 +12,8 @@ No sockets here, and no clock: transports beside this module have them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar, cast, dataclass_transform
 
 from zproc.exceptions import UsageError
@@ -45,6 +46,7 @@ __all__ = [
     "over_limit",
     "parse_address",
     "too_many_peers",
+    "with_keys",
 ]
 
 MAX_FRAME: Final = 16 << 20
@@ -272,14 +274,23 @@ class Address:
     Attributes:
         scheme: the transport: a key of ``SCHEMES``.
         place: what follows ``://``; never empty.
+        keys: the directory of the keys to prove oneself by; empty for none.
     """
 
     scheme: str
     place: str
+    keys: str = ""
 
     def __str__(self) -> str:
+        return f"{self.scheme}://{self.place}" + (f"{_KEYS}{self.keys}" if self.keys else "")
+
+    @property
+    def public(self) -> str:
+        """The address as others than this machine's need it."""
         return f"{self.scheme}://{self.place}"
 
+
+_KEYS: Final = "?keys="
 
 CLOSED_BY_PEER: Final = "closed by the peer"
 SERVER_CLOSED: Final = "the server has closed"
@@ -305,7 +316,30 @@ def parse_address(text: str) -> Address:
     if not place or "\0" in place or (scheme in {"unix", "ipc"} and not place.startswith("/")):
         # A relative path would be another place for every process that changes its directory.
         raise UsageError(f"{text!r} is not of the form {SCHEMES[scheme]}")
-    return Address(scheme, place)
+    if scheme != "tcp":
+        return Address(scheme, place)
+    place, _, keys = place.partition(_KEYS)
+    if keys and not keys.startswith("/"):
+        raise UsageError(f"{text!r}: the directory of keys must be an absolute path")
+    return Address(scheme, place, keys)
+
+
+def with_keys(address: str, keys: str | None) -> str:
+    """Put the directory of the keys into an address, so that it goes wherever the address goes.
+
+    Args:
+        address: where a server listens.
+        keys: the directory; ``None`` to leave the address as it is.
+
+    Raises:
+        UsageError: it is no address, or one that takes no keys.
+    """
+    if keys is None:
+        return address
+    parsed = parse_address(address)
+    if parsed.scheme != "tcp":
+        raise UsageError(f"{address}: keys are for tcp:// addresses; here the kernel tells who connects")
+    return str(replace(parsed, keys=os.path.abspath(keys)))
 
 
 def capped(timeout: float) -> float:

@@ -2,8 +2,8 @@
 
 The law: an address is never stolen, and a dead server's is never lost. Who listens at a path holds an exclusive
 ``flock`` on ``<path>.lock`` for life; the kernel gives it back however the process ends, and then the next one may
-replace what was left. Only sockets and the words beside them are ever removed, and only by the process that made them
-or by one that holds the lock. Nobody but our own uid and root is talked to, in either direction.
+replace what was left. Only what was made here and the words beside it are ever removed, and only by the process that
+made them or by one that holds the lock. Nobody but our own uid and root is talked to, in either direction.
 """
 
 from __future__ import annotations
@@ -158,19 +158,23 @@ def peer_credentials(connection: socket.socket) -> Credentials:
 class Claim:
     """The right to listen at a path, held by this process until released."""
 
-    __slots__ = ("__weakref__", "_lock", "_socket_id", "address", "path")
+    __slots__ = ("__weakref__", "_held", "_lock", "address", "path")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, address: str | None = None) -> None:
         """Take the path, if nobody has it.
+
+        Args:
+            path: which, absolute.
+            address: what it is called by users; ``None`` for the ``unix://`` address.
 
         Raises:
             UsageError: somebody listens there, the path is too long, or what is there is not a socket.
             Unavailable: the system refuses: no such directory, no permission, no space.
         """
         self.path = check_path(path)
-        self.address = f"unix://{path}"
+        self.address = f"unix://{path}" if address is None else address
         self._lock = -1
-        self._socket_id: tuple[int, int] | None = None
+        self._held: tuple[int, int] | None = None
         disown_after_fork(self)
         try:
             while not self._take_lock():
@@ -189,20 +193,36 @@ class Claim:
         try:
             self._clear()
             bound.bind(self.path)
-            self._socket_id = _identity(self.path)
             # Between bind and listen nobody can connect, so there is no moment with another mode, whatever the umask.
-            os.chmod(self.path, 0o600)
+            self.hold()
         except BaseException as error:
             bound.close()
             self.release()
             raise self._explained(error) from error
         return bound
 
+    def make_room(self) -> None:
+        """Remove what a dead server has left, so that somebody else than `bind` can make the socket.
+
+        Raises:
+            UsageError, Unavailable: as above. The claim is released.
+        """
+        try:
+            self._clear()
+        except BaseException as error:
+            self.release()
+            raise self._explained(error) from error
+
+    def hold(self) -> None:
+        """Take what is at the path now for ours: nobody else may use it, and it is removed at the end."""
+        self._held = _identity(self.path)
+        os.chmod(self.path, 0o600)
+
     def release(self) -> None:
-        """Remove the socket and the lock, as far as they are still ours. Does nothing the second time."""
+        """Remove what is at the path, and the lock, as far as they are still ours. Does nothing the second time."""
         if self._lock < 0:
             return
-        if self._socket_id is not None and _identity(self.path) == self._socket_id:
+        if self._held is not None and _identity(self.path) == self._held:
             _unlink(self.path)
         # The lock goes last, and while it is held: whoever opened the old file meanwhile gets its lock, finds another
         # file or none under its name, and starts over.

@@ -1,0 +1,73 @@
+"""Who is let in, by key: the thread that ZeroMQ asks in every handshake.
+
+The law: nobody is let in whose key it does not know, and nobody at all when it has died: the socket that asks enforces
+its domain. It has a thread of its own, because a server that computes must not keep handshakes waiting.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import zmq
+
+from zproc.transport.keys import to_text
+from zproc.transport.zmq import DOMAIN
+
+__all__ = ["KeyCheck"]
+
+_log = logging.getLogger(__name__)
+
+_PLACE: Final = "inproc://zeromq.zap.01"
+_VERSION: Final = b"1.0"
+
+
+class KeyCheck:
+    """Answers for one context's sockets whether a key is known.
+
+    Args:
+        context: theirs; when it is terminated, this ends.
+        allowed: tells of a public key, as text, whether it is let in.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], allowed: Callable[[bytes], bool]) -> None:
+        self._allowed = allowed
+        self._socket = context.socket(zmq.REP)
+        self._socket.set(zmq.LINGER, 0)
+        self._socket.bind(_PLACE)
+        self._thread = threading.Thread(target=self._run, name="zproc key check", daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for the end, after the context's."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
+        except zmq.ContextTerminated:
+            pass
+        finally:
+            self._socket.close(0)
+
+    def _answer(self, request: list[bytes]) -> list[bytes]:
+        version, number, domain, place, _, mechanism, *credentials = request
+        known = (
+            (version, domain, mechanism) == (_VERSION, DOMAIN, b"CURVE")
+            and len(credentials) == 1
+            and self._is_known(to_text(credentials[0]))
+        )
+        if known:
+            return [_VERSION, number, b"200", b"OK", to_text(credentials[0]), b""]
+        _log.warning("a client at %s was not let in: its key is not known", place.decode("ascii", "replace"))
+        return [_VERSION, number, b"400", b"unknown key", b"", b""]
+
+    def _is_known(self, key: bytes) -> bool:
+        try:
+            return self._allowed(key)
+        except Exception:  # noqa: BLE001 - whatever it is, nobody is let in
+            _log.exception("keys cannot be checked")
+            return False
