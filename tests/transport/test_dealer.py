@@ -1,4 +1,4 @@
-"""A client's side over ZeroMQ, met by servers that do not keep to the rules; what all transports promise is elsewhere."""
+"""A client's side over ZeroMQ, met by servers that do not keep to the rules; what all promise is elsewhere."""
 
 from __future__ import annotations
 
