@@ -61,10 +61,38 @@ def test_an_endless_action_is_interrupted_and_no_except_exception_stops_that(nam
     assert time.monotonic() - began < 2
 
 
-def test_what_is_done_in_time_is_left_alone_and_the_alarm_is_off_afterwards() -> None:
-    with alarm_budget(5):
+def test_what_is_done_in_time_is_left_alone_and_so_is_what_comes_after_it() -> None:
+    with alarm_budget(0.02):
         act(State(), "short")
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    spent = time.monotonic() + 0.1
+    while signal.getitimer(signal.ITIMER_REAL) != (0.0, 0.0):  # it rings once more, and finds nobody
+        assert time.monotonic() < spent + 5
+    act(State(), "short")
+
+
+def test_one_alarm_serves_many_computations(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_at: list[float] = []
+    set_timer = signal.setitimer
+
+    def counting(which: int, seconds: float, interval: float = 0.0) -> tuple[float, float]:
+        set_at.append(seconds)
+        return set_timer(which, seconds, interval)
+
+    monkeypatch.setattr(signal, "setitimer", counting)
+    for _ in range(100):
+        with alarm_budget(5):
+            act(State(), "short")
+    assert len(set_at) <= 1
+
+
+@pytest.mark.parametrize("before", [0.05, 5.0])
+def test_each_computation_has_its_own_time_whatever_the_alarm_was_set_for(before: float) -> None:
+    with alarm_budget(before):
+        act(State(), "short")
+    began = time.monotonic()
+    with pytest.raises(BudgetExceeded), alarm_budget(0.2):
+        act(State(), "endless")
+    assert 0.2 <= time.monotonic() - began < 2
 
 
 def test_p1_an_interruption_never_tears_our_own_bookkeeping() -> None:
