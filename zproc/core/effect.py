@@ -5,16 +5,16 @@ The law: an effect is a frozen value that says everything about itself, so that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from zproc.core.messages import Reply
+from zproc.schema.record import record
 from zproc.typing import PeerId, Revision
 
 __all__ = ["Disconnect", "Effect", "Published", "Send", "Welcomed"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Send:
     """Send a reply to a peer."""
 
@@ -22,14 +22,14 @@ class Send:
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Welcomed:
     """A peer has introduced itself and may send messages of full size."""
 
     peer: PeerId
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Disconnect:
     """Cut a peer off, after what was sent to it."""
 
@@ -37,7 +37,7 @@ class Disconnect:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Published:
     """A state has a new revision; ``index`` tells which of the server's states, as `Welcome` does."""
 

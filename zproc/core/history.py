@@ -14,6 +14,7 @@ from itertools import islice
 
 from zproc.exceptions import HistoryGone
 from zproc.schema.ops import MISSING, Set, op_from_plain, op_to_plain
+from zproc.schema.record import record
 from zproc.schema.transaction import Change
 from zproc.schema.values import same
 from zproc.typing import Path, Revision, SessionId
@@ -34,7 +35,7 @@ class Author:
     function: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """One commit.
 

@@ -13,10 +13,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
+from operator import attrgetter
 from typing import Final, TypeAlias, cast, get_args
 
 from zproc.exceptions import LimitExceeded, ProtocolError
 from zproc.schema.codec import Codec
+from zproc.schema.record import record
 from zproc.typing import Epoch, LeaseId, RequestId, Revision, SessionId
 
 __all__ = [
@@ -55,7 +58,7 @@ MAX_LIST: Final = 10_000
 """The most elements of a list, or entries of a table, in a message; lists within the bytes of a codec do not count."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hello:
     """Who I am and what I take the state to be; the first message of every connection.
 
@@ -74,7 +77,7 @@ class Hello:
     process: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Read:
     """Give me the values of top-level fields, of all if none are named.
 
@@ -89,7 +92,7 @@ class Read:
     largest: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Look:
     """Tell me of what stands at an address, which is a list of keys.
 
@@ -104,7 +107,7 @@ class Look:
     largest: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Commit:
     """Apply these ops, whole or not at all; with the turn ``lease`` if I hold one."""
 
@@ -114,7 +117,7 @@ class Commit:
     function: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Act:
     """Call an action of the model at an address with these arguments; ``call`` is (path, positional, by name)."""
 
@@ -123,7 +126,7 @@ class Act:
     call: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Acquire:
     """Give me the next turn, and the values of these fields that changed after a revision, as `Read` would."""
 
@@ -133,7 +136,7 @@ class Acquire:
     largest: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Release:
     """I give up my turn without a commit."""
 
@@ -141,7 +144,7 @@ class Release:
     lease: LeaseId
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Watch:
     """Tell me the commits after a revision that touch any of these patterns, as soon as there is one.
 
@@ -158,7 +161,7 @@ class Watch:
     wait: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cancel:
     """Forget my request that still waits, and refuse it if it comes again.
 
@@ -169,7 +172,7 @@ class Cancel:
     waiting: RequestId
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """What became of a request of my session?
 
@@ -180,7 +183,7 @@ class Outcome:
     of: RequestId
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ping:
     """Are you there?"""
 
@@ -190,7 +193,7 @@ class Ping:
 Command: TypeAlias = Hello | Read | Commit | Act | Acquire | Release | Watch | Cancel | Outcome | Ping | Look
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Welcome:
     """You are known; this is the state's present name, and the largest message that is taken, in bytes.
 
@@ -204,7 +207,7 @@ class Welcome:
     max_message: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Values:
     """The values of fields, by name, at a revision; the names of those that were too large."""
 
@@ -214,7 +217,7 @@ class Values:
     large: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Committed:
     """It is applied, as this revision; ``result`` is what an action returned.
 
@@ -226,7 +229,7 @@ class Committed:
     result: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Granted:
     """It is your turn; these fields changed, and some are too large."""
 
@@ -237,7 +240,7 @@ class Granted:
     large: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Changes:
     """What was watched for happened, up to this revision, or nothing did.
 
@@ -250,7 +253,7 @@ class Changes:
     state: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refused:
     """No, and nothing changed; ``error`` is an error of ours as data."""
 
@@ -258,7 +261,7 @@ class Refused:
     error: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pong:
     """I am here, as this process."""
 
@@ -266,7 +269,7 @@ class Pong:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answered:
     """Done, and there is nothing to say."""
 
@@ -283,8 +286,7 @@ _TAGS: Final[Mapping[type[_Message], int]] = {
     **{kind: tag for tag, kind in enumerate(_COMMANDS)},
     **{kind: tag for tag, kind in enumerate(_REPLIES, start=64)},
 }
-_COMMAND_KINDS: Final = {_TAGS[kind]: kind for kind in _COMMANDS}
-_REPLY_KINDS: Final = {_TAGS[kind]: kind for kind in _REPLIES}
+_TOO_GREAT: Final = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +320,29 @@ _WIRE: Final[Mapping[str, tuple[tuple[type, ...], type | None]]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How one kind of message lies on the wire.
+
+    Attributes:
+        kind: its class.
+        tag: its number.
+        fields: what each field may be.
+        values: takes the values of all fields out of a message.
+        forms: the types that the parts of one may have, the tag's included: one look tells right from wrong.
+        numbers: the places of numbers, which have a range.
+        containers: the places of lists and tables, which have elements.
+    """
+
+    kind: type[_Message]
+    tag: int
+    fields: tuple[_Field, ...]
+    values: Callable[[_Message], tuple[object, ...]]
+    forms: frozenset[tuple[type, ...]]
+    numbers: tuple[int, ...]
+    containers: tuple[int, ...]
+
+
 def _field(kind: type[_Message], field: dataclasses.Field[object]) -> _Field:
     # A text, since annotations are not evaluated in this module.
     annotation = cast("str", field.type)
@@ -325,15 +350,36 @@ def _field(kind: type[_Message], field: dataclasses.Field[object]) -> _Field:
     return _Field(f"{kind.__name__}.{field.name}", field.name, types, annotation, element)
 
 
-_FIELDS: Final = {kind: tuple(_field(kind, field) for field in dataclasses.fields(kind)) for kind in _TAGS}
+def _layout(kind: type[_Message]) -> _Layout:
+    fields = tuple(_field(kind, field) for field in dataclasses.fields(kind))
+    names = [field.name for field in fields]
+    take = attrgetter(*names)
+    return _Layout(
+        kind,
+        _TAGS[kind],
+        fields,
+        take if len(names) > 1 else lambda message: (take(message),),
+        frozenset(product([int], *(field.types for field in fields))),
+        tuple(place for place, field in enumerate(fields, start=1) if int in field.types),
+        tuple(place for place, field in enumerate(fields, start=1) if field.element is not None),
+    )
+
+
+_LAYOUTS: Final = {kind: _layout(kind) for kind in _TAGS}
+_COMMAND_LAYOUTS: Final = {_TAGS[kind]: _LAYOUTS[kind] for kind in _COMMANDS}
+_REPLY_LAYOUTS: Final = {_TAGS[kind]: _LAYOUTS[kind] for kind in _REPLIES}
 _codec: Final = Codec()
 
 
 def encode(message: Command | Reply) -> bytes:
     """Return a message as bytes."""
-    kind = type(message)
-    values = [getattr(message, field.name) for field in _FIELDS[kind]]
-    return _codec.encode([_TAGS[kind], *[list(value) if type(value) is tuple else value for value in values]])
+    layout = _LAYOUTS[type(message)]
+    parts = [layout.tag, *layout.values(message)]
+    for place in layout.containers:
+        value = parts[place]
+        if type(value) is tuple:
+            parts[place] = list(value)
+    return _codec.encode(parts)
 
 
 def decode_command(data: bytes) -> Command:
@@ -343,7 +389,7 @@ def decode_command(data: bytes) -> Command:
         ProtocolError: they are none; it names the offending field.
         LimitExceeded: they are nested too deep, or a list is too long.
     """
-    return cast("Command", _decode(data, _COMMAND_KINDS))
+    return cast("Command", _decode(data, _COMMAND_LAYOUTS))
 
 
 def decode_reply(data: bytes) -> Reply:
@@ -353,37 +399,55 @@ def decode_reply(data: bytes) -> Reply:
         ProtocolError: they are none; it names the offending field.
         LimitExceeded: they are nested too deep, or a list is too long.
     """
-    return cast("Reply", _decode(data, _REPLY_KINDS))
+    return cast("Reply", _decode(data, _REPLY_LAYOUTS))
 
 
-def _decode(data: bytes, kinds: Mapping[int, type[_Message]]) -> _Message:
+def _decode(data: bytes, layouts: Mapping[int, _Layout]) -> _Message:
     parts = _codec.decode(data)
     if type(parts) is not list or not parts or type(parts[0]) is not int:
         raise ProtocolError("not a message: no tag")
-    kind = kinds.get(parts[0])
-    if kind is None:
+    layout = layouts.get(parts[0])
+    if layout is None:
         raise ProtocolError(f"not a message: unknown tag {parts[0]}")
-    fields = _FIELDS[kind]
-    given = len(parts) - 1
+    if tuple(map(type, parts)) not in layout.forms:
+        raise _malformed(layout, parts)
+    for place in layout.numbers:
+        number = parts[place]
+        if number is not None and not 0 <= number < _TOO_GREAT:
+            where = layout.fields[place - 1].where
+            raise ProtocolError(f"{where}: {'a negative' if number < 0 else 'too great a'} number")
+    for place in layout.containers:
+        parts[place] = _checked(layout.fields[place - 1], parts[place])
+    del parts[0]
+    make = cast("Callable[[*tuple[object, ...]], _Message]", layout.kind)
+    return make(*parts)
+
+
+def _malformed(layout: _Layout, parts: list[object]) -> ProtocolError:
+    """Say what is wrong with parts whose types are not those of a message."""
+    fields, given = layout.fields, len(parts) - 1
     if given < len(fields):
-        raise ProtocolError(f"{fields[given].where}: missing; {given} fields instead of {len(fields)}")
+        return ProtocolError(f"{fields[given].where}: missing; {given} fields instead of {len(fields)}")
     if given > len(fields):
-        raise ProtocolError(f"{kind.__name__}: more behind {fields[-1].name}; {given} fields instead of {len(fields)}")
-    make = cast("Callable[[*tuple[object, ...]], _Message]", kind)
-    return make(*map(_checked, fields, parts[1:]))
+        name = layout.kind.__name__
+        return ProtocolError(f"{name}: more behind {fields[-1].name}; {given} fields instead of {len(fields)}")
+    field, value = next(
+        (field, value) for field, value in zip(fields, parts[1:], strict=True) if not _fits(field, value)
+    )
+    return ProtocolError(f"{field.where}: a {type(value).__name__} is not a {field.wanted}")
+
+
+def _fits(field: _Field, value: object) -> bool:
+    return type(value) in field.types
 
 
 def _checked(field: _Field, value: object) -> object:
-    if type(value) not in field.types:
-        raise ProtocolError(f"{field.where}: a {type(value).__name__} is not a {field.wanted}")
-    if type(value) is int and not 0 <= value < 1 << 63:
-        raise ProtocolError(f"{field.where}: {'a negative' if value < 0 else 'too great a'} number")
-    if field.element is None:
-        return value
+    """Return a list as a tuple, or a table as it is, if the elements are what they must be."""
     parts = cast("list[object] | dict[object, object]", value)
     if len(parts) > MAX_LIST:
         raise LimitExceeded(field.where, len(parts), MAX_LIST)
     elements = [*parts, *parts.values()] if isinstance(parts, dict) else parts
     if not all(type(element) is field.element for element in elements):
+        assert field.element is not None, "a container has elements"
         raise ProtocolError(f"{field.where}: not every element is a {field.element.__name__}")
     return parts if isinstance(parts, dict) else tuple(parts)

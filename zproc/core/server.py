@@ -90,16 +90,17 @@ class _Space:
 class _Known:
     """A connection that has introduced itself, with the namespace that it is for."""
 
+    id: PeerId
+    session: Session
     peer: Peer
     space: _Space
+    author: Author
+    """Who made its last commit: it, by a function that may be the same one the next time."""
 
-    @property
-    def id(self) -> PeerId:
-        return self.peer.id
-
-    @property
-    def session(self) -> Session:
-        return self.peer.session
+    def author_by(self, function: str) -> Author:
+        if self.author.function != function:
+            self.author = replace(self.author, function=function)
+        return self.author
 
 
 def _unbounded(_seconds: float) -> nullcontext[None]:
@@ -218,8 +219,12 @@ class ServerCore:
 
     def next_deadline(self) -> float | None:
         """Return when ``tick`` is to be called at the latest, in the time that ``now`` is given in."""
-        deadlines = [deadline for space in self._spaces.values() if (deadline := space.turns.deadline()) is not None]
-        return min(deadlines, default=None)
+        earliest: float | None = None
+        for space in self._spaces.values():
+            deadline = space.turns.deadline()
+            if deadline is not None and (earliest is None or deadline < earliest):
+                earliest = deadline
+        return earliest
 
     def effects(self) -> list[Effect]:
         """Return what is to be done, in order, and forget it."""
@@ -246,7 +251,9 @@ class ServerCore:
         except Error as error:
             self._cut_off(peer, command.request, error)
             return
-        self._peers[peer] = _Known(Peer(peer, replace(command, table={}), session, self.limits), space)
+        author = Author(command.session, command.pid, command.process, "")
+        known = Peer(peer, replace(command, table={}), session, self.limits)
+        self._peers[peer] = _Known(peer, session, known, space, author)
         self._effects.append(Welcomed(peer))
         revision = space.namespace.revision
         self._send(peer, Welcome(command.request, self._epoch, space.index, revision, self.limits.message_bytes))
@@ -287,7 +294,7 @@ class ServerCore:
         if known.space.turns.held_by(peer) is not None:
             known.space.turns.end()
         if self._sessions.leave(known.peer.hello.session) and known.space.farewell is not None:
-            known.space.parted.append(_author(known, known.space.farewell))
+            known.space.parted.append(known.author_by(known.space.farewell))
         self._advance(known.space)
 
     # Commands
@@ -359,12 +366,13 @@ class ServerCore:
 
     def _apply(self, known: _Known, command: Commit | Act) -> None:
         """Apply a commit or call an action now, and answer it."""
-        author = _author(known, command.function if isinstance(command, Commit) else command.action)
         namespace = known.space.namespace
         try:
             if isinstance(command, Commit):
+                author = known.author_by(command.function)
                 entry, result = namespace.commit(command.ops, author, wall=self._wall), b""
             else:
+                author = known.author_by(command.action)
                 entry, result = namespace.act(command.action, command.call, author, wall=self._wall)
         except BudgetExceeded:
             limit = self.limits.compute_time
@@ -555,10 +563,6 @@ class ServerCore:
 
     def _send(self, peer: PeerId, reply: Reply) -> None:
         self._effects.append(Send(peer, reply))
-
-
-def _author(known: _Known, function: str) -> Author:
-    return Author(known.peer.hello.session, known.peer.hello.pid, known.peer.hello.process, function)
 
 
 def _read(namespace: Namespace, command: Read) -> Values:

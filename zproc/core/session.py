@@ -48,13 +48,16 @@ class Session:
 
     def remember(self, reply: Committed | Refused) -> None:
         """Keep the outcome of a request."""
-        if _weight(reply) > self._limits.outcome_bytes:
-            most = self._limits.outcome_bytes
+        outcomes, most = self._outcomes, self._limits.outcome_bytes
+        weight = _weight(reply)
+        if weight > most:
             reply = _unknown(reply.request, f"its result was too large to be kept ({most} outcome_bytes)")
-        self._bytes += _weight(reply) - _weight(self._outcomes.get(reply.request))
-        self._outcomes[reply.request] = reply
-        while len(self._outcomes) > self._limits.outcomes or self._bytes > self._limits.outcome_bytes:
-            request, oldest = self._outcomes.popitem(last=False)
+            weight = _weight(reply)
+        earlier = outcomes.get(reply.request)
+        self._bytes += weight if earlier is None else weight - _weight(earlier)
+        outcomes[reply.request] = reply
+        while len(outcomes) > self._limits.outcomes or self._bytes > most:
+            request, oldest = outcomes.popitem(last=False)
             self._bytes -= _weight(oldest)
             self._forgotten.add(request)
 
@@ -151,9 +154,7 @@ def _unknown(request: RequestId, reason: str) -> Refused:
     return Refused(request, error_to_data(CommitUnknown(request, reason)))
 
 
-def _weight(reply: Committed | Refused | None) -> int:
-    if reply is None:
-        return 0
+def _weight(reply: Committed | Refused) -> int:
     return len(reply.result if isinstance(reply, Committed) else reply.error)
 
 

@@ -8,12 +8,12 @@ a dict's keys different.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TypeAlias, assert_never, cast
 
 from pydantic import BaseModel
 
 from zproc.schema.ops import MISSING, Add, Delete, Discard, Op, Set, Splice, Update, get, put
+from zproc.schema.record import record
 from zproc.typing import Key
 
 __all__ = ["Change", "Container", "perform", "undo"]
@@ -21,7 +21,7 @@ __all__ = ["Change", "Container", "perform", "undo"]
 Container: TypeAlias = "BaseModel | dict[Key, object] | list[object] | set[object]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """One thing that a transaction did: the op, with final values, and what stood there before.
 

@@ -48,6 +48,8 @@ _TUPLE, _SET, _FROZENSET, _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID, 
 _CLAIMS_MANY: Final = re.compile(rb"[\xdc-\xdf]")
 # The one extension type that msgpack does not ask us about, because it has a class for it.
 _MAY_BE_TIMESTAMP: Final = re.compile(rb"[\xd6\xd7]\xff|\xc7\x0c\xff")
+# Most messages: too short to be deep, and without a byte that could claim much or begin an extension type.
+_HARMLESS: Final = re.compile(rb"[^\xc7-\xc9\xd4-\xd8\xdc-\xdf]{0,%d}" % MAX_DEPTH)
 _MALFORMED: Final = (
     msgpack.exceptions.UnpackException,
     AssertionError,
@@ -161,6 +163,13 @@ class Codec:
             ProtocolError: they are not what ``encode`` makes.
             LimitExceeded: they are nested deeper than MAX_DEPTH, or contain too much within extension types.
         """
+        if _HARMLESS.fullmatch(data):
+            try:
+                return msgpack.unpackb(data, raw=False, strict_map_key=False, object_pairs_hook=_unique)
+            except ProtocolError:
+                raise
+            except _MALFORMED as error:
+                raise _not_a_value(error) from error
         return _Decoding(self._enums, MAX_EXTENSION_COPIES * len(data) + _FREE_EXTENSION_BYTES).decode(data, 0, 0)
 
     def _pack(self, value: object) -> bytes:
@@ -222,7 +231,7 @@ class _Decoding:
         except (ProtocolError, LimitExceeded):
             raise
         except _MALFORMED as error:
-            raise ProtocolError(f"not a value: {str(error) or type(error).__name__}") from error
+            raise _not_a_value(error) from error
         if _may_be_deep(data, depth) or _MAY_BE_TIMESTAMP.search(data):
             _check_depth(value, depth)
         return value
@@ -256,6 +265,10 @@ class _Decoding:
         raise ProtocolError("not a value: a member of no enumeration")
 
 
+def _not_a_value(error: BaseException) -> ProtocolError:
+    return ProtocolError(f"not a value: {str(error) or type(error).__name__}")
+
+
 def _cannot_be_shared(value: object) -> SchemaError:
     kind = type(value)
     return SchemaError(kind.__name__, f"a value of type {kind.__qualname__} cannot be shared between processes")
@@ -276,6 +289,8 @@ def _walk(data: bytes) -> None:
 
 def _may_be_deep(data: bytes, depth: int) -> bool:
     """Whether there are bytes enough that could open a container; a quick look that spares small values a walk."""
+    if len(data) + depth <= MAX_DEPTH:
+        return False
     return len(data) - len(data.translate(None, _NESTING_HEADS)) + depth > MAX_DEPTH
 
 

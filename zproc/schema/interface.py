@@ -33,14 +33,15 @@ _REST: Final = frozenset({inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VA
 
 def action_of(model: type[BaseModel], name: str) -> Method | None:
     """Return the function behind an action of a model, ``None`` if the name is no action's."""
-    return cast("Method | None", getattr(inspect.getattr_static(model, name, None), ACTION, None))
+    return actions_of(model).get(name)
 
 
-def actions_of(model: type[BaseModel]) -> dict[str, Method]:
+@functools.cache
+def actions_of(model: type[BaseModel]) -> Mapping[str, Method]:
     """Return the functions behind a model's actions, by name."""
     names = dict.fromkeys(name for cls in reversed(model.__mro__) for name in cls.__dict__)
-    found = {name: action_of(model, name) for name in names}
-    return {name: method for name, method in found.items() if method is not None}
+    found = {name: getattr(inspect.getattr_static(model, name, None), ACTION, None) for name in names}
+    return {name: cast("Method", method) for name, method in found.items() if method is not None}
 
 
 class Interface:

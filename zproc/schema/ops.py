@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import Enum
@@ -18,6 +17,7 @@ from pydantic import BaseModel
 
 from zproc.exceptions import CommitRefused, ProtocolError, UnknownPath
 from zproc.schema.path import format_path, hashable, no_field
+from zproc.schema.record import record
 from zproc.schema.values import shown
 from zproc.typing import Key, Path
 
@@ -53,7 +53,7 @@ MISSING: Final = Missing.MISSING
 """Nothing stands there; ``None`` is a value."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Set:
     """Put a value at a field, a key of a dict, or an existing index of a list."""
 
@@ -61,14 +61,14 @@ class Set:
     value: object
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Delete:
     """Take a key out of a dict."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Splice:
     """Take ``remove`` elements out of the list at ``path`` from index ``at`` on, and put others in their place.
 
@@ -81,7 +81,7 @@ class Splice:
     insert: tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Add:
     """Add elements to the set at ``path``."""
 
@@ -89,7 +89,7 @@ class Add:
     values: tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Discard:
     """Take elements out of the set at ``path``, those that are in it."""
 
@@ -97,7 +97,7 @@ class Discard:
     values: tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Update:
     """Replace a number by the result of an operator on it, so that two such changes never lose one."""
 

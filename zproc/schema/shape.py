@@ -90,6 +90,13 @@ class Shape:
         schema = {"type": "definitions", "schema": self.schema, "definitions": list(self.definitions.values())}
         return SchemaValidator(cast("CoreSchema", schema), cast("CoreConfig | None", self.config))
 
+    @cached_property
+    def open_fields(self) -> Mapping[str, Shape]:
+        """The fields of a MODEL that may be assigned and are validated by themselves."""
+        if self.whole or self.frozen:
+            return {}
+        return {name: shape for name, shape in self.fields.items() if name not in self.frozen_fields}
+
     def validate(self, plain: object) -> object:
         """Return what the schema makes of plain data, strictly and by field names.
 

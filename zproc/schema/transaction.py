@@ -28,7 +28,7 @@ from zproc.schema.ops import MISSING, Add, Delete, Discard, Op, Set, Splice, Upd
 from zproc.schema.path import format_path, no_field
 from zproc.schema.shape import ANYTHING, AfterValidator, Shape
 from zproc.schema.tree import Passed, Place, Tree
-from zproc.schema.values import detached, is_atom, plain, same, shown
+from zproc.schema.values import SCALARS, detached, is_atom, plain, same, shown
 from zproc.typing import Key, Path
 
 __all__ = ["Change", "Transaction"]
@@ -61,7 +61,8 @@ class Transaction:
 
     Attributes:
         changes: what was done, as far as it is known to be valid.
-        requested: the ops that were asked for, with plain copies of their values.
+        requested: of a private transaction, the ops that were asked for, with plain copies of their values. They are
+            what is sent to where the state is.
     """
 
     __slots__ = ("_latest", "_make_draft", "_ordered", "_private", "_runs", "_stage", "_tree", "changes", "requested")
@@ -121,7 +122,8 @@ class Transaction:
                 self._set(path, compute(op, self.read(path)))
             case _:
                 assert_never(op)
-        if self._stage is _Stage.OPEN:  # later on it is validators that ask, as they will wherever the ops are sent
+        # Later on it is validators that ask, as they will wherever the ops are sent.
+        if self._private and self._stage is _Stage.OPEN:
             self._request(op)
 
     def _request(self, op: Op) -> None:
@@ -145,6 +147,8 @@ class Transaction:
     # Values
 
     def _set(self, path: Path, value: object) -> None:
+        if len(path) == 1 and type(value) in SCALARS and self._set_scalar(path, value):
+            return
         place = self._tree.locate(path, assign=True)
         container, key, path = place.container, place.key, place.path
         old = self._tree.original(place)
@@ -167,10 +171,33 @@ class Transaction:
         if old is MISSING:
             self._length_changed(container, place.nodes[:-1], path[:-1], place.around)
 
+    def _set_scalar(self, path: Path, value: object) -> bool:
+        """Put a scalar in the place of another in a field of the state, and tell whether that could be done so.
+
+        This is what most ops do. It is what ``_set`` does with them, less what one valid field has no need of.
+        """
+        shape = self._tree.open_field(path[0])
+        if shape is None:
+            return False
+        fields = self._tree.enter_root(path).__dict__
+        name = cast("str", path[0])
+        old = fields[name]
+        if type(old) not in SCALARS:
+            return False
+        new = self._valid_or_missing(shape, value, path)
+        if type(new) not in SCALARS:
+            return False
+        fields[name] = new
+        self._record_atom(path, new, old)
+        return True
+
     def _record_set(self, path: Path, new: object, old: object) -> None:
-        if not is_atom(new) or not (old is MISSING or is_atom(old)):
+        if is_atom(new) and (old is MISSING or is_atom(old)):
+            self._record_atom(path, new, old)
+        else:
             self._record(Change(Set(path, plain(new)), old))
-            return
+
+    def _record_atom(self, path: Path, new: object, old: object) -> None:
         earlier = self._latest.get(path)
         if earlier is not None:
             # The undo log already restores what stood there before both.
@@ -332,7 +359,8 @@ class Transaction:
         """
         self._stage = _Stage.FINISHING
         try:
-            self._settle()
+            if self._tree.is_unsettled():
+                self._settle()
             while self._tree.passed:
                 # Validators of equal depth see nothing of each other.
                 depth = max(len(passed.path) for passed in self._tree.passed.values())

@@ -172,6 +172,17 @@ class Tree:
             nodes.append(node)
         raise AssertionError("the loop returns at the last key")
 
+    def open_field(self, name: Key) -> Shape | None:
+        """Return the shape of a field of the state that can be assigned with no look at anything else, or ``None``."""
+        return None if self._held else self.shape.open_fields.get(cast("str", name))
+
+    def enter_root(self, path: Path) -> BaseModel:
+        """Return the root, so that one of its open fields may be changed."""
+        root = cast("BaseModel", self._own_root())
+        if self.shape.after:
+            self._pass_model(root, [root], self.shape, path, assigned=True, loose=False)
+        return root
+
     def enter(self, place: Place) -> Container:
         """Return the container at a place itself, so that it may be changed; the place becomes loose with it."""
         if not place.loose:
@@ -307,6 +318,10 @@ class Tree:
     def end_hold(self, path: Path) -> None:
         """Let what stands at a held address stay."""
         del self._held[path]
+
+    def is_unsettled(self) -> bool:
+        """Whether anything is held or was passed."""
+        return bool(self._held or self.passed)
 
     def everything_held(self) -> list[tuple[Path, object]]:
         """Return the held addresses, each with its original."""

@@ -15,9 +15,11 @@ from typing import Final, cast
 
 from pydantic import BaseModel
 
-__all__ = ["View", "copied", "detached", "is_atom", "plain", "same", "shown"]
+__all__ = ["SCALARS", "View", "copied", "detached", "is_atom", "plain", "same", "shown"]
 
-_ATOMS: Final = frozenset({bool, int, float, complex, str, bytes, type(None)})
+SCALARS: Final = frozenset({bool, int, float, complex, str, bytes, type(None)})
+"""The types of the commonest atoms, which are plain data as they are."""
+
 _TO_BUILTIN: Final[Mapping[type, Callable[[object], object]]] = {
     str: cast("Callable[[object], object]", str.__str__),
     int: cast("Callable[[object], object]", int.__int__),
@@ -46,7 +48,7 @@ def plain(value: object) -> object:
     number or text of a subclass becomes the builtin that it is, because it may remember more than its value.
     """
     kind = type(value)
-    if kind in _ATOMS:
+    if kind in SCALARS:
         return value
     if kind is list:
         return [plain(item) for item in cast("list[object]", value)]
@@ -151,7 +153,7 @@ def _identity(value: object) -> object:
 
 def is_atom(value: object) -> bool:
     """Whether nothing inside of a value can be changed, so that it may be handed out as it is."""
-    if type(value) in _ATOMS:
+    if type(value) in SCALARS:
         return True
     if isinstance(value, tuple):
         return all(map(is_atom, value))

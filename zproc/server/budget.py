@@ -11,6 +11,7 @@ BaseException around a loop that is itself endless, as fast as it is raised.
 
 from __future__ import annotations
 
+import atexit
 import math
 import signal
 import time
@@ -73,6 +74,8 @@ class alarm_budget:  # noqa: N801 - it is used like the function that contextlib
     def __enter__(self) -> None:
         if not _Alarm.installed:
             signal.signal(signal.SIGALRM, _ring)
+            # At its end the interpreter gives signals back their default action, which is to kill.
+            atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
             _Alarm.installed = True
         # In this order: an alarm that rings in between finds somebody to be set for.
         _Alarm.deadline = deadline = time.monotonic() + self._seconds

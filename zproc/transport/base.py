@@ -14,9 +14,10 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar, cast, dataclass_transform
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from zproc.exceptions import UsageError
+from zproc.schema.record import record
 
 if TYPE_CHECKING:
     from zproc.typing import PeerId
@@ -62,17 +63,7 @@ LONGEST_WAIT: Final = 1e6
 """Longer waits are cut to this, in seconds: the system counts them in milliseconds and in 31 bits."""
 
 
-Made = TypeVar("Made", bound=type[object])
-
-
-@dataclass_transform(frozen_default=True)
-def _arrival(cls: Made) -> Made:
-    # Frozen for the type checkers only: at run time it would triple the cost of making one, and one is made for every
-    # frame.
-    return cast(Made, dataclass(slots=True)(cls))
-
-
-@_arrival
+@record
 class Opened:
     """A peer has connected; it is held to the limits of a stranger until ``Listener.allow``.
 
@@ -85,7 +76,7 @@ class Opened:
     pid: int | None
 
 
-@_arrival
+@record
 class Received:
     """A peer has sent one whole frame."""
 
@@ -93,7 +84,7 @@ class Received:
     frame: bytes
 
 
-@_arrival
+@record
 class Closed:
     """A peer is gone, by its own will, by a limit or by ``Listener.disconnect``; nothing more of it arrives.
 
