@@ -172,13 +172,15 @@ class Client:
         while True:
             with self._lock:
                 connection = self._idle.pop() if self._idle else None
+                if connection is not None:
+                    self._lent.add(connection)
             if connection is None:
                 connection = self._connect()
+                with self._lock:
+                    self._lent.add(connection)
             elif connection.replica is not self._replica or connection.is_stale():
-                connection.close()
+                self._take_back(connection, keep=False)
                 continue
-            with self._lock:
-                self._lent.add(connection)
             if self.closed:  # meanwhile
                 connection.close()
             return connection
@@ -193,10 +195,10 @@ class Client:
             connection.replica = self._replica
         return connection
 
-    def _take_back(self, connection: Connection) -> None:
+    def _take_back(self, connection: Connection, *, keep: bool = True) -> None:
         with self._lock:
             self._lent.discard(connection)
-            keep = not connection.closed and not self.closed and len(self._idle) < _IDLE
+            keep = keep and not connection.closed and not self.closed and len(self._idle) < _IDLE
             if keep:
                 self._idle.append(connection)
         if not keep:
@@ -290,14 +292,19 @@ class Client:
             Unavailable: no server answers, and the command was not sent.
             Error: the server's refusal.
         """
-        with self.connection() as connection:
-            done = self.change_by(connection, command)
+        done = self._change_once(command)
         if done is None:
-            with self.connection() as connection:
-                done = self.change_by(connection, replace(command, request=self.next_request()))
+            done = self._change_once(replace(command, request=self.next_request()))
         if done is None:
             raise CommitRefused("the connection was lost twice before the request came to the server")
         return done
+
+    def _change_once(self, command: Commit | Act) -> Committed | None:
+        connection = self._lend()
+        try:
+            return self.change_by(connection, command)
+        finally:
+            self._take_back(connection)
 
     def change_by(self, connection: Connection, command: Commit | Act) -> Committed | None:
         """Send a command by a connection that the caller has, and find out what became of it.

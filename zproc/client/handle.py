@@ -231,11 +231,10 @@ class ModelHandle(Handle):
         return part
 
     def __setattr__(self, name: str, value: object) -> None:
-        model = cast("type[BaseModel]", self._zproc_kind)
-        if name in model.model_fields:
+        if name in self._zproc_fields:
             self._zproc_put(name, value)
         else:
-            set_class_attribute(self, model, name, value)
+            set_class_attribute(self, cast("type[BaseModel]", self._zproc_kind), name, value)
 
     def __delattr__(self, name: str) -> None:
         raise UsageError(f"{name!r} cannot be deleted: a field of a model always has a value")

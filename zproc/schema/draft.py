@@ -116,15 +116,13 @@ class Draft(View):
             Draft._zproc_classes[stands_for] = cls
 
     def __init__(self, session: Session, parent: Draft | None, key: Key, kind: type) -> None:
-        for name, value in (
-            ("_zproc_session", session),
-            ("_zproc_parent", parent),
-            ("_zproc_key", key),
-            ("_zproc_kind", kind),
-            ("_zproc_children", {}),
-            ("_zproc_detached", ()),
-        ):
-            object.__setattr__(self, name, value)
+        put = object.__setattr__
+        put(self, "_zproc_session", session)
+        put(self, "_zproc_parent", parent)
+        put(self, "_zproc_key", key)
+        put(self, "_zproc_kind", kind)
+        put(self, "_zproc_children", {})
+        put(self, "_zproc_detached", ())
 
     @property  # type: ignore[misc]  # a view says that it is what it stands for
     def __class__(self) -> type:

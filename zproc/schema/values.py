@@ -20,6 +20,7 @@ __all__ = ["SCALARS", "View", "copied", "detached", "is_atom", "plain", "same", 
 SCALARS: Final = frozenset({bool, int, float, complex, str, bytes, type(None)})
 """The types of the commonest atoms, which are plain data as they are."""
 
+_EQUAL_IF_SAME: Final = frozenset({bool, int, str, bytes, type(None)})
 _TO_BUILTIN: Final[Mapping[type, Callable[[object], object]]] = {
     str: cast("Callable[[object], object]", str.__str__),
     int: cast("Callable[[object], object]", int.__int__),
@@ -112,8 +113,11 @@ def same(a: object, b: object) -> bool:
     """
     if a is b:
         return True
-    if type(a) is not type(b):
+    kind = type(a)
+    if kind is not type(b):
         return False
+    if kind in _EQUAL_IF_SAME:
+        return a == b
     if isinstance(a, BaseModel):
         return _same_items(dict(_fields(a)), dict(_fields(cast("BaseModel", b))))
     if isinstance(a, dict):

@@ -104,8 +104,10 @@ def serve(
                 case _:
                     assert_never(arrival)
             perform(core.effects(), listener, words, core.limits.message_bytes)
-        if look is None:
-            look = time.monotonic() + _LOOK if arrivals else 0.0
+        if not arrivals:
+            look = 0.0
+        elif look is None:
+            look = started + _LOOK
         if deadline is not None and (now := clock.now()) >= deadline:
             core.tick(now=now)
             perform(core.effects(), listener, words, core.limits.message_bytes)
