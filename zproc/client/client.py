@@ -154,20 +154,21 @@ class Client:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Lend a connection, to be used by the caller alone.
+        """Lend a connection for a block: see `lend`."""
+        connection = self.lend()
+        try:
+            yield connection
+        finally:
+            self.take_back(connection)
+
+    def lend(self) -> Connection:
+        """Lend a connection, to be used by the caller alone until it is taken back.
 
         Raises:
             Unavailable: no server answers.
             SchemaMismatch: the server declares the state differently.
             UsageError: the client is closed, or in the middle of an atomic function of this thread.
         """
-        connection = self._lend()
-        try:
-            yield connection
-        finally:
-            self._take_back(connection)
-
-    def _lend(self) -> Connection:
         self._check()
         while True:
             with self._lock:
@@ -179,11 +180,25 @@ class Client:
                 with self._lock:
                     self._lent.add(connection)
             elif connection.replica is not self._replica or connection.is_stale():
-                self._take_back(connection, keep=False)
+                self._end(connection)
                 continue
             if self.closed:  # meanwhile
                 connection.close()
             return connection
+
+    def take_back(self, connection: Connection) -> None:
+        """Take a connection that was lent; if it is in step it is lent again."""
+        with self._lock:
+            if not (connection.closed or self.closed) and len(self._idle) < _IDLE:
+                self._lent.discard(connection)
+                self._idle.append(connection)
+                return
+        self._end(connection)
+
+    def _end(self, connection: Connection) -> None:
+        with self._lock:
+            self._lent.discard(connection)
+        connection.close()
 
     def _connect(self) -> Connection:
         connection = Connection(self._identity)
@@ -195,26 +210,17 @@ class Client:
             connection.replica = self._replica
         return connection
 
-    def _take_back(self, connection: Connection, *, keep: bool = True) -> None:
-        with self._lock:
-            self._lent.discard(connection)
-            keep = keep and not connection.closed and not self.closed and len(self._idle) < _IDLE
-            if keep:
-                self._idle.append(connection)
-        if not keep:
-            connection.close()
-
-    @contextmanager
-    def holding_turn(self) -> Iterator[None]:
-        """Have every use of this state by this thread refused meanwhile."""
-        held = _turns.held
-        _turns.held = held | {(self.address, self.namespace)}
+    def enter_turn(self) -> frozenset[tuple[str, str]]:
+        """Have every use of this state by this thread refused until `leave_turn`, which is given what this returns."""
+        outer = _turns.held
+        _turns.held = outer | {(self.address, self.namespace)}
         self._count_turn(1)
-        try:
-            yield
-        finally:
-            self._count_turn(-1)
-            _turns.held = held
+        return outer
+
+    def leave_turn(self, outer: frozenset[tuple[str, str]]) -> None:
+        """Let this thread use this state again."""
+        self._count_turn(-1)
+        _turns.held = outer
 
     def _count_turn(self, step: int) -> None:
         with self._lock:
@@ -256,14 +262,16 @@ class Client:
             Unavailable: no server answers.
             Error: the server's refusal.
         """
-        with self.connection() as connection:
-            try:
-                return question(connection)
-            except Unavailable:
-                if not connection.closed:
-                    raise
-        with self.connection() as connection:
+        connection = self.lend()
+        try:
             return question(connection)
+        except Unavailable:
+            if not connection.closed:
+                raise
+        finally:
+            self.take_back(connection)
+        with self.connection() as another:
+            return question(another)
 
     def commit(self, ops: Sequence[Op], function: str) -> Committed:
         """Apply ops as one commit that was not preceded by a read.
@@ -300,11 +308,11 @@ class Client:
         return done
 
     def _change_once(self, command: Commit | Act) -> Committed | None:
-        connection = self._lend()
+        connection = self.lend()
         try:
             return self.change_by(connection, command)
         finally:
-            self._take_back(connection)
+            self.take_back(connection)
 
     def change_by(self, connection: Connection, command: Commit | Act) -> Committed | None:
         """Send a command by a connection that the caller has, and find out what became of it.

@@ -11,13 +11,13 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from pydantic import BaseModel
 
-from zproc.client.client import Client, expect
-from zproc.client.connection import Connection
+from zproc.client.client import expect
 from zproc.client.handle import Handle, address_of, gone, kind_of
 from zproc.client.replica import LARGEST
 from zproc.core.messages import Acquire, Commit, Granted, Read, Release, Values
@@ -100,7 +100,7 @@ def transact(handle: Handle, body: Callable[[T], R], name: str) -> R:
         UnknownPath: what the handle stands for is no longer in the state.
         BaseException: whatever the function raises; nothing is applied then.
     """
-    with _draft(handle, name) as draft:
+    with _Turn(handle, name) as draft:
         return cast("R", without_drafts(body(cast("T", draft))))
 
 
@@ -126,7 +126,7 @@ def transaction(state: M) -> Iterator[M]:
     """
     given: object = state  # what a view is typed as is not what it is
     if isinstance(given, Handle):
-        with _draft(given, "transaction") as draft:
+        with _Turn(given, "transaction") as draft:
             yield cast("M", draft)
     elif isinstance(given, Draft):
         yield state
@@ -137,44 +137,60 @@ def transaction(state: M) -> Iterator[M]:
             whole.finish()
 
 
-@contextmanager
-def _draft(handle: Handle, name: str) -> Iterator[Draft]:
-    """Give a draft of what a handle stands for, and commit what was done to it."""
-    client, path = address_of(handle)
-    with ExitStack() as stack:
-        turn = _begun(client, stack)
-        with turn.spent(path, kind_of(handle), name) as draft:
-            yield draft
-
-
-def _begun(client: Client, stack: ExitStack) -> _Turn:
-    # A connection that breaks before there is a turn may have died long ago, with a server that was restarted since.
-    for _ in range(2):
-        turn = _Turn(client, stack.enter_context(client.connection()))
-        if turn.begin():
-            return turn
-        stack.pop_all().close()
-    raise Unavailable(client.address, "the connection was lost twice while waiting for a turn")
-
-
 class _Turn:
-    """A turn that this process asks for, holds and spends."""
+    """A turn: waited for, held while a function works on a draft, and spent on a commit of what it did, or given up.
 
-    def __init__(self, client: Client, connection: Connection) -> None:
-        self._client = client
-        self._connection = connection
-        self._replica = connection.replica
-        self._granted: Granted | None = None
-        self._fields: dict[str, object] = {}
+    A class and no generator, because it stands around every atomic function and costs a third.
 
-    def begin(self) -> bool:
-        """Wait for the turn; whether it came, and not the end of the connection."""
+    Args:
+        handle: what the draft is of.
+        name: what the history says who did it.
+    """
+
+    def __init__(self, handle: Handle, name: str) -> None:
+        self._client, self._path = address_of(handle)
+        self._kind = kind_of(handle)
+        self._name = name
+
+    def __enter__(self) -> Draft:
+        # A connection that breaks before there is a turn may have died long ago, with a server that was started anew.
+        for _ in range(2):
+            self._connection = self._client.lend()
+            try:
+                if self._begin():
+                    return self._open()
+            except BaseException:
+                self._client.take_back(self._connection)
+                raise
+            self._client.take_back(self._connection)
+        raise Unavailable(self._client.address, "the connection was lost twice while waiting for a turn")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._session.end()
+        self._client.leave_turn(self._outer)
         try:
-            held = self._replica.small()
+            if kind is None and self._transaction.requested:
+                self._commit(self._transaction.requested)
+            else:
+                self._give_up()
+        except BaseException:
+            self._give_up()
+            raise
+        finally:
+            self._client.take_back(self._connection)
+
+    def _begin(self) -> bool:
+        """Wait for the turn; whether it came, and not the end of the connection."""
+        self._granted: Granted | None = None
+        self._replica = replica = self._connection.replica
+        try:
+            held = replica.small()
             since = min((field.revision for field in held.values()), default=Revision(0))
             asked = Acquire(self._client.next_request(), tuple(held), since, LARGEST)
             self._granted = granted = expect(self._connection.call(asked), Granted)
-            self._fields = self._replica.take(held, granted.revision, granted.values, granted.large)
+            self._fields = replica.take(held, granted.revision, granted.values, granted.large)
         except Unavailable:
             if not self._connection.closed:
                 raise
@@ -184,24 +200,18 @@ class _Turn:
             raise
         return True
 
-    @contextmanager
-    def spent(self, path: Path, kind: type, name: str) -> Iterator[Draft]:
-        """Give a draft and commit what was done to it, or give the turn up."""
-        names = tuple(self._client.schema.model.model_fields)
-        root = self._replica.root(_OnDemand(self._fields, self._fetch, names))
-        transaction = Transaction(root, validator_draft, private=True)
-        session = Session(transaction)
+    def _open(self) -> Draft:
+        """Make the draft; from here on the live state is not to be used by this thread."""
+        model = self._client.schema.model
+        root = self._replica.root(_OnDemand(self._fields, self._fetch, tuple(model.__pydantic_fields__)))
+        self._transaction = Transaction(root, validator_draft, private=True)
+        self._session = Session(self._transaction)
+        self._outer = self._client.enter_turn()
         try:
-            with self._client.holding_turn():
-                try:
-                    yield _descend(session.root(self._client.schema.model), path, kind)
-                finally:
-                    session.end()
-            if transaction.requested:
-                self._commit(transaction.requested, name)
-            else:
-                self._give_up()
+            return _descend(self._session.root(model), self._path, self._kind)
         except BaseException:
+            self._session.end()
+            self._client.leave_turn(self._outer)
             self._give_up()
             raise
 
@@ -219,9 +229,9 @@ class _Turn:
             return self._replica.take({names[0]: None}, reply.revision, reply.values)
         return self._replica.decode(reply.values)
 
-    def _commit(self, ops: list[Op], name: str) -> None:
+    def _commit(self, ops: list[Op]) -> None:
         assert self._granted is not None, "a commit is made in a turn"
-        command = Commit(self._client.next_request(), self._granted.lease, self._client.encoded(ops), name)
+        command = Commit(self._client.next_request(), self._granted.lease, self._client.encoded(ops), self._name)
         if self._client.change_by(self._connection, command) is None:
             raise LeaseLost(
                 "the connection, and the turn with it, was lost before the commit came to the server; "
