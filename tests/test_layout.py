@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 COVERED_ELSEWHERE: dict[str, str] = {
     "__main__.py": "tests/cli/test_program.py: it is the call of `zproc.cli.main`",
     "context.py": "tests/integration/test_context.py and test_promises.py: a context is nothing without real processes",
+    "aio.py": "tests/client/test_aio.py: it is the client's cursor, awaited, and needs a server as that does",
     "call_when.py": "tests/integration/test_call_when.py: it is about processes",
     "generated.py": "tests/integration/test_generated.py: it is about contexts",
     "host.py": "tests/integration/test_namespace.py and test_promises.py: it is nothing without its process",

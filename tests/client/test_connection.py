@@ -239,7 +239,7 @@ class TestCalls:
 
     def test_a_silent_server_is_asked_whether_it_is_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whoever waits for an answer for long waits on as long as somebody is there."""
-        monkeypatch.setattr("zproc.client.connection._PATIENCE", 0.01)
+        monkeypatch.setattr("zproc.client.connection.PATIENCE", 0.01)
         pings: list[Command] = []
         third = threading.Event()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,12 +21,12 @@ from zproc.schema.fingerprint import Table, differences
 from zproc.transport import Channel, connect
 from zproc.typing import RequestId, SessionId
 
-__all__ = ["HELLO_TIMEOUT", "Connection", "Identity", "is_alive"]
+__all__ = ["HELLO_TIMEOUT", "PATIENCE", "Connection", "Identity", "is_alive"]
 
 HELLO_TIMEOUT: Final = 5.0
 """How long a server that has accepted a connection may take to greet, in seconds."""
 
-_PATIENCE: Final = 5.0
+PATIENCE: Final = 5.0
 """After how much silence a client that waits asks whether the server is still there, in seconds."""
 
 _FRESH: Final = 0.05
@@ -159,9 +160,7 @@ class Connection:
                 forgotten.
             Error: the server's refusal.
         """
-        frame = encode(command)
-        if len(frame) > self.welcome.max_message:
-            raise LimitExceeded("message_bytes", len(frame), self.welcome.max_message)
+        frame = self._fitting(command)
         try:
             self._send(frame)
             reply = self._answer(command.request, deadline)
@@ -181,11 +180,69 @@ class Connection:
         self._last = time.monotonic()
         return reply
 
+    def _fitting(self, command: Command) -> bytes:
+        frame = encode(command)
+        if len(frame) > self.welcome.max_message:
+            raise LimitExceeded("message_bytes", len(frame), self.welcome.max_message)
+        return frame
+
+    # For who waits for several answers at a time, and by other means
+
+    def post(self, command: Command) -> None:
+        """Send a command; its answer is among those that `arrived` returns.
+
+        Raises:
+            LimitExceeded: the command is too large to be sent; it was not.
+            Unavailable: the connection is lost; it is closed.
+        """
+        frame = self._fitting(command)
+        try:
+            self._send(frame)
+        except UsageError as error:
+            raise Unavailable(self._address, "the connection was closed in this process") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def arrived(self) -> Iterator[tuple[RequestId, Reply | BaseException]]:
+        """Take the answers that are there, each with the number of its request; a refusal as the error that it is.
+
+        Raises:
+            Unavailable: the connection is lost; it is closed.
+            Error: the server's refusal of the connection as a whole; it is closed.
+        """
+        while True:
+            try:
+                reply = decode_reply(self._channel.recv(0))
+            except WaitTimeout:
+                self._last = time.monotonic()
+                return
+            except (ProtocolError, LimitExceeded) as error:
+                self.close()
+                raise Unavailable(self._address, f"the server sent what is no answer: {error}") from error
+            except UsageError as error:
+                raise Unavailable(self._address, "the connection was closed in this process") from error
+            if not isinstance(reply, Refused):
+                yield reply.request, reply
+            elif reply.request:
+                yield reply.request, error_from_data(reply.error)
+            else:
+                self.close()
+                raise error_from_data(reply.error)
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when there may be answers that `arrived` has not returned.
+
+        Raises:
+            UsageError: the connection is closed, or its transport has no descriptors.
+        """
+        return self._channel.fileno()
+
     def _send(self, frame: bytes) -> None:
         try:
-            self._channel.send(frame, _PATIENCE)
+            self._channel.send(frame, PATIENCE)
         except WaitTimeout as error:
-            raise Unavailable(self._address, f"the server has not read for {_PATIENCE:g} s") from error
+            raise Unavailable(self._address, f"the server has not read for {PATIENCE:g} s") from error
 
     def _answer(self, request: RequestId, deadline: float | None) -> Reply:
         while True:
@@ -197,7 +254,7 @@ class Connection:
 
     def _receive(self, deadline: float | None) -> bytes:
         while True:
-            patience = _PATIENCE if deadline is None else min(_PATIENCE, deadline - time.monotonic())
+            patience = PATIENCE if deadline is None else min(PATIENCE, deadline - time.monotonic())
             try:
                 return self._channel.recv(max(patience, 0.0))
             except WaitTimeout:

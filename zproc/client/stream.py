@@ -176,16 +176,20 @@ class ClientWatchers:
     """What waits for the state of a client; see `zproc.schema.watchable.Watchers`."""
 
     def __init__(self, client: Client) -> None:
-        self._client: Final = client
+        self.client: Final = client
 
     def here(self) -> Revision:
         """Return the number of the newest commit."""
-        return self._client.revision()
+        return self.client.revision()
 
     def get(self, wanted: Condition[T], options: Options) -> T:
         """Wait once."""
+        return next(self.once(wanted, options))
+
+    def once(self, wanted: Condition[T], options: Options) -> Following[T]:
+        """Return the first state that meets a condition, when it comes."""
         check(options, Options)
-        return next(self.states(wanted, cast("StreamOptions", {**options, "count": 1})))
+        return self.states(wanted, cast("StreamOptions", {**options, "count": 1}))
 
     def states(
         self,
@@ -223,7 +227,7 @@ class ClientWatchers:
 
     def changes(self, fields: tuple[str, ...], options: EventOptions) -> Following[Change | Resync[object]]:
         """Return the changes of some fields, as they come."""
-        shape = self._client.schema.shape
+        shape = self.client.schema.shape
         scope = self._scope(fields, options)
         cursor = self._cursor(scope, options)
 
@@ -237,7 +241,7 @@ class ClientWatchers:
 
     def commits(self, fields: tuple[str, ...], options: EventOptions) -> Following[Commit | Resync[object]]:
         """Return the commits that change any of some fields, as they come."""
-        shape = self._client.schema.shape
+        shape = self.client.schema.shape
         scope = self._scope(fields, options)
         cursor = self._cursor(scope, options)
 
@@ -252,7 +256,7 @@ class ClientWatchers:
     def values(self, field: str, options: StreamOptions) -> Following[Change | Resync[object]]:
         """Return how what stands at a field changes from commit to commit."""
         check(options, StreamOptions)
-        model = self._client.schema.model
+        model = self.client.schema.model
         path = parse_path(field, model)
         cursor = self._cursor(Scope.of(model, (field,)), options, look=True)
         again = options.get("duplicate_okay", False)
@@ -272,7 +276,7 @@ class ClientWatchers:
 
     def _scope(self, fields: tuple[str, ...], options: EventOptions) -> Scope:
         check(options, EventOptions)
-        return Scope.of(self._client.schema.model, fields, options.get("exclude", ()))
+        return Scope.of(self.client.schema.model, fields, options.get("exclude", ()))
 
     def _cursor(
         self,
@@ -283,7 +287,7 @@ class ClientWatchers:
         look: bool = False,
     ) -> Cursor:
         return Cursor(
-            self._client,
+            self.client,
             scope,
             begin=begin,
             since=options.get("since"),

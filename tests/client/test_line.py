@@ -1,0 +1,86 @@
+"""One connection for many that wait, without a cursor around it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from zproc.client import line
+from zproc.client.line import run
+from zproc.client.watch import Closed, Question, Steps
+from zproc.core.messages import Read, Values
+from zproc.exceptions import UnknownPath, UsageError
+from zproc.schema import StateModel
+from zproc.transport import fresh_address
+
+if TYPE_CHECKING:
+    from tests.client.conftest import Serve, Served
+
+
+class Shop(StateModel):
+    cookies: int = 0
+
+
+@pytest.fixture
+def served(serving: Serve) -> Served[Shop]:
+    return serving(Shop, address=fresh_address())
+
+
+def reading(served: Served[Shop], field: str = "cookies") -> Steps[bytes]:
+    revision = served.client.revision()
+    _, reply = yield Question(lambda request: Read(request, (field,), None, None, None), None, revision)
+    assert isinstance(reply, Values)
+    return reply.values
+
+
+def test_steps_come_to_their_result(served: Served[Shop]) -> None:
+    async def main() -> bytes:
+        stop = asyncio.get_running_loop().create_future()
+        return await run(served.client, reading(served), None, stop)
+
+    assert served.client.schema.codec.decode(asyncio.run(main())) == {"cookies": 0}
+    assert not line._lines
+    assert served.state.cookies == 0, "the connection was given back in step"
+
+
+def test_a_refusal_is_raised_and_leaves_the_connection_in_step(served: Served[Shop]) -> None:
+    async def main() -> None:
+        stop = asyncio.get_running_loop().create_future()
+        with pytest.raises(UnknownPath):
+            await run(served.client, reading(served, "cookie"), None, stop)
+
+    asyncio.run(main())
+    assert not line._lines
+    assert served.state.cookies == 0
+
+
+def test_one_that_is_stopped_asks_nothing_any_more(served: Served[Shop]) -> None:
+    async def main() -> None:
+        stop = asyncio.get_running_loop().create_future()
+        stop.set_result(None)
+        with pytest.raises(Closed):
+            await run(served.client, reading(served), None, stop)
+
+    asyncio.run(main())
+    assert not line._lines
+
+
+def test_a_loop_that_cannot_wait_for_a_descriptor_is_refused(
+    served: Served[Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def add_reader(*_: object) -> None:
+            raise NotImplementedError
+
+        monkeypatch.setattr(loop, "add_reader", add_reader)
+        with pytest.raises(UsageError, match="use a selector loop"):
+            await run(served.client, reading(served), None, loop.create_future())
+        monkeypatch.undo()
+
+    asyncio.run(main())
+    assert not line._lines
+    assert served.state.cookies == 0
