@@ -16,7 +16,7 @@ DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick soak check lint types imports tests coverage format bench clean
+.PHONY: help demo test quick soak check lint types imports tests coverage format bench figures clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 - \2/p' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +56,10 @@ format: $(DEV) ## mend style and format
 
 bench: $(BENCH) ## measure zproc beside its peers; results and pictures go to build/benchmarks
 	$(BIN)/python benchmarks/runner.py --json build/benchmarks/results.json --pictures build/benchmarks $(ARGS)
+
+figures: $(BENCH) ## measure everything on a machine at rest, for the documents
+	$(BIN)/python benchmarks/runner.py --json docs/benchmarks/results.json --pictures docs/benchmarks
+	$(BIN)/python benchmarks/tables.py
 
 clean: ## remove everything that can be made again, the virtual environment included
 	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov

@@ -33,7 +33,7 @@ class Ending:
     Attributes:
         trouble: what went wrong, in a line; empty if nothing did.
         said: the end of what it said to its standard error.
-        left: the processes that it left behind and that were ended here.
+        left: the processes that it left behind and that were ended here; none if it was ended itself.
     """
 
     trouble: str
@@ -45,7 +45,7 @@ def adopt_orphans() -> bool:
     """Become the parent of the orphans among the descendants; return whether this system can do that."""
     if not sys.platform.startswith("linux"):
         return False
-    return ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    return not ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def run_alone(command: Sequence[str], limit: float, grace: float = _GRACE) -> Ending:
@@ -61,13 +61,14 @@ def run_alone(command: Sequence[str], limit: float, grace: float = _GRACE) -> En
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=errors)
         try:
             code = process.wait(limit)
-            trouble = f"ended with exit code {code}" if code else ""
         except subprocess.TimeoutExpired:
-            trouble, grace = f"not done after {limit:g} s", 0
+            _end(before, process, 0)
+            trouble, left = f"not done after {limit:g} s", []
         except BaseException:
             _end(before, process, 0)
             raise
-        left = _end(before, process, grace)
+        else:
+            trouble, left = f"ended with exit code {code}" if code else "", _end(before, process, grace)
         errors.seek(0)
         return Ending(trouble, errors.read().decode(errors="replace")[-4000:].strip(), left)
 

@@ -73,6 +73,10 @@ class Need:
         """Whether it is installed."""
         return shutil.which(self.name) is not None or importlib.util.find_spec(self.name) is not None
 
+    def absence(self) -> str:
+        """Say in the place of figures what is missing, and what to do about it."""
+        return f"not installed: {self.install}"
+
 
 @dataclass
 class Subject:
@@ -179,9 +183,8 @@ def cost(
 
 def lacking(*subjects: Subject | Timed | None) -> str:
     """Return what to say in the place of figures if something is not installed; else nothing."""
-    needs = {need for subject in subjects if subject is not None for need in subject.needs if not need.met()}
-    commands = sorted({need.install for need in needs})
-    return f"not installed: {' && '.join(commands)}" if commands else ""
+    needs = (need for subject in subjects if subject is not None for need in subject.needs)
+    return "; ".join(dict.fromkeys(need.absence() for need in needs if not need.met()))
 
 
 # Measuring
@@ -250,21 +253,21 @@ def clients(make: Callable[[ExitStack], Operation], count: int, seconds: float) 
             # Closed before the next is forked: nobody but the client itself may keep its end open.
             there.close()
             workers.append((process, here))
-        for worker in workers:
-            _told(worker)
+        for client in workers:
+            _told(client)
         for _, connection in workers:
             connection.send("go")
-        rates = [_told(worker) for worker in workers]
+        rates = [_told(client) for client in workers]
         # Only now: one that is done earlier must not take the processor for closing what it opened.
         for _, connection in workers:
             connection.send("end")
-        for process, _ in workers:
-            process.join(_PATIENCE)
+        for worker, _ in workers:
+            worker.join(_PATIENCE)
     finally:
-        for process, connection in workers:
+        for worker, connection in workers:
             connection.close()
-            process.kill()
-            process.join()
+            worker.kill()
+            worker.join()
     return sum(each for each in rates if isinstance(each, float))
 
 
@@ -287,6 +290,19 @@ def rounds_of(first: Callable[[], float], second: Callable[[], float], rounds: i
     return pairs
 
 
+def _row(subject: str, ours: Subject | Timed, peer: Subject | Timed | None, unit: str, key: str) -> Row:
+    """Return a row that is yet to be measured, or that says what is missing."""
+    return Row(
+        what=f"{subject}: {ours.name}" + (f" against {peer.name}" if peer else ""),
+        unit=unit,
+        key=key,
+        absent=lacking(ours, peer),
+        subject=subject,
+        ours_name=ours.name,
+        peer_name=peer.name if peer else "",
+    )
+
+
 def compare(
     what: str,
     ours: Subject,
@@ -299,13 +315,8 @@ def compare(
     key: str = "",
 ) -> Row:
     """Compare two rates."""
-    row = Row(
-        what=f"{what}, {count} client{'s' if count > 1 else ''}: {ours.name} against {peer.name}",
-        unit="/s",
-        goal=goal,
-        key=key,
-        absent=lacking(ours, peer),
-    )
+    row = _row(f"{what}, {count} client{'s' if count > 1 else ''}", ours, peer, "/s", key)
+    row.goal = goal
     if row.absent:
         return row
     with _prepared(ours) as mine, _prepared(peer) as theirs:
@@ -333,10 +344,8 @@ def compare_costs(
     key: str = "",
 ) -> Row:
     """Compare two costs, or hold one to a bound."""
-    against = f" against {peer.name}" if peer else ""
-    row = Row(
-        what=f"{what}: {ours.name}{against}", unit=unit, goal=goal, at_most=at_most, key=key, absent=lacking(ours, peer)
-    )
+    row = _row(what, ours, peer, unit, key)
+    row.goal, row.at_most = goal, at_most
     if row.absent:
         return row
     with ExitStack() as stack:

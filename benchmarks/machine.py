@@ -18,7 +18,7 @@ _PEERS = ("redis", "hiredis", "loky", "UltraDict", "ray", "numpy")
 def header() -> str:
     """Say in a line what machine and versions the figures are of."""
     about = machine()
-    packages = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    packages = ", ".join(f"{name} {number}" for name, number in _versions().items())
     return f"{about['system']}, {about['processor']}, {about['cores']} cores, Python {about['python']}; {packages}"
 
 
@@ -29,7 +29,7 @@ def machine() -> dict[str, str | int | dict[str, str]]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "versions": {**_installed(), **_redis_server()},
+        "versions": _versions(),
         "commit": _commit(),
         "measured": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
     }
@@ -38,6 +38,10 @@ def machine() -> dict[str, str | int | dict[str, str]]:
 def busy() -> float:
     """Return how many processes wanted a core over the last minute."""
     return round(os.getloadavg()[0], 2)
+
+
+def _versions() -> dict[str, str]:
+    return {**_installed(), **_redis_server()}
 
 
 def _installed() -> dict[str, str]:

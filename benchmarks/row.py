@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-__all__ = ["Row", "from_json", "table", "to_json"]
+__all__ = ["Row", "figure", "from_json", "table", "to_json"]
 
 
 @dataclass
@@ -29,6 +29,9 @@ class Row:
         key: the name by which the command line and the documents know this row.
         at_most: what ours may be at most, in ``unit``, whatever the peer's is.
         absent: why nothing was measured, and what to do about it.
+        subject: what was compared, without the names of ours and the peer.
+        ours_name: which of ours.
+        peer_name: which peer.
     """
 
     what: str
@@ -41,6 +44,9 @@ class Row:
     key: str = ""
     at_most: float | None = None
     absent: str = ""
+    subject: str = ""
+    ours_name: str = ""
+    peer_name: str = ""
 
     @property
     def verdict(self) -> str:
@@ -94,14 +100,15 @@ class Row:
         return ", ".join(aims)
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """Return a figure to three digits or to ones, whichever is more; nothing for none."""
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def to_json(row: Row) -> dict[str, Any]:
-    """Return what is kept of a row, with what can be computed of it for those who read it without this module."""
+    """Return what is kept of a row, and, for those who read it without this module, what can be computed of it."""
     return {**asdict(row), "times": row.times, "aim": row.aim, "verdict": row.verdict}
 
 
@@ -114,7 +121,7 @@ def table(rows: Sequence[Row]) -> str:
     """Return the rows as text of aligned columns."""
     lines = [("key", "what", "ours", "peer", "unit", "ratio", "rounds", "goal", "verdict")]
     lines += [
-        (row.key, row.what, _figure(row.ours), _figure(row.peer), row.unit, row.times, row.spread, row.aim, row.verdict)
+        (row.key, row.what, figure(row.ours), figure(row.peer), row.unit, row.times, row.spread, row.aim, row.verdict)
         for row in rows
     ]
     numbers = {2, 3, 5}

@@ -14,13 +14,13 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from alone import adopt_orphans, run_alone
 from harness import FULL, QUICK, Case, Effort, header
 from machine import busy, machine
 from row import Row, from_json, table, to_json
+from tables import UnknownKey, chosen
 
 HERE = Path(__file__).parent
 
@@ -37,22 +37,6 @@ def discover(directory: Path = HERE) -> dict[str, Case | None]:
                 raise ValueError(f"two cases are called {case.key!r}; the second is in {path.name}")
             found[case.key] = case
     return found
-
-
-def chosen(keys: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return the keys that one of the names means: by a pattern, or by the beginning of the key up to a dot.
-
-    Raises:
-        SystemExit: a name means none.
-    """
-    for name in names:
-        if not any(_means(name, key) for key in keys):
-            raise SystemExit(f"no benchmark is called {name!r}; --list lists them")
-    return [key for key in keys if not names or any(_means(name, key) for name in names)]
-
-
-def _means(name: str, key: str) -> bool:
-    return fnmatchcase(key, name) or key.startswith(f"{name}.")
 
 
 def measure_alone(key: str, effort: Effort, limit: float) -> list[Row]:
@@ -116,7 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         assert case is not None, asked.measure
         _write_json(asked.json, [to_json(row) for row in case.rows(effort)])
         return 0
-    keys = {key: found[key] for key in chosen(list(found), asked.names)}
+    try:
+        keys = {key: found[key] for key in chosen(list(found), asked.names)}
+    except UnknownKey as error:
+        raise SystemExit(f"{error}; --list lists them") from None
     if asked.list:
         print("\n".join(keys))
         return 0

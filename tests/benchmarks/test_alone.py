@@ -60,7 +60,11 @@ def test_a_process_that_was_detached_and_left_is_ended_and_named() -> None:
 
 
 def test_a_command_that_hangs_is_ended_with_all_that_it_started() -> None:
-    said = ending(f"import subprocess, sys; subprocess.run({SLEEPER}, stdout=sys.stderr)", limit=0.5)
-    assert said["trouble"] == "not done after 0.5 s"
-    (left,) = cast("list[str]", said["left"])
-    assert "time.sleep(60)" in left
+    said = ending(
+        "import subprocess, sys;"
+        f"child = subprocess.Popen({SLEEPER}, start_new_session=True);"
+        "print(child.pid, file=sys.stderr); child.wait()",
+        limit=1,
+    )
+    assert (said["trouble"], said["left"]) == ("not done after 1 s", [])
+    assert not psutil.pid_exists(int(str(said["said"])))

@@ -13,27 +13,11 @@ from row import Row, to_json
 
 BENCHMARKS = Path(runner.__file__).parent
 SHORT = harness.Effort(rounds=1, seconds=0.01)
-KEYS = ["read.manager", "action.echo.1", "action.echo.8", "action.redis-incr.1", "actions"]
-
-
-@pytest.mark.parametrize(
-    ("names", "meant"),
-    [
-        ([], KEYS),
-        (["action"], KEYS[1:4]),
-        (["action.echo.8", "read"], [KEYS[0], KEYS[2]]),
-        (["*.1"], [KEYS[1], KEYS[3]]),
-        (["action*"], KEYS[1:]),
-    ],
-    ids=str,
-)
-def test_a_name_means_a_key_its_beginning_up_to_a_dot_or_a_pattern(names: list[str], meant: list[str]) -> None:
-    assert runner.chosen(KEYS, names) == meant
 
 
 def test_a_name_that_means_nothing_is_refused() -> None:
-    with pytest.raises(SystemExit, match="no benchmark is called 'act'"):
-        runner.chosen(KEYS, ["read", "act"])
+    with pytest.raises(SystemExit, match="no row is called 'act'; --list lists them"):
+        runner.main(["read", "act"])
 
 
 def test_every_file_of_benchmarks_is_found_and_its_keys_are_its_own() -> None:
