@@ -1,15 +1,17 @@
-"""What the state costs: reads, commits, actions, atomic functions, and that none of it grows with the state."""
+"""What the state costs: reads, commits, actions and atomic functions, one client and eight."""
 
 from __future__ import annotations
 
-import statistics
-import time
+import timeit
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from harness import Case, Effort, Operation, Row, Subject, rate, rounds_of
+from harness import Case, Operation, Subject, Timed, cost, rate
 from peers import BASE_MANAGER, ECHO, MANAGER_LOCKED, MANAGER_READ
 from pydantic import Field
+from ray_peers import RAY_ACTOR
+from redis_peers import REDIS_INCR, REDIS_LUA, REDIS_READ, REDIS_WATCH
+from shared_memory_peers import ULTRADICT_LOCKED, ULTRADICT_READ
 
 import zproc
 
@@ -28,12 +30,28 @@ def increment(state: Counter) -> None:
     state.c += 1
 
 
-def _subject(name: str, make: Callable[[Counter], Operation]) -> Subject:
+def _subject(name: str, make: Callable[[Counter], Operation], per_call: int = 1) -> Subject:
     def prepare(stack: ExitStack) -> Callable[[ExitStack], Operation]:
         ctx = stack.enter_context(zproc.Context(Counter))
         return lambda _stack: make(ctx.state)
 
-    return Subject(name, prepare)
+    return Subject(name, prepare, per_call)
+
+
+def _read(state: Counter) -> Operation:
+    def operation() -> None:
+        state.c  # noqa: B018 (it is what is measured)
+        state.c  # noqa: B018
+        state.c  # noqa: B018
+        state.c  # noqa: B018
+        state.c  # noqa: B018
+        state.c  # noqa: B018
+        state.c  # noqa: B018
+        state.c  # noqa: B018
+        state.c  # noqa: B018
+        state.c  # noqa: B018
+
+    return operation
 
 
 def _set(state: Counter) -> Operation:
@@ -50,86 +68,38 @@ def _add(state: Counter) -> Operation:
     return operation
 
 
-READ = _subject("live read", lambda state: lambda: state.c)
+READ = _subject("live read", _read, per_call=10)
 COMMIT = _subject("single-op commit", _set)
 IN_PLACE = _subject("state.c += 1", _add)
 ACTION = _subject("action", lambda state: state.add)
 ATOMIC = _subject("@atomic increment", lambda state: lambda: increment(state))
 
 
-class Stock(zproc.StateModel):
-    n: int = 0
-    table: dict[str, int] = {}
-    row: list[int] = []
+def _read_cost(stack: ExitStack) -> Callable[[], float]:
+    state = stack.enter_context(zproc.Context(Counter)).state
+    read, per_call = _read(state), READ.per_call
+    return lambda: min(timeit.repeat(read, number=1000, repeat=20)) / 1000 / per_call * 1e6
 
 
-PATIENT = zproc.Limits(compute_time=60)
-"""To fill a state takes longer than a commit may."""
-
-
-@zproc.atomic
-def fill(state: Stock, size: int) -> None:
-    state.table = {str(key): key for key in range(size)}
-    state.row = list(range(size))
-
-
-def _cost(operation: Operation, times: int = 300) -> float:
-    costs = []
-    for _ in range(times):
-        begun = time.perf_counter()
-        operation()
-        costs.append(time.perf_counter() - begun)
-    return statistics.median(costs)
-
-
-def flat(effort: Effort) -> list[Row]:
-    """A commit costs what it changes: the same with 10, 10,000 and 1,000,000 items elsewhere, and in a large dict."""
-    rows = []
-    with ExitStack() as stack:
-        contexts = {size: stack.enter_context(zproc.Context(Stock, limits=PATIENT)) for size in (10, 10_000, 1_000_000)}
-        for size, ctx in contexts.items():
-            fill(ctx.state, size)
-
-        def elsewhere(size: int) -> float:
-            state = contexts[size].state
-            return _cost(lambda: setattr(state, "n", 1))
-
-        def inside(size: int) -> float:
-            table = contexts[size].state.table
-            return _cost(lambda: table.__setitem__("3", 1))
-
-        for key, what, measure, bound in (
-            ("elsewhere", "one field, items elsewhere", elsewhere, 1.3),
-            ("inside", "stock[k] = v", inside, 2.0),
-        ):
-            for size in (10_000, 1_000_000):
-                pairs = rounds_of(lambda m=measure: m(10), lambda m=measure, s=size: m(s), effort.rounds)
-                rows.append(
-                    Row(
-                        key=f"{key}.{size}",
-                        what=f"{what}: 10 items against {size:,}",
-                        ours=statistics.median(a for a, _ in pairs) * 1e6,
-                        peer=statistics.median(b for _, b in pairs) * 1e6,
-                        unit="us",
-                        ratio=statistics.median(a / b for a, b in pairs),
-                        goal=1 / bound,
-                    )
-                )
-    return rows
+def _both(key: str, what: str, ours: Subject, peer: Subject, goal: float | None, with_8: float | None) -> list[Case]:
+    """Compare what one client does, and what eight do at the same time."""
+    return [rate(f"{key}.1", what, ours, peer, goal=goal), rate(f"{key}.8", what, ours, peer, count=8, goal=with_8)]
 
 
 CASES = [
+    cost("read.cost", "read, unchanged", Timed("live read", _read_cost), unit="us", at_most=0.3),
     rate("read.manager", "read, unchanged", READ, MANAGER_READ, goal=100),
-    rate("commit.echo.1", "commit", COMMIT, ECHO, goal=0.5),
-    rate("commit.echo.8", "commit", COMMIT, ECHO, count=8, goal=0.5),
-    rate("in-place.echo.1", "commit", IN_PLACE, ECHO),
-    rate("action.echo.1", "action", ACTION, ECHO, goal=0.5),
-    rate("action.echo.8", "action", ACTION, ECHO, count=8, goal=0.5),
-    rate("action.manager.1", "action", ACTION, BASE_MANAGER, goal=1.3),
-    rate("action.manager.8", "action", ACTION, BASE_MANAGER, count=8, goal=1.3),
-    rate("atomic.echo.1", "atomic", ATOMIC, ECHO, goal=0.2),
-    rate("atomic.echo.8", "atomic", ATOMIC, ECHO, count=8, goal=0.2),
-    rate("atomic.manager.1", "atomic", ATOMIC, MANAGER_LOCKED, goal=2.5),
-    rate("atomic.manager.8", "atomic", ATOMIC, MANAGER_LOCKED, count=8, goal=4),
-    Case("flat", flat),
+    rate("read.ultradict", "read, unchanged", READ, ULTRADICT_READ, goal=2),
+    rate("read.redis", "read, unchanged", READ, REDIS_READ),
+    *_both("commit.echo", "commit", COMMIT, ECHO, 0.5, 0.5),
+    *_both("in-place.echo", "commit", IN_PLACE, ECHO, None, None),
+    *_both("action.echo", "action", ACTION, ECHO, 0.5, 0.5),
+    *_both("action.manager", "action", ACTION, BASE_MANAGER, 1.3, 1.3),
+    *_both("action.redis-incr", "action", ACTION, REDIS_INCR, 1.2, 1.2),
+    *_both("action.redis-lua", "action", ACTION, REDIS_LUA, 2, 2),
+    *_both("action.ray", "action", ACTION, RAY_ACTOR, None, None),
+    *_both("atomic.echo", "atomic", ATOMIC, ECHO, 0.2, 0.2),
+    *_both("atomic.manager", "atomic", ATOMIC, MANAGER_LOCKED, 2.5, 4),
+    *_both("atomic.redis-watch", "atomic", ATOMIC, REDIS_WATCH, 4, 4),
+    *_both("atomic.ultradict", "atomic", ATOMIC, ULTRADICT_LOCKED, None, None),
 ]
