@@ -22,6 +22,7 @@ from itertools import count
 from typing import Final, TypeVar, cast
 from weakref import WeakSet, WeakValueDictionary
 
+from zproc.client.backoff import Backoff
 from zproc.client.connection import Connection, Identity
 from zproc.client.replica import LARGE, LARGEST, NEVER, Held, Moment, Replica, typed
 from zproc.core.messages import Act, Answered, Commit, Committed, Look, Outcome, Read, Reply, Values
@@ -89,6 +90,7 @@ class Client:
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._lent: set[Connection] = set()
+        self._backoff = Backoff()
         self._requests = count(1)
         self._replica = Replica(self.schema, Epoch(""))
         self._in_turn = 0
@@ -201,7 +203,13 @@ class Client:
         connection.close()
 
     def _connect(self) -> Connection:
-        connection = Connection(self._identity)
+        self._backoff.wait()
+        try:
+            connection = Connection(self._identity)
+        except Unavailable:
+            self._backoff.failed()
+            raise
+        self._backoff.answered()
         epoch = connection.welcome.epoch
         with self._lock:
             if self._replica.epoch != epoch:
@@ -255,6 +263,8 @@ class Client:
     def ask(self, question: Callable[[Connection], T]) -> T:
         """Do something that has no effect by a connection, once more if it breaks.
 
+        Where the server cannot be reached any more it is tried for a second, at growing intervals.
+
         Args:
             question: what to do; whatever it depends on is asked anew, since the server may be another one.
 
@@ -270,8 +280,21 @@ class Client:
                 raise
         finally:
             self.take_back(connection)
-        with self.connection() as another:
-            return question(another)
+        connection = self._lend_again()
+        try:
+            return question(connection)
+        finally:
+            self.take_back(connection)
+
+    def _lend_again(self) -> Connection:
+        """Lend a connection to whoever has just lost one; for a second the server may be gone."""
+        deadline = time.monotonic() + _SETTLING
+        while True:
+            try:
+                return self.lend()
+            except Unavailable:
+                if time.monotonic() >= deadline:
+                    raise
 
     def commit(self, ops: Sequence[Op], function: str) -> Committed:
         """Apply ops as one commit that was not preceded by a read.

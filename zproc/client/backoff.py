@@ -1,0 +1,46 @@
+"""How often a server that does not answer is tried.
+
+The law: whoever asks again and again for a server that is gone is held back a little longer each time, up to `LONGEST`,
+so that a thousand of them do not keep a server busy that is just coming back. Nobody is held back who has not failed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+
+__all__ = ["FIRST", "LONGEST", "Backoff"]
+
+FIRST: Final = 0.02
+"""How long it rests after the first failure, in seconds."""
+
+LONGEST: Final = 0.5
+"""The longest rest, in seconds: what is knowable is to be known within a second."""
+
+
+class Backoff:
+    """The rests of one client; threads may share it."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._rest = 0.0
+        self._until = 0.0
+
+    def wait(self) -> None:
+        """Wait until the server may be tried, which is at once unless it has just failed, or answered meanwhile."""
+        with self._changed:
+            self._changed.wait_for(lambda: time.monotonic() >= self._until, max(0.0, self._until - time.monotonic()))
+
+    def failed(self) -> None:
+        """Take note that the server did not answer."""
+        with self._changed:
+            self._rest = min(max(FIRST, 2 * self._rest), LONGEST)
+            self._until = time.monotonic() + self._rest
+
+    def answered(self) -> None:
+        """Take note that it did."""
+        if self._until:
+            with self._changed:
+                self._rest = self._until = 0.0
+                self._changed.notify_all()
