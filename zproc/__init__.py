@@ -16,6 +16,7 @@ from zproc.client import atomic, transaction
 from zproc.context import Context
 from zproc.core.limits import Limits
 from zproc.exceptions import (
+    AuthenticationError,
     CommitRefused,
     CommitUnknown,
     Error,
@@ -35,6 +36,7 @@ from zproc.exceptions import (
     ValidatorCrashed,
     WaitTimeout,
 )
+from zproc.host import Server, ping, start_server
 from zproc.process import (
     Process,
     ProcessExit,
@@ -51,6 +53,7 @@ from zproc.schema.selection import Watch
 from zproc.schema.watchable import Stream
 
 __all__ = [
+    "AuthenticationError",
     "Author",
     "Change",
     "Commit",
@@ -73,6 +76,7 @@ __all__ = [
     "Resync",
     "SchemaError",
     "SchemaMismatch",
+    "Server",
     "SignalException",
     "StateModel",
     "Stream",
@@ -86,7 +90,9 @@ __all__ = [
     "action",
     "atomic",
     "exception_to_signal",
+    "ping",
     "send_signal",
     "signal_to_exception",
+    "start_server",
     "transaction",
 ]

@@ -17,10 +17,11 @@ from typing import Any, ClassVar, Final, Protocol, Self, TypeVar, Unpack, cast, 
 
 from zproc.call_when import CallWhen
 from zproc.client import Client, commits_since, model_handle, revert
+from zproc.client.ping import Pulse, pulse
 from zproc.core.limits import Limits
 from zproc.core.supervisor import Strategy
 from zproc.exceptions import UsageError
-from zproc.host import Host
+from zproc.host import Server, place, refuse_secret_key
 from zproc.process import (
     Manager,
     Options,
@@ -51,6 +52,12 @@ C_co = TypeVar("C_co", covariant=True)
 _OWN: Final = "zproc."
 """What the names of zproc's own namespaces begin with."""
 
+_ADDRESS: Final = "ZPROC_ADDRESS"
+"""The variable that tells programs where the server is that they join."""
+
+_PING: Final = 5.0
+"""How long a server may take to answer, in seconds."""
+
 _GRACE: Final = 2.0
 """How long processes may take to end when they are asked to, in seconds."""
 
@@ -63,6 +70,8 @@ class ContextOptions(Options, total=False):
     cleanup: bool
     namespace: str
     limits: Limits | None
+    start_server: bool | None
+    keys: str | None
 
 
 class Linked(Protocol[C_co]):
@@ -89,12 +98,15 @@ class BaseContext(CallWhen[M]):
         cleanup: bool = True,
         namespace: str = "default",
         limits: Limits | None = None,
+        start_server: bool | None = None,
+        keys: str | None = None,
         **options: Unpack[Options],
     ) -> None:
+        refuse_secret_key(cast("dict[str, object]", options).pop("secret_key", None))
         if self._declared is not None:
             self._declared.check()
         schema = cast("Schema[StateModel]", Schema.of(cast("type[M]", model or self._model)))
-        if namespace.startswith(_OWN) and address is None:
+        if namespace.startswith(_OWN) and (start_server or (address is None and not os.environ.get(_ADDRESS))):
             raise UsageError(f"namespace {namespace!r}: names that begin with {_OWN!r} are zproc's own")
         self._wait = wait
         self._owner = os.getpid()
@@ -102,13 +114,15 @@ class BaseContext(CallWhen[M]):
         self._recorder = Recorder(lambda: self.address)
         self._manager = Manager(options, self._recorder.note)
         self._others: dict[tuple[str, type[StateModel]], Context[Any]] = {}
-        self._host: Host | None = None
-        if address is None:
+        self._host: Server | None = None
+        address, starts = _place(address, keys, start=start_server)
+        if starts:
             schema.initial()
-            self._host = Host(namespace, schema.model, limits or Limits(), options.get("start_method"))
+            self._host = Server(namespace, schema.model, limits or Limits(), options.get("start_method"), address)
             address = self._host.address
         elif limits is not None:
             raise UsageError("limits are for the server to keep: give them where it is started, not where it is joined")
+        assert address is not None, "a server that is not started has an address"
         self._client = Client(schema, address, namespace)
         try:
             self._client.revision()
@@ -397,6 +411,20 @@ class BaseContext(CallWhen[M]):
         """End all processes of this context, the last one first, and wait until they are gone."""
         self.process_list.stop(grace)
 
+    def ping(self, timeout: float = _PING) -> Pulse:
+        """Ask the server whether it is there.
+
+        Args:
+            timeout: how long to wait for it, in seconds.
+
+        Returns:
+            Its process id, and how long the question took.
+
+        Raises:
+            Unavailable: it does not answer in time.
+        """
+        return pulse(self.address, timeout)
+
     def close(self) -> None:
         """End the processes, the connections and the server, in this order.
 
@@ -442,17 +470,22 @@ class Context(BaseContext[M]):
     """A shared state and the processes that work on it.
 
     Without an address, a state server is started, as a process of its own, and is ready when this returns; with one,
-    the server there is joined. What the context has started ends with it: at ``close()``, at the end of a ``with``
-    block, at the end of the program, or when this process dies in whatever way.
+    the server there is joined. If ``ZPROC_ADDRESS`` is set, a context without an address joins the server there: the
+    same program runs alone or as one of many. What the context has started ends with it: at ``close()``, at the end of
+    a ``with`` block, at the end of the program, or when this process dies in whatever way.
 
     Args:
         model: what the state is declared as: a subclass of `StateModel` whose fields all have defaults.
-        address: the server to join, as ``other.address`` of another context tells it.
+        address: the server to join, as ``other.address`` of another context tells it, or ``zproc serve`` prints it.
         wait: whether to wait at the end of the program, or of the ``with`` block, until all processes of this context
             have ended; not if it ends by an exception.
         cleanup: whether to close the context in order at the end of the program.
         namespace: which of the server's states this is; see `Context.namespace`.
         limits: what the server bounds, and by how much: `zproc.Limits`. Only for a server that is started here.
+        start_server: whether to start the server, at the address if there is one; `zproc.start_server` tells which
+            addresses there are. ``False`` never starts one, and ``None`` does where there is no address.
+        keys: the directory of the keys for a ``tcp://`` address that other machines can reach, as ``zproc keys new``
+            makes it; by default that of ``ZPROC_KEYS``.
         options: what goes for every process of this context that does not say otherwise: see `spawn`. The server is
             made by the same ``start_method``.
 
@@ -460,8 +493,10 @@ class Context(BaseContext[M]):
         SchemaError: the model cannot be shared, and why.
         SchemaMismatch: the server at the address declares the state differently.
         Unavailable: no server answers at the address.
+        AuthenticationError: the server at the address does not know our key, or is not the one whose key we have.
         UnknownPath: the server at the address has no such namespace.
-        UsageError: there is no such option or start method, or there are limits for a server that is joined.
+        UsageError: there is no such option or start method, the address is in use, or can be reached from other
+            machines and has no keys, or there are limits for a server that is joined.
     """
 
     @overload
@@ -480,6 +515,20 @@ def context_class(model: type[M]) -> type[Context[M]]:
     """Return the class of the contexts of a model, which are made without naming it again."""
     namespace = {"__doc__": Context.__doc__, "_model": model, "when": property(lambda context: Places(context.state))}
     return type(f"{model.__name__}Context", (Context,), namespace)
+
+
+def _place(address: str | None, keys: str | None, *, start: bool | None) -> tuple[str | None, bool]:
+    """Return where the server is, or is to be, and whether it is to be started."""
+    if address is None and not start:
+        address = os.environ.get(_ADDRESS) or None
+    if address is None and start is False:
+        raise UsageError(f"without an address no server can be joined: give address=, or set {_ADDRESS}")
+    starts = address is None if start is None else start
+    if address is not None:
+        address = place(address, keys)
+    elif keys is not None:
+        raise UsageError("keys are for servers with a tcp:// address: give address=, too")
+    return address, starts
 
 
 def _joined(model: type[M], address: str, namespace: str, options: Options) -> Context[M]:

@@ -6,25 +6,28 @@ else that is code, by him alone, over the line between the two. What its owner l
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import secrets
 import signal
 import threading
+from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
-from typing import Final, cast
+from typing import Final, Self, cast
 
-from zproc import record
+from zproc import record, transport
 from zproc.client import Bookmark
+from zproc.client.ping import Pulse, pulse
 from zproc.core.limits import Limits
 from zproc.core.server import ServerCore
-from zproc.exceptions import Error
+from zproc.exceptions import Error, RemoteError, UsageError
 from zproc.process import Orders, StartMethod, announce_ready, is_root, parent_watch, run_id, start, sweep
 from zproc.schema.model import Schema, StateModel
 from zproc.server import alarm_budget, serve
-from zproc.transport import clear, fresh_address, listen, publish
+from zproc.transport import Listener, clear, fresh_address, listen, parse_address, publish, with_keys
 from zproc.typing import Epoch
 
-__all__ = ["Host"]
+__all__ = ["Server", "ping", "place", "refuse_secret_key", "serve_here", "start_server"]
 
 _LINGER: Final = 5.0
 """How long a server may outlive its owner, to end what the owner left behind, in seconds."""
@@ -33,31 +36,43 @@ _GRACE: Final = 2.0
 """How long a server may take to end when it is asked to, in seconds."""
 
 
-class Host:
-    """The process of a state server that was started here; it listens when this is made.
+class Server:
+    """A state server in a process of its own, made by this one; it listens when this is made.
 
-    Args:
-        namespace: the name of its first state.
-        model: what that is declared as.
-        limits: its limits.
-        method: how its process is made.
+    It ends by `stop`, at the end of a ``with`` block, or when the process that made it ends, in whatever way.
 
     Attributes:
-        address: where it listens.
-
-    Raises:
-        UsageError: the model cannot be sent there.
-        ProcessError: no process can be made.
+        address: where it listens; contexts join it by this.
     """
 
     def __init__(
-        self, namespace: str, model: type[StateModel], limits: Limits, method: StartMethod | str | None
+        self,
+        namespace: str,
+        model: type[StateModel],
+        limits: Limits,
+        method: StartMethod | str | None,
+        address: str | None = None,
     ) -> None:
-        self.address: Final = fresh_address()
-        arguments = (namespace, model, limits, self.address, run_id() if is_root() else None)
-        self._process = start(
-            _be_server, arguments, name="server", method=method, ready=True, detached=True, linger=_LINGER
-        )
+        address = fresh_address() if address is None else address
+        arguments = (namespace, model, limits, address, run_id() if is_root() else None)
+        try:
+            self._process = start(
+                _be_server, arguments, name="server", method=method, ready=True, detached=True, linger=_LINGER
+            )
+        except RemoteError as error:
+            if isinstance(error.__cause__, Error):  # an address that is in use, keys that cannot be read
+                raise error.__cause__ from None
+            raise
+        self.address: Final = cast("str", self._process.ready_value)
+
+    def __repr__(self) -> str:
+        return f"<Server {self.pid} at {self.address}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     @property
     def pid(self) -> int:
@@ -88,35 +103,158 @@ class Host:
 def _be_server(namespace: str, model: type[StateModel], limits: Limits, address: str, run: str | None) -> None:
     owner = parent_watch()
     orders = Orders()
-    stopping = threading.Event()
-    epoch = Epoch(secrets.token_hex(8))
-    core = ServerCore({namespace: _schema(model)}, epoch=epoch, pid=os.getpid(), limits=limits, budget=alarm_budget)
-    core.add(record.NAMESPACE, _schema(record.ProcessTable), record.FAREWELL)
-    listener = listen(address)
-    words = publish(address, epoch)
 
-    def stop(_signum: int, _frame: FrameType | None) -> None:
-        stopping.set()
-        listener.wake()
-
-    def finished() -> bool:
-        _obey(orders, core)
-        return stopping.is_set() or owner.gone()
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
+    def begin(core: ServerCore, listener: Listener) -> Callable[[], bool]:
         listener.add_waker(owner.fileno())
         listener.add_waker(orders.fileno())
-        announce_ready()
-        serve(core, listener, finished, words)
+        announce_ready(listener.address)
+
+        def finished() -> bool:
+            _obey(orders, core)
+            return owner.gone()
+
+        return finished
+
+    try:
+        serve_here({namespace: model}, address, limits, begin)
     finally:
-        if words is not None:
-            words.close()
-        listener.close()
         orders.close()
     if run is not None and owner.gone():
         sweep(run)
-    Bookmark.sweep(address)
+
+
+def serve_here(
+    models: Mapping[str, type[StateModel]],
+    address: str,
+    limits: Limits,
+    begin: Callable[[ServerCore, Listener], Callable[[], bool]],
+    stopping: Iterable[signal.Signals] = (signal.SIGTERM,),
+) -> None:
+    """Be a state server, in the main thread of this process, until told to end.
+
+    Args:
+        models: its states, by name.
+        address: where to listen.
+        limits: its limits.
+        begin: called when it listens; returns what tells, after each wake-up, whether it is to end.
+        stopping: the signals that end it.
+
+    Raises:
+        UsageError: the address is in use, or can be reached from other machines and has no keys.
+        Unavailable: the system refuses.
+    """
+    stopped = threading.Event()
+    epoch = Epoch(secrets.token_hex(8))
+    schemas = {name: _schema(model) for name, model in models.items()}
+    core = ServerCore(schemas, epoch=epoch, pid=os.getpid(), limits=limits, budget=alarm_budget)
+    core.add(record.NAMESPACE, _schema(record.ProcessTable), record.FAREWELL)
+    listener = listen(address, _transport_limits(limits))
+    words = publish(address, epoch)
+
+    def stop(_signum: int, _frame: FrameType | None) -> None:
+        stopped.set()
+        listener.wake()
+
+    before = {each: signal.signal(each, stop) for each in stopping}
+    try:
+        finished = begin(core, listener)
+        serve(core, listener, lambda: stopped.is_set() or finished(), words)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        if words is not None:
+            words.close()
+        address = listener.address
+        listener.close()
+        Bookmark.sweep(address)
+
+
+def _transport_limits(limits: Limits) -> transport.Limits:
+    """Return what the bytes in motion are held to, so that every message that the rules allow can travel."""
+    plain = transport.Limits()
+    return dataclasses.replace(plain, frame=limits.message_bytes, backlog=max(plain.backlog, 2 * limits.message_bytes))
+
+
+def place(address: str, keys: str | None) -> str:
+    """Return an address with the directory of its keys in it, which ``ZPROC_KEYS`` names where nothing else does.
+
+    Args:
+        address: where a server listens, or is to.
+        keys: the directory; ``None`` for that of the address itself, or that of the environment.
+
+    Raises:
+        UsageError: it is no address, or one that takes no keys.
+    """
+    if keys is None and parse_address(address).scheme == "tcp" and not parse_address(address).keys:
+        keys = os.environ.get("ZPROC_KEYS") or None
+    return with_keys(address, keys)
+
+
+def start_server(
+    model: type[StateModel],
+    *,
+    address: str | None = None,
+    namespace: str = "default",
+    keys: str | None = None,
+    limits: Limits | None = None,
+    start_method: StartMethod | str | None = None,
+    secret_key: None = None,
+) -> Server:
+    """Start a state server as a process of its own, which other programs can join by its address.
+
+    Args:
+        model: what its first state is declared as: a subclass of `StateModel` whose fields all have defaults.
+        address: where it is to listen: ``unix:///path`` or ``ipc:///path`` on this machine, ``tcp://127.0.0.1:port``
+            for this user's programs on it, ``tcp://host:port`` for other machines, with keys. Port 0 is one that is
+            free. ``None`` for a path that nobody uses.
+        namespace: the name of that state.
+        keys: the directory of the server's keys, as ``zproc keys new`` makes it; by default that of ``ZPROC_KEYS``.
+        limits: what it bounds, and by how much.
+        start_method: how its process is made.
+        secret_key: no longer there: it signed messages that everybody could read. Use ``keys``.
+
+    Returns:
+        The server. It ends with this process, at the latest.
+
+    Raises:
+        SchemaError: the model cannot be shared, and why.
+        UsageError: the address is in use, or can be reached from other machines and has no keys.
+        ProcessError: no process can be made.
+    """
+    refuse_secret_key(secret_key)
+    Schema.of(model).initial()
+    chosen = None if address is None else place(address, keys)
+    return Server(namespace, model, limits or Limits(), start_method, chosen)
+
+
+def ping(address: str, *, timeout: float = 5.0, keys: str | None = None, secret_key: None = None) -> Pulse:
+    """Ask a server whether it is there.
+
+    Args:
+        address: where it listens.
+        timeout: how long to wait for it, in seconds.
+        keys: the directory of our keys; by default that of ``ZPROC_KEYS``.
+        secret_key: no longer there; see `start_server`.
+
+    Returns:
+        Its process id, ``pid``, and how long the question took, ``latency``, in seconds.
+
+    Raises:
+        Unavailable: nobody answers there in time.
+        AuthenticationError: it does not know our key, or is not the one whose key we have.
+    """
+    refuse_secret_key(secret_key)
+    return pulse(place(address, keys), timeout)
+
+
+def refuse_secret_key(secret_key: object) -> None:
+    """Tell whoever comes from the original what took the place of its ``secret_key``."""
+    if secret_key is not None:
+        raise UsageError(
+            "secret_key is no longer there: it signed messages that everybody could read. Servers on other machines "
+            "are met by keys: make some with `zproc keys new DIR`, start the server with keys='DIR/server', and join "
+            "it with keys='DIR/client'. On one machine nothing is needed"
+        )
 
 
 def _obey(orders: Orders, core: ServerCore) -> None:

@@ -117,14 +117,19 @@ def clear(address: str) -> None:
         address: where it listened.
     """
     parsed = parse_address(address)
-    if parsed.scheme != "unix":
+    if parsed.scheme == "memory":
         return
-    from zproc.transport.rendezvous import Claim
-
     with contextlib.suppress(UsageError, Unavailable):
-        claim = Claim(parsed.place)
-        claim.bind().close()
-        claim.release()
+        if parsed.scheme == "tcp":
+            from zproc.transport.endpoint import forget
+
+            forget(parsed)
+        else:
+            from zproc.transport.rendezvous import Claim
+
+            claim = Claim(parsed.place)
+            claim.make_room()
+            claim.release()
 
 
 def runtime_directory() -> str:

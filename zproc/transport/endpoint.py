@@ -28,7 +28,7 @@ from zproc.transport.keys import (
 from zproc.transport.rendezvous import Claim
 from zproc.transport.token import claim_address, is_loopback, new_token, publish_token, read_token
 
-__all__ = ["Endpoint", "IpcPlace", "Place", "TcpPlace", "endpoint_of", "place_of"]
+__all__ = ["Endpoint", "IpcPlace", "Place", "TcpPlace", "endpoint_of", "forget", "place_of"]
 
 _HIGHEST_PORT: Final = 65_535
 _ANY: Final = {"0.0.0.0", "*", "::"}  # noqa: S104 - a server that listens there needs keys
@@ -150,6 +150,20 @@ def place_of(address: Address) -> Place:
         Unavailable: the system refuses.
     """
     return IpcPlace(address.place) if address.scheme == "ipc" else TcpPlace(address)
+
+
+def forget(address: Address) -> None:
+    """Remove the token that a server that was killed has left for an address.
+
+    Raises:
+        UsageError: a server has the address.
+    """
+    host, port = _split(address)
+    if not address.keys and host not in _ANY and is_loopback(host):
+        claim = claim_address(host, port)
+        with contextlib.suppress(FileNotFoundError):
+            claim.hold()
+        claim.release()
 
 
 @dataclass(frozen=True, slots=True)
