@@ -140,7 +140,7 @@ class TestStarting:
 
 
 class TestSettings:
-    def test_a_program_joins_where_its_environment_says(
+    def test_programs_join_where_their_environment_says(
         self, tcp_address: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The same program runs alone or as one of many."""
