@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Optional
+from typing import Annotated, Any, NotRequired, Optional, cast
 
 import pytest
+from annotated_types import Ge
 from pydantic import BaseModel, Field, create_model
+from typing_extensions import TypedDict
 
 from zproc.schema.fingerprint import differences, fingerprint, table_of
 
@@ -59,6 +61,50 @@ def test_another_type_constraint_or_field_is_another_state_and_is_named(name: st
     server, client = table_of(State), table_of(other)
     assert fingerprint(server) != fingerprint(client)
     assert any(f"State.{name}" in line for line in differences(server, client))
+
+
+class Address(TypedDict):
+    street: str
+    number: NotRequired[int]
+
+
+class Renamed(TypedDict):
+    road: str
+    number: NotRequired[int]
+
+
+class Complete(TypedDict):
+    street: str
+    number: int
+
+
+class Nested(TypedDict):
+    street: str
+    within: NotRequired[Nested]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (list[Annotated[int, Ge(0)]], list[Annotated[int, Ge(1)]]),
+        (dict[str, Annotated[int, Ge(0)]], dict[str, int]),
+        (tuple[int], tuple[int, ...]),
+        (Address, Renamed),
+        (Address, Complete),
+        (Address, Nested),
+    ],
+    ids=str,
+)
+def test_what_stands_deep_in_a_type_counts(one: object, other: object) -> None:
+    tables = [table_of(create_model("State", x=cast("Any", (kind, ...)))) for kind in (one, other)]
+    assert fingerprint(tables[0]) != fingerprint(tables[1])
+
+
+def test_what_is_no_constraint_does_not_count_wherever_it_stands() -> None:
+    annotated, bare = (
+        table_of(create_model("State", x=cast("Any", (kind, ...)))) for kind in (list[Annotated[int, len]], list[int])
+    )
+    assert annotated == bare
 
 
 def test_a_field_that_only_the_server_has_is_said_to_be() -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Literal, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Final, Literal, TypeAlias, Union, get_args, get_origin
 
+import typing_extensions
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -107,23 +108,57 @@ def _interface(cls: type[BaseModel], name: str, names: dict[type, str]) -> str:
 
 
 def _describe(info: FieldInfo, names: dict[type, str]) -> str:
-    constraints = sorted(repr(item) for item in info.metadata if not callable(item) and " at 0x" not in repr(item))
     required = "" if not info.is_required() else ", required"
-    return ", ".join([_text(info.annotation, names), *constraints]) + required
+    return ", ".join([_text(info.annotation, names), *_constraints(info.metadata)]) + required
+
+
+def _constraints(metadata: Iterable[object]) -> list[str]:
+    return sorted(repr(item) for item in metadata if not callable(item) and " at 0x" not in repr(item))
 
 
 def _text(annotation: object, names: dict[type, str]) -> str:
     if isinstance(annotation, type) and annotation in names:
         return names[annotation]
     origin = get_origin(annotation)
+    arguments = get_args(annotation)
     if origin is Literal:
-        return f"Literal{list(get_args(annotation))!r}"
+        return f"Literal{list(arguments)!r}"
+    if origin is Annotated:
+        constraints = _constraints(arguments[1:])
+        inner = _text(arguments[0], names)
+        return f"Annotated[{', '.join([inner, *constraints])}]" if constraints else inner
+    if isinstance(annotation, type) and typing_extensions.is_typeddict(annotation):
+        return _text_of_keys(annotation, names)
     parts = [_text(part, names) for _, part, _ in parts_of(annotation)]
     own = origin if isinstance(origin, type) else annotation
     if origin in (Union, types.UnionType):
         return " | ".join(parts)
+    if ... in arguments:
+        parts.append("...")
     name = own.__name__ if isinstance(own, type) else str(annotation).partition("[")[0].rpartition(".")[2]
     return f"{name}[{', '.join(parts)}]" if parts else name
+
+
+def _text_of_keys(cls: type, names: dict[type, str]) -> str:
+    """Return a typed dict as text; of one that contains itself, that within it is its name."""
+    if cls in names:
+        return names[cls]
+    types_by_key = typing_extensions.get_type_hints(cls, include_extras=True)
+    optional: frozenset[str] = cls.__optional_keys__  # type: ignore[attr-defined]  # as all typed dicts have
+    inside = {**names, cls: cls.__name__}
+    keys = [
+        f"{key}{'?' if key in optional else ''}: {_text(_unwrapped(annotation), inside)}"
+        for key, annotation in types_by_key.items()
+    ]
+    return f"{cls.__name__}({', '.join(keys)})"
+
+
+def _unwrapped(annotation: object) -> object:
+    """Return the type of a key without what says whether the key may be missing."""
+    return get_args(annotation)[0] if get_origin(annotation) in _WRAPPERS else annotation
+
+
+_WRAPPERS: Final = (typing_extensions.Required, typing_extensions.NotRequired, typing_extensions.ReadOnly)
 
 
 def _members(enum: type[Enum]) -> str:
