@@ -21,7 +21,7 @@ from zproc.schema.fingerprint import Table, action_types, fingerprint, table_of
 from zproc.schema.path import format_path, no_field, parse_path
 from zproc.schema.shape import Shape, shape_of
 from zproc.schema.snapshot import snapshot_of
-from zproc.schema.types import check, enums_of
+from zproc.schema.types import check, enums_of, reachable
 from zproc.schema.values import View, detached, plain, same, shown
 from zproc.schema.watchable import Watchable
 from zproc.typing import Key, Path
@@ -170,8 +170,10 @@ class Schema(Generic[M]):
             name = getattr(given, "__name__", repr(given))
             raise SchemaError(name, "a state is declared as a subclass of zproc.StateModel")
         _complete(model)
-        _refuse_reserved(model)
         check(model.__name__, model)
+        for _, part, _ in reachable("", model):
+            if isinstance(part, type) and issubclass(part, StateModel):
+                _refuse_reserved(part)
         types = action_types(model)
         for where, annotation in types:
             check(where, annotation)
