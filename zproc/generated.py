@@ -14,7 +14,7 @@ from pydantic import BaseModel, JsonValue
 from zproc.call_when import CallOptions
 from zproc.client import DictHandle, ListHandle, SetHandle, handle_class
 from zproc.context import Context, ContextOptions, context_class
-from zproc.process import Spawn
+from zproc.process import Process, Spawn
 from zproc.schema.declared import Declared
 from zproc.schema.model import StateModel
 from zproc.schema.places import ItemPlace, ModelPlace, Places
@@ -24,6 +24,7 @@ __all__ = [
     "CallOptions",
     "Called",
     "ContextOptions",
+    "Decorator",
     "DictHandle",
     "EventOptions",
     "ItemPlace",
@@ -44,6 +45,9 @@ L = TypeVar("L")
 
 Called: TypeAlias = Callable[Concatenate[M, L, ...], object] | Callable[[M], object]
 """What is called by a process that watches: with a snapshot and the live state, or with a snapshot alone."""
+
+Decorator: TypeAlias = Callable[[Called[M, L]], Process[None]]
+"""What makes such a process of a function."""
 
 LiveJson: TypeAlias = (
     "ListHandle[LiveJson, JsonValue] | DictHandle[str, LiveJson, JsonValue] | str | int | float | bool | None"

@@ -19,7 +19,7 @@ FAILED: Final = 1
 """It could not, or the answer is no; the standard error says why."""
 
 USAGE: Final = 2
-"""It was not understood: there is no such command, option or setting."""
+"""It was not understood: there is no such command or option."""
 
 INTERRUPTED: Final = 130
 """It was ended by Ctrl-C, as a shell reports that."""

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
+from zproc.cli import generate
 from zproc.cli.command import FAILED, INTERRUPTED, Command
 from zproc.exceptions import Error
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: tuple[Command, ...] = ()
+COMMANDS: tuple[Command, ...] = (generate,)
 """Every command, in the order of ``zproc --help``."""
 
 

@@ -1,0 +1,83 @@
+"""The members of a class: methods, properties and overloads, as a type checker reads them.
+
+The law: a member is a declaration and has no body, because the class that it is written in is there for type checkers
+alone. Each of these returns the lines of one, as they stand within a class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from zproc.codegen.layout import Group, Text, docstring, indented
+from zproc.codegen.names import Names
+
+__all__ = ["class_of", "method", "overloaded", "property_of"]
+
+_INDENT: Final = 8
+"""Where members stand: in a class, in a block."""
+
+
+def class_of(header: str, documentation: str | None, members: Iterable[list[str]]) -> list[str]:
+    """Return a class."""
+    blocks = [part for part in (docstring(documentation), *members) if part]
+    return [header, *indented(_apart(blocks or [["..."]]))]
+
+
+def _apart(blocks: Iterable[list[str]]) -> Iterable[str]:
+    for number, block in enumerate(blocks):
+        if number:
+            yield ""
+        yield from block
+
+
+def method(
+    name: str,
+    parameters: Sequence[Text],
+    returns: str,
+    *,
+    decorators: Sequence[str] = (),
+    documentation: str | None = None,
+) -> list[str]:
+    """Return a method.
+
+    Args:
+        name: its name.
+        parameters: the parameters after ``self``.
+        returns: what it returns.
+        decorators: the decorators, without the ``@``.
+        documentation: its docstring.
+    """
+    own = "cls" if name == "__new__" else "self"
+    text = docstring(documentation)
+    head = Group(f"def {name}(", [own, *parameters], f") -> {returns}:" + ("" if text else " ..."))
+    body = [*text, "..."] if text else []
+    return [*(f"@{each}" for each in decorators), *head.lines(_INDENT), *indented(body)]
+
+
+def property_of(
+    names: Names, name: str, read: str, written: str | None = None, documentation: str | None = None
+) -> list[str]:
+    """Return a property; it can be assigned if it is told what."""
+    getter = method(name, [], read, decorators=[names.builtin("property")], documentation=documentation)
+    if written is None:
+        return getter
+    return [*getter, "", *method(name, [f"value: {written}"], "None", decorators=[f"{name}.setter"])]
+
+
+def overloaded(
+    names: Names, name: str, forms: Sequence[tuple[Sequence[Text], str]], any_form: tuple[Sequence[Text], str]
+) -> list[str]:
+    """Return a method that is called in any of some forms.
+
+    Args:
+        names: the names of the module.
+        name: its name.
+        forms: of each form, the parameters and what is returned.
+        any_form: the parameters and the result that cover them all, which no caller sees.
+    """
+    if len(forms) < 2:  # noqa: PLR2004 - of one form there is no choice
+        return method(name, *(forms or [any_form])[0])
+    decorator = names.of("typing", "overload")
+    shown = [line for form in forms for line in method(name, *form, decorators=[decorator])]
+    return [*shown, *method(name, *any_form)]
