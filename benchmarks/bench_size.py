@@ -47,6 +47,11 @@ def increment(state: Stock) -> None:
     state.n += 1
 
 
+@zproc.atomic
+def set_key(state: Stock) -> None:
+    state.table["3"] = 1
+
+
 def _set_field(state: Stock) -> Operation:
     return lambda: setattr(state, "n", 1)
 
@@ -95,8 +100,10 @@ CASES = [
         ("field.row", "state.n = v beside a list", fill_row, _set_field, 1.3),
         ("action", "an action beside a dict", fill_table, lambda state: state.count, 1.3),
         ("atomic", "@atomic increment beside a dict", fill_table, lambda state: lambda: increment(state), 1.3),
+        ("atomic-key", "@atomic state.table[k] = v", fill_table, lambda state: lambda: set_key(state), 1.3),
+        ("append", "state.row.append(v)", fill_row, lambda state: lambda: state.row.append(1), 1.3),
         ("key", "state.table[k] = v", fill_table, _set_key, 2),
-        ("element", "state.row[i] = v", fill_row, _set_element, 2),
+        ("element", "state.row[i] = v", fill_row, _set_element, 1.3),
     ]
     for size in (10_000, 1_000_000)
 ]

@@ -17,10 +17,11 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from machine import header
 from row import Row, table, to_json
@@ -135,10 +136,12 @@ class Case:
     Attributes:
         key: the name by which the command line and the documents know it; of several rows the beginning of their keys.
         measure: measures it. A row without a key is given the case's.
+        row: what is known of it before it is measured, its goals above all.
     """
 
     key: str
     measure: Callable[[Effort], Row | Sequence[Row]]
+    row: Row = field(default_factory=lambda: Row(""))
 
     def rows(self, effort: Effort) -> list[Row]:
         """Measure, and give the rows their keys."""
@@ -151,14 +154,17 @@ class Case:
                 row.key = f"{self.key}.{row.key}"
         return rows
 
+    def unmeasured(self, why: str = "") -> Row:
+        """Return the row as it is known without having been measured, and why it was not."""
+        return replace(self.row, key=self.key, what=self.row.what or self.key, absent=why)
+
 
 def rate(key: str, what: str, ours: Subject, peer: Subject, *, count: int = 1, goal: float | None = None) -> Case:
     """Return the case that compares two rates: see `compare`."""
     return Case(
         key,
-        lambda effort: compare(
-            what, ours, peer, count=count, seconds=effort.seconds, rounds=effort.rounds, goal=goal, key=key
-        ),
+        lambda effort: compare(what, ours, peer, count=count, seconds=effort.seconds, rounds=effort.rounds, goal=goal),
+        _rate_row(what, ours, peer, count, goal),
     )
 
 
@@ -175,10 +181,24 @@ def cost(
     """Return the case that compares two costs: see `compare_costs`."""
     return Case(
         key,
-        lambda effort: compare_costs(
-            what, ours, peer, unit=unit, rounds=effort.rounds, goal=goal, at_most=at_most, key=key
-        ),
+        lambda effort: compare_costs(what, ours, peer, unit=unit, rounds=effort.rounds, goal=goal, at_most=at_most),
+        _row(what, ours, peer, unit=unit, goal=goal, at_most=at_most),
     )
+
+
+def _row(subject: str, ours: Subject | Timed, peer: Subject | Timed | None, **known: Any) -> Row:
+    """Return a row that is yet to be measured."""
+    return Row(
+        what=f"{subject}: {ours.name}" + (f" against {peer.name}" if peer else ""),
+        subject=subject,
+        ours_name=ours.name,
+        peer_name=peer.name if peer else "",
+        **known,
+    )
+
+
+def _rate_row(what: str, ours: Subject, peer: Subject, count: int, goal: float | None) -> Row:
+    return _row(f"{what}, {count} client{'s' if count > 1 else ''}", ours, peer, unit="/s", goal=goal)
 
 
 def lacking(*subjects: Subject | Timed | None) -> str:
@@ -290,19 +310,6 @@ def rounds_of(first: Callable[[], float], second: Callable[[], float], rounds: i
     return pairs
 
 
-def _row(subject: str, ours: Subject | Timed, peer: Subject | Timed | None, unit: str, key: str) -> Row:
-    """Return a row that is yet to be measured, or that says what is missing."""
-    return Row(
-        what=f"{subject}: {ours.name}" + (f" against {peer.name}" if peer else ""),
-        unit=unit,
-        key=key,
-        absent=lacking(ours, peer),
-        subject=subject,
-        ours_name=ours.name,
-        peer_name=peer.name if peer else "",
-    )
-
-
 def compare(
     what: str,
     ours: Subject,
@@ -315,8 +322,7 @@ def compare(
     key: str = "",
 ) -> Row:
     """Compare two rates."""
-    row = _row(f"{what}, {count} client{'s' if count > 1 else ''}", ours, peer, "/s", key)
-    row.goal = goal
+    row = replace(_rate_row(what, ours, peer, count, goal), key=key, absent=lacking(ours, peer))
     if row.absent:
         return row
     with _prepared(ours) as mine, _prepared(peer) as theirs:
@@ -344,8 +350,7 @@ def compare_costs(
     key: str = "",
 ) -> Row:
     """Compare two costs, or hold one to a bound."""
-    row = _row(what, ours, peer, unit, key)
-    row.goal, row.at_most = goal, at_most
+    row = _row(what, ours, peer, unit=unit, goal=goal, at_most=at_most, key=key, absent=lacking(ours, peer))
     if row.absent:
         return row
     with ExitStack() as stack:

@@ -39,18 +39,18 @@ def discover(directory: Path = HERE) -> dict[str, Case | None]:
     return found
 
 
-def measure_alone(key: str, effort: Effort, limit: float) -> list[Row]:
+def measure_alone(case: Case, effort: Effort, limit: float) -> list[Row]:
     """Measure a case in a process of its own."""
     with tempfile.TemporaryDirectory() as directory:
         into = os.path.join(directory, "rows.json")
         numbers = ["--rounds", str(effort.rounds), "--seconds", str(effort.seconds)]
-        ending = run_alone([sys.executable, __file__, "--measure", key, "--json", into, *numbers], limit)
+        ending = run_alone([sys.executable, __file__, "--measure", case.key, "--json", into, *numbers], limit)
         rows = [from_json(kept) for kept in json.loads(Path(into).read_text())] if os.path.exists(into) else []
     if ending.trouble:
-        rows.append(Row(key=key, what=key, absent=f"not measured: {ending.trouble}"))
+        rows.append(case.unmeasured(f"not measured: {ending.trouble}"))
         print(ending.said, file=sys.stderr)
     left = [
-        Row(key=f"{key}!", what=f"left behind by {key}: {process}", absent="falls short: had to be ended")
+        Row(key=f"{case.key}!", what=f"left behind by {case.key}: {process}", absent="falls short: had to be ended")
         for process in ending.left
     ]
     return rows + left
@@ -64,7 +64,7 @@ def run(keys: dict[str, Case | None], effort: Effort, limit: float) -> list[Row]
         if case is None:
             rows.append(Row(key=key, what=f"{key}.py", absent="not measured: it declares no CASES"))
         else:
-            rows += measure_alone(key, effort, limit)
+            rows += measure_alone(case, effort, limit)
     print(file=sys.stderr)
     return rows
 
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UnknownKey as error:
         raise SystemExit(f"{error}; --list lists them") from None
     if asked.list:
-        print("\n".join(keys))
+        print(table([case.unmeasured() if case else Row(key, key=key) for key, case in keys.items()]))
         return 0
     if not adopt_orphans():
         print("this system cannot tell what a benchmark leaves behind", file=sys.stderr)

@@ -50,7 +50,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, ending: Ending, rows: list[Row] | Non
         return ending
 
     monkeypatch.setattr(runner, "run_alone", run_alone)
-    return runner.measure_alone("a", SHORT, 10)
+    return runner.measure_alone(harness.Case("a", lambda _effort: [], Row("of a", goal=2)), SHORT, 10)
 
 
 def test_rows_come_back_from_the_process_that_measured_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,8 @@ def test_a_case_that_fails_or_hangs_is_a_row_that_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (row,) = ended(monkeypatch, Ending("not done after 10 s", "its last words", []))
-    assert (row.key, row.verdict) == ("a", "not measured: not done after 10 s")
+    assert (row.key, row.what, row.aim) == ("a", "of a", ">= 2 x")
+    assert row.verdict == "not measured: not done after 10 s"
     assert "its last words" in capsys.readouterr().err
 
 

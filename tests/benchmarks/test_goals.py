@@ -1,0 +1,48 @@
+"""What the project has promised of its speed: every goal has its row, and no goal is lowered in passing."""
+
+from __future__ import annotations
+
+import pytest
+from runner import discover
+
+GOALS = {
+    "read.cost": "<= 0.3 us",
+    "read.manager": ">= 100 x",
+    "read.ultradict": ">= 2 x",
+    "commit.echo.1": ">= 0.5 x",
+    "commit.echo.8": ">= 0.5 x",
+    "action.echo.1": ">= 0.5 x",
+    "action.echo.8": ">= 0.5 x",
+    "action.manager.1": ">= 1.3 x",
+    "action.manager.8": ">= 1.3 x",
+    "action.redis-incr.1": ">= 1.2 x",
+    "action.redis-incr.8": ">= 1.2 x",
+    "action.redis-lua.1": ">= 2 x",
+    "action.redis-lua.8": ">= 2 x",
+    "atomic.echo.1": ">= 0.2 x",
+    "atomic.echo.8": ">= 0.2 x",
+    "atomic.manager.1": ">= 2.5 x",
+    "atomic.manager.8": ">= 4 x",
+    "atomic.redis-watch.1": ">= 4 x",
+    "atomic.redis-watch.8": ">= 4 x",
+    "size.field.table.1000000": "<= 1.3 x",
+    "size.field.row.1000000": "<= 1.3 x",
+    "size.action.1000000": "<= 1.3 x",
+    "size.atomic.1000000": "<= 1.3 x",
+    "size.atomic-key.1000000": "<= 1.3 x",
+    "size.append.1000000": "<= 1.3 x",
+    "size.element.1000000": "<= 1.3 x",
+    "size.key.1000000": "<= 2 x",
+    "memory.idle-client": "<= 64 KiB",
+    "import.pydantic": "<= 1.3 x",
+    "context.forkserver": "<= 1.5 x",
+    "context.fork": "<= 1.5 x",
+    "context.spawn": "<= 1.5 x",
+}
+
+
+@pytest.mark.parametrize("key", GOALS)
+def test_a_goal_has_its_row(key: str) -> None:
+    case = discover()[key]
+    assert case is not None
+    assert case.unmeasured().aim == GOALS[key]
