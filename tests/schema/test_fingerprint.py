@@ -10,6 +10,7 @@ from annotated_types import Ge
 from pydantic import BaseModel, Field, create_model
 from typing_extensions import TypedDict
 
+from zproc.schema.action import action
 from zproc.schema.fingerprint import differences, fingerprint, table_of
 
 
@@ -44,6 +45,17 @@ def same_state() -> type[BaseModel]:
 def test_equal_declarations_have_one_fingerprint_wherever_they_lie() -> None:
     assert table_of(same_state()) == table_of(State)
     assert fingerprint(table_of(same_state())) == fingerprint(table_of(State))
+
+
+def test_the_order_of_actions_is_nothing_to_know_a_state_by() -> None:
+    """A class that travels by value, as those of a script do, arrives with its methods in alphabetical order."""
+
+    def act(self: BaseModel) -> None: ...
+
+    def state(*names: str) -> type[BaseModel]:
+        return type("State", (State,), {"__module__": __name__, **{name: action(act) for name in names}})
+
+    assert fingerprint(table_of(state("submit", "give_back"))) == fingerprint(table_of(state("give_back", "submit")))
 
 
 @pytest.mark.parametrize(
