@@ -14,9 +14,10 @@ PYTEST := $(BIN)/pytest -n $(JOBS) --dist worksteal
 CORE := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
+DOCS := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick soak check lint types imports tests coverage format bench figures clean
+.PHONY: help demo test quick soak check lint types imports tests coverage format docs bench figures clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 - \2/p' $(firstword $(MAKEFILE_LIST))
@@ -61,8 +62,14 @@ figures: $(BENCH) ## measure everything on a machine at rest, for the documents
 	$(BIN)/python benchmarks/runner.py --json docs/benchmarks/results.json --pictures docs/benchmarks
 	$(BIN)/python benchmarks/tables.py
 
+docs: $(DOCS) ## the documentation, into docs/_build; warnings and dead links are errors
+	$(BIN)/python docs/drawings.py --check
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
+	$(BIN)/python docs/links.py docs/_build
+	@echo 'open docs/_build/index.html'
+
 clean: ## remove everything that can be made again, the virtual environment included
-	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov
+	rm -rf $(VENV) build dist docs/_build .coverage .coverage.* htmlcov
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find zproc tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -76,6 +83,10 @@ $(DEV): pyproject.toml | $(BIN)/python
 
 $(BENCH): pyproject.toml | $(BIN)/python
 	$(PIP) --editable '.[bench]'
+	@touch $(CORE) $@
+
+$(DOCS): pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[docs]'
 	@touch $(CORE) $@
 
 # Half an environment would look like a whole one to the next run, so a failure takes it away.

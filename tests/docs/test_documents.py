@@ -1,0 +1,72 @@
+"""What the documentation shows is what runs: its programs are files, and these are run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
+PROGRAMS = sorted(
+    path
+    for folder in ("tutorial", "howto", "reference")
+    for path in (ROOT / "examples" / folder).glob("*.py")
+    if not path.stem.startswith("test_")
+)
+TESTS = sorted((ROOT / "examples").rglob("test_*.py"))
+INCLUDED = re.compile(r"\{literalinclude\} (\S+)")
+SHOWN = re.compile(r"^```python$", re.MULTILINE)
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", PROGRAMS, ids=name)
+def test_a_program_runs_to_its_end_and_prints_what_the_page_says(program: Path, tmp_path: Path) -> None:
+    """Beside it lies what it prints, where its page shows that. Reports of crashes on standard error are no failure."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    printed = program.with_suffix(".out")
+    if printed.exists():
+        assert [line.rstrip() for line in done.stdout.splitlines()] == printed.read_text("utf-8").splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tests", TESTS, ids=name)
+def test_the_tests_that_the_pages_show_pass(tests: Path) -> None:
+    # The plugin by module name, so that it is there however this checkout was installed; and not twice.
+    plugins = ("-p", "no:zproc", "-p", "_zproc_pytest", "-p", "no:randomly", "-p", "no:cacheprovider")
+    options = ("--import-mode=prepend", "--rootdir", tests.parent, "-c", "/dev/null", "-q")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *plugins, *options, tests.name],
+        cwd=tests.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_no_page_shows_python_that_is_in_no_file() -> None:
+    """Design notes may: they show what is not done, too."""
+    for page in PAGES:
+        if page.parent.name != "design":
+            assert not SHOWN.search(page.read_text("utf-8")), f"{name(page)} has a program that nobody runs"
+
+
+def test_every_program_for_the_documentation_is_shown() -> None:
+    shown = {
+        (page.parent / included).resolve() for page in PAGES for included in INCLUDED.findall(page.read_text("utf-8"))
+    }
+    there = {*PROGRAMS, *TESTS, *(ROOT / "examples").rglob("*.out")}
+    assert {name(path) for path in there - shown} == set()
+    assert {path for path in shown if not path.exists()} == set()
