@@ -14,7 +14,6 @@ import drawings
 
 from zproc.core.supervisor import LIFE
 
-
 LIVES = [path for path in drawings.drawings() if path.name.startswith("life")]
 
 
