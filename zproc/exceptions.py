@@ -249,6 +249,8 @@ class LimitExceeded(Error):
     allowed: float
 
     def __str__(self) -> str:
+        if self.given == self.allowed:
+            return f"{self.limit}: the limit of {self.allowed:g} was reached"
         return f"{self.limit}: {self.given:g} is over the limit of {self.allowed:g}"
 
 

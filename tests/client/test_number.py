@@ -73,6 +73,9 @@ IN_PLACE: list[Callable[[object, object], object]] = [
     operator.iand,
     operator.ior,
     operator.ixor,
+    operator.ipow,
+    operator.ilshift,
+    operator.irshift,
 ]
 
 
@@ -101,6 +104,8 @@ class TestElsewhere:
     def test_operators_in_place_make_equal_numbers(
         self, a: float, b: float, function: Callable[[object, object], object]
     ) -> None:
+        if function in (operator.ipow, operator.ilshift, operator.irshift):
+            b = 3
         live = outcome(function, live_number(a, HERE), b)
         kind, result = outcome(function, a, b)
         assert live == ({int: LiveInt, float: LiveFloat}.get(kind, kind), result) or issubclass(kind, Exception)
@@ -211,7 +216,7 @@ class TestElsewhere:
 
 class TestInPlace:
     @pytest.mark.parametrize(("name", "start"), [("cookies", 7), ("money", 7.5)])
-    @pytest.mark.parametrize("symbol", ["+", "-", "*", "/", "//", "%"])
+    @pytest.mark.parametrize("symbol", ["+", "-", "*", "/", "//", "%", "**", "<<", ">>"])
     def test_it_is_one_op_at_the_server(self, serving: Serve, name: str, start: float, symbol: str) -> None:
         served = serving(Shop)
         setattr(served.state, name, start)
@@ -222,7 +227,14 @@ class TestInPlace:
             "/": operator.itruediv,
             "//": operator.ifloordiv,
             "%": operator.imod,
+            "**": operator.ipow,
+            "<<": operator.ilshift,
+            ">>": operator.irshift,
         }[symbol]
+        if (name, symbol) in (("money", "<<"), ("money", ">>")):
+            with pytest.raises(TypeError):
+                in_place(served.state.money, 2)
+            return
         if (name, symbol) == ("cookies", "/"):
             with pytest.raises(ValidationRefused, match="valid integer"):
                 setattr(served.state, name, in_place(getattr(served.state, name), 2))

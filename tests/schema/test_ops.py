@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from typing import cast
+
 import pytest
+from hypothesis import given, strategies as st
 from pydantic import BaseModel
 
 from zproc.exceptions import CommitRefused, ProtocolError, UnknownPath
@@ -56,8 +60,8 @@ def test_an_op_is_itself_again_after_the_wire(op: Op) -> None:
         [2, ["a"], 0, -1, []],
         [2, ["a"], "x", 0, []],
         [3, ["a"], 1],
-        [5, ["a"], "**", 2],
-        [5, ["a"], "<<", 2],
+        [5, ["a"], "@", 2],
+        [5, ["a"], "divmod", 2],
         [0, "a", 1],
         [0, [["unhashable"]], 1],
         {"op": 0},
@@ -81,6 +85,51 @@ def test_arithmetic_is_pythons(symbol: str) -> None:
 def test_arithmetic_on_what_is_no_number_is_refused(now: object, symbol: str, operand: object) -> None:
     with pytest.raises(CommitRefused, match="n: "):
         compute(Update(("n",), symbol, operand), now)
+
+
+HUGE = 10**4000
+
+
+@pytest.mark.parametrize(
+    ("now", "symbol", "operand"),
+    [
+        (2, "**", 10**12),
+        (-3, "**", 10**6),
+        (HUGE, "**", 2),
+        (HUGE, "*", HUGE),
+        (-HUGE, "*", HUGE),
+        (1, "<<", 10**12),
+        (HUGE, "<<", 10_000),
+        (1, "<<", 2**70),
+        (2, "**", HUGE),
+    ],
+    ids=lambda value: str(value) if type(value) is str or abs(value) < HUGE else "huge",
+)
+def test_a_result_that_would_be_too_large_is_refused_before_it_is_computed(now: int, symbol: str, operand: int) -> None:
+    began = time.perf_counter()
+    with pytest.raises(CommitRefused, match=r"n: .* more than 14284 bits"):
+        compute(Update(("n",), symbol, operand), now)
+    assert time.perf_counter() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    ("now", "symbol", "operand"),
+    [(0, "<<", 10**12), (0, "**", 10**12), (1, "**", HUGE), (-1, "**", HUGE + 1), (0, "*", HUGE), (HUGE, ">>", 10**9)],
+    ids=str,
+)
+def test_one_that_is_small_is_computed_however_large_the_operand(now: int, symbol: str, operand: int) -> None:
+    assert abs(cast("int", compute(Update(("n",), symbol, operand), now))) <= 1
+
+
+@given(st.integers(-(2**300), 2**300), st.sampled_from(["*", "**", "<<"]), st.integers(-3, 3_000))
+def test_nothing_is_refused_for_its_size_that_could_travel(now: int, symbol: str, operand: int) -> None:
+    try:
+        result = compute(Update(("n",), symbol, operand), now)
+    except CommitRefused as refusal:
+        if "more than" in str(refusal):
+            assert OPERATORS[symbol](abs(now), operand) >= 1 << 14_284  # type: ignore[operator]  # an int
+    else:
+        assert type(result) is not int or result.bit_length() <= 2 * 14_284
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,9 @@ _NAMES: Final = {
     "/": "__itruediv__",
     "//": "__ifloordiv__",
     "%": "__imod__",
+    "**": "__ipow__",
+    "<<": "__ilshift__",
+    ">>": "__irshift__",
     "&": "__iand__",
     "|": "__ior__",
     "^": "__ixor__",
@@ -115,5 +118,5 @@ def _in_place(symbol: str) -> Callable[[LiveInt | LiveFloat, object], object]:
 
 for _symbol, _name in _NAMES.items():
     setattr(LiveInt, _name, _in_place(_symbol))
-    if _symbol not in "&|^":
+    if _symbol not in ("&", "|", "^", "<<", ">>"):
         setattr(LiveFloat, _name, _in_place(_symbol))

@@ -29,9 +29,9 @@ REFUSALS = (ValueError, AssertionError, PydanticCustomError, PydanticKnownError)
 """What a validator raises to refuse a value; pydantic takes the same."""
 
 
-def refused(faults: list[Fault]) -> ValidationRefused:
+def refused(faults: list[Fault], reason: str = "the state would break its schema") -> ValidationRefused:
     """Make the refusal out of its faults."""
-    return ValidationRefused("the state would break its schema", tuple(faults))
+    return ValidationRefused(reason, tuple(faults))
 
 
 def fault(path: Path, rule: str, message: str, given: object) -> ValidationRefused:

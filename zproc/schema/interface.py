@@ -95,7 +95,7 @@ class Interface:
         try:
             bound = self._signature.bind(*positional, **by_name)
         except TypeError as error:
-            raise refused([Fault(self.name, "arguments", str(error), "")]) from error
+            raise refused([Fault(self.name, "arguments", str(error), "")], self._reason("arguments")) from error
         given = bound.arguments
         for name, value in given.items():
             kind = self._rest.get(name)
@@ -127,7 +127,12 @@ class Interface:
         try:
             return self._adapters[name].validate_python(plain(value), strict=True, by_alias=False, by_name=True)
         except ValidationError as error:
-            raise refused(faults(error, (self.name, name))) from error
+            raise refused(faults(error, (name,)), self._reason(name)) from error
+
+    def _reason(self, name: str) -> str:
+        if name == "return":
+            return f"{self.name} has returned something else than it is annotated with"
+        return f"{self.name} does not take these arguments"
 
 
 @functools.cache

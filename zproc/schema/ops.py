@@ -110,7 +110,6 @@ Op: TypeAlias = Set | Delete | Splice | Add | Discard | Update
 
 _CODES: Final[Mapping[type[Op], int]] = {Set: 0, Delete: 1, Splice: 2, Add: 3, Discard: 4, Update: 5}
 
-# No power and no shifts: their results grow without bound from small operands, in C, where no time budget interrupts.
 OPERATORS: Final[Mapping[str, Callable[[object, object], object]]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -118,10 +117,15 @@ OPERATORS: Final[Mapping[str, Callable[[object, object], object]]] = {
     "/": operator.truediv,
     "//": operator.floordiv,
     "%": operator.mod,
+    "**": operator.pow,
+    "<<": operator.lshift,
+    ">>": operator.rshift,
     "&": operator.and_,
     "|": operator.or_,
     "^": operator.xor,
 }
+_MOST_BITS: Final = 14_284
+"""The most bits of an integer: one of more would have more than 4,300 digits, and no CPython would read it."""
 _NUMBERS: Final = (int, float, complex, Decimal, timedelta)
 
 
@@ -129,15 +133,28 @@ def compute(op: Update, current: object) -> object:
     """Return the result of an arithmetic op on the present value.
 
     Raises:
-        CommitRefused: either is not a number, or the arithmetic fails.
+        CommitRefused: either is not a number, or the arithmetic fails, or its result would be too large to travel.
     """
     if not isinstance(current, _NUMBERS) or not isinstance(op.operand, _NUMBERS):
         raise CommitRefused(f"{format_path(op.path)}: {op.operator!r} works on numbers, not on {shown(current)}")
+    if type(current) is int and type(op.operand) is int and _is_too_large(current, op.operator, op.operand):
+        shown_op = f"{shown(current)} {op.operator} {shown(op.operand)}"
+        raise CommitRefused(f"{format_path(op.path)}: {shown_op}: the result would have more than {_MOST_BITS} bits")
     try:
         return OPERATORS[op.operator](current, op.operand)
     except (ArithmeticError, TypeError, ValueError, MemoryError) as error:
         shown_op = f"{shown(current)} {op.operator} {shown(op.operand)}"
         raise CommitRefused(f"{format_path(op.path)}: {shown_op}: {error}") from error
+
+
+def _is_too_large(left: int, symbol: str, right: int) -> bool:
+    """Whether a result is known to be too large before it is computed, which happens in C, where nothing interrupts."""
+    bits = left.bit_length()
+    if symbol == "*":
+        return bits + right.bit_length() - 1 > _MOST_BITS
+    if symbol == "**":
+        return (bits - 1) * right > _MOST_BITS
+    return symbol == "<<" and left != 0 and bits + right > _MOST_BITS
 
 
 def get(container: object, key: Key) -> object:
