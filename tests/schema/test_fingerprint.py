@@ -58,6 +58,15 @@ def test_the_order_of_actions_is_nothing_to_know_a_state_by() -> None:
     assert fingerprint(table_of(state("submit", "give_back"))) == fingerprint(table_of(state("give_back", "submit")))
 
 
+def test_the_order_of_fields_counts_and_is_named() -> None:
+    one = create_model("State", a=(int, 0), b=(int, 0))
+    other = create_model("State", b=(int, 0), a=(int, 0))
+    assert fingerprint(table_of(one)) != fingerprint(table_of(other))
+    assert differences(table_of(one), table_of(other)) == (
+        "State.a: the server has it where this process has State.b; the order of fields counts",
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

@@ -84,6 +84,9 @@ def _differences(one: Table, other: Table, first: str, second: str) -> Iterator[
     for name, entry in other.items():
         if name not in one:
             yield f"{name}: {first} does not have it ({entry})"
+    if one == other and list(one) != list(other):
+        name, instead = next((a, b) for a, b in zip(one, other, strict=True) if a != b)
+        yield f"{name}: {first} has it where {second} has {instead}; the order of fields counts"
 
 
 def _names(model: type[BaseModel]) -> dict[type, str]:
