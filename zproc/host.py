@@ -6,7 +6,6 @@ else that is code, by him alone, over the line between the two. What its owner l
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import secrets
 import signal
@@ -171,8 +170,12 @@ def serve_here(
 
 def _transport_limits(limits: Limits) -> transport.Limits:
     """Return what the bytes in motion are held to, so that every message that the rules allow can travel."""
-    plain = transport.Limits()
-    return dataclasses.replace(plain, frame=limits.message_bytes, backlog=max(plain.backlog, 2 * limits.message_bytes))
+    return transport.Limits(
+        first_frame=limits.hello_bytes,
+        frame=limits.message_bytes,
+        backlog=max(transport.Limits().backlog, 2 * limits.message_bytes),
+        peers=limits.peers,
+    )
 
 
 def place(address: str, keys: str | None) -> str:

@@ -9,6 +9,7 @@ import pytest
 from zproc.core.limits import LARGEST_ERROR, Limits
 from zproc.core.messages import MAX_LIST
 from zproc.exceptions import UsageError
+from zproc.schema.codec import MAX_DEPTH
 
 NAMES = [field.name for field in dataclasses.fields(Limits)]
 
@@ -35,6 +36,22 @@ def test_a_reply_carries_no_more_commits_than_a_list_may_have_elements() -> None
     assert Limits(batch_commits=MAX_LIST).batch_commits == MAX_LIST
     with pytest.raises(UsageError, match="batch_commits"):
         Limits(batch_commits=MAX_LIST + 1)
+
+
+def test_a_stranger_is_not_allowed_more_than_a_client() -> None:
+    with pytest.raises(UsageError, match="hello_bytes"):
+        Limits(message_bytes=1 << 20, hello_bytes=2 << 20)
+
+
+def test_a_message_has_a_length_that_travels() -> None:
+    with pytest.raises(UsageError, match="message_bytes"):
+        Limits(message_bytes=1 << 31)
+
+
+def test_nothing_is_taken_that_is_deeper_than_what_can_be_sent() -> None:
+    assert Limits(nesting=MAX_DEPTH).nesting == MAX_DEPTH
+    with pytest.raises(UsageError, match="nesting"):
+        Limits(nesting=MAX_DEPTH + 1)
 
 
 def test_limits_do_not_change_while_a_server_lives() -> None:

@@ -8,6 +8,7 @@ from zproc.core import watch
 from zproc.core.history import Author, Entry
 from zproc.core.messages import Watch
 from zproc.core.watch import Watcher, Watchers, concerns
+from zproc.exceptions import LimitExceeded
 from zproc.schema.path import ANY, Pattern
 from zproc.typing import Path, PeerId, RequestId, Revision, SessionId
 
@@ -72,7 +73,7 @@ def test_p6_duplicates_are_left_out_unless_they_are_asked_for() -> None:
 
 
 def test_p6_who_is_woken_is_parked_no_longer() -> None:
-    watchers = Watchers()
+    watchers = Watchers(100_000)
     watchers.park(watcher(("cookies",)))
     assert watchers.woken_by(entry(("eaten",))) == []
     assert watchers.woken_by(entry(("cookies",))) == [watcher(("cookies",))]
@@ -80,7 +81,7 @@ def test_p6_who_is_woken_is_parked_no_longer() -> None:
 
 
 def test_p6_watchers_are_woken_in_the_order_in_which_they_came() -> None:
-    watchers = Watchers()
+    watchers = Watchers(100_000)
     parked = [
         watcher(pattern, request=request)
         for request, pattern in enumerate([("b",), (), ("a",), (ANY,), ("b", "x"), ("a",)])
@@ -91,14 +92,14 @@ def test_p6_watchers_are_woken_in_the_order_in_which_they_came() -> None:
 
 
 def test_p6_a_watcher_of_several_fields_is_woken_once() -> None:
-    watchers = Watchers()
+    watchers = Watchers(100_000)
     both = watcher(("a",), ("b",), ("a", "x"))
     watchers.park(both)
     assert watchers.woken_by(entry(("a",), ("b",))) == [both]
 
 
 def test_p6_who_was_forgotten_is_not_woken() -> None:
-    watchers = Watchers()
+    watchers = Watchers(100_000)
     gone, there = watcher(("a",), ("b",), request=1), watcher(("a",), request=2)
     watchers.park(gone)
     watchers.park(there)
@@ -109,7 +110,7 @@ def test_p6_who_was_forgotten_is_not_woken() -> None:
 
 
 def test_p8_a_parked_watcher_of_other_fields_is_not_even_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    watchers = Watchers()
+    watchers = Watchers(100_000)
     for request in range(1000):
         watchers.park(watcher(("elsewhere", request), request=request))
     watchers.park(watcher(("cookies",), request=1000))
@@ -127,9 +128,20 @@ def test_p8_a_parked_watcher_of_other_fields_is_not_even_looked_at(monkeypatch: 
 
 
 def test_p8_nothing_is_kept_of_a_watcher_that_was_answered() -> None:
-    watchers = Watchers()
+    watchers = Watchers(100_000)
     for request in range(100):
         watchers.park(watcher(("a",), ("b", "c"), (), request=request))
     assert len(watchers.woken_by(entry(("a",)))) == 100
     assert not watchers._parked
     assert not watchers._by_field
+
+
+def test_p10_no_more_are_parked_than_the_limit() -> None:
+    watchers = Watchers(2)
+    parked = [watcher(("cookies",), peer=peer) for peer in (1, 2, 3)]
+    for each in parked[:2]:
+        watchers.park(each)
+    with pytest.raises(LimitExceeded, match="watchers"):
+        watchers.park(parked[2])
+    watchers.forget(parked[0].peer, parked[0].command.request)
+    watchers.park(parked[2])

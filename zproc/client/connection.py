@@ -29,6 +29,10 @@ HELLO_TIMEOUT: Final = 5.0
 PATIENCE: Final = 5.0
 """After how much silence a client that waits asks whether the server is still there, in seconds."""
 
+_LONGEST: Final = (1 << 31) - 1
+"""The longest frame that is taken from a server, in bytes: how much a message may have is for the server to say, and
+only bytes that have come take memory."""
+
 _FRESH: Final = 0.05
 """For how long after an answer a connection is taken to be alive without a look, in seconds."""
 
@@ -99,7 +103,7 @@ class Connection:
 
     def __init__(self, identity: Identity) -> None:
         self._address = identity.address
-        self._channel: Channel = connect(identity.address)
+        self._channel: Channel = connect(identity.address, limit=_LONGEST)
         self._last = time.monotonic()
         try:
             self.welcome = self._introduce(identity)

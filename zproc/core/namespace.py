@@ -39,6 +39,7 @@ class Namespace:
         self.state = schema.initial()
         self.history = History(limits.history_commits, limits.history_bytes)
         self._limits = limits
+        self._incoming = schema.codec.limited(limits.nesting)
         self._budget = budget
         self._changed_at: dict[str, Revision] = {}
         self._at_least: dict[str, int] = {}
@@ -113,7 +114,7 @@ class Namespace:
             ProtocolError: this is no address, or no question.
             LimitExceeded: the value is too large for a message.
         """
-        match self.schema.codec.decode(encoded):
+        match self._incoming.decode(encoded):
             case [str(name), *_] as keys:
                 path = hashable(tuple(keys), "Look.path")
             case _:
@@ -206,7 +207,7 @@ class Namespace:
         """
         if len(encoded) > self._limits.pattern_bytes:
             raise LimitExceeded("pattern_bytes", len(encoded), self._limits.pattern_bytes)
-        match self.schema.codec.decode(encoded):
+        match self._incoming.decode(encoded):
             case [[*_], *_] as listed:
                 return tuple(_pattern(steps) for steps in listed)
             case _:
@@ -231,7 +232,7 @@ class Namespace:
             ProtocolError: these are no ops.
             LimitExceeded: too many ops, or too much time.
         """
-        data = self.schema.codec.decode(encoded)
+        data = self._incoming.decode(encoded)
         if not isinstance(data, list):
             raise ProtocolError("Commit.ops: not a list")
         if len(data) > self._limits.commit_ops:
@@ -264,7 +265,7 @@ class Namespace:
             LimitExceeded: it took too much time.
             Exception: whatever the action raises.
         """
-        match self.schema.codec.decode(call):
+        match self._incoming.decode(call):
             case [[*path], [*positional], dict(by_name)] if all(isinstance(name, str) for name in by_name):
                 arguments = cast("dict[str, object]", by_name)
             case _:

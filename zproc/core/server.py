@@ -81,8 +81,8 @@ class _Space:
     index: int
     namespace: Namespace
     turns: Turns
+    watchers: Watchers
     farewell: str | None = None
-    watchers: Watchers = field(default_factory=Watchers)
     parted: list[Author] = field(default_factory=list)
 
 
@@ -155,7 +155,8 @@ class ServerCore:
         known = self._spaces.get(name)
         if known is None:
             namespace = Namespace(schema, self.limits, self._budget)
-            self._spaces[name] = _Space(len(self._spaces), namespace, Turns(self.limits.lease_time), farewell)
+            turns, watchers = Turns(self.limits.lease_time), Watchers(self.limits.watchers)
+            self._spaces[name] = _Space(len(self._spaces), namespace, turns, watchers, farewell)
         else:
             known.namespace.agree(schema.fingerprint, schema.table)
 
@@ -482,7 +483,11 @@ class ServerCore:
             self._send(known.id, Changes(command.request, namespace.revision, (), b""))
         else:
             known.peer.let_wait(command)
-            known.space.watchers.park(watcher)
+            try:
+                known.space.watchers.park(watcher)
+            except LimitExceeded:
+                known.peer.no_longer_waits(command.request)
+                raise
 
     def _missed(self, namespace: Namespace, watcher: Watcher) -> list[Entry]:
         """Return the commits that a watcher was not told of, as many as go into one reply."""

@@ -14,6 +14,7 @@ from itertools import count
 
 from zproc.core.history import Entry
 from zproc.core.messages import Watch
+from zproc.exceptions import LimitExceeded
 from zproc.schema.path import ANY, Pattern, matches
 from zproc.typing import Key, Path, PeerId, RequestId, SessionId
 
@@ -39,15 +40,26 @@ def concerns(watcher: Watcher, entry: Entry) -> bool:
 
 
 class Watchers:
-    """The parked watchers of one namespace."""
+    """The parked watchers of one namespace.
 
-    def __init__(self) -> None:
+    Args:
+        most: how many there may be.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._arrivals = count()
         self._parked: dict[tuple[PeerId, RequestId], tuple[int, Watcher]] = {}
         self._by_field: dict[Key, dict[int, Watcher]] = {}
 
     def park(self, watcher: Watcher) -> None:
-        """Keep a watcher until a commit concerns it."""
+        """Keep a watcher until a commit concerns it.
+
+        Raises:
+            LimitExceeded: there are too many.
+        """
+        if len(self._parked) >= self._most:
+            raise LimitExceeded("watchers", len(self._parked) + 1, self._most)
         place = (watcher.peer, watcher.command.request)
         assert place not in self._parked, "a watcher would be parked twice"
         number = next(self._arrivals)

@@ -48,8 +48,9 @@ _TUPLE, _SET, _FROZENSET, _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID, 
 _CLAIMS_MANY: Final = re.compile(rb"[\xdc-\xdf]")
 # The one extension type that msgpack does not ask us about, because it has a class for it.
 _MAY_BE_TIMESTAMP: Final = re.compile(rb"[\xd6\xd7]\xff|\xc7\x0c\xff")
-# Most messages: too short to be deep, and without a byte that could claim much or begin an extension type.
-_HARMLESS: Final = re.compile(rb"[^\xc7-\xc9\xd4-\xd8\xdc-\xdf]{0,%d}" % MAX_DEPTH)
+# What could claim much, or begins an extension type. A message without these, and too short to be deep, is decoded
+# without another look.
+_TROUBLE: Final = re.compile(rb"[\xc7-\xc9\xd4-\xd8\xdc-\xdf]")
 _MALFORMED: Final = (
     msgpack.exceptions.UnpackException,
     AssertionError,
@@ -133,10 +134,12 @@ class Codec:
     Args:
         enums: the enumerations of the schema, in an order that both sides derive from it; members travel as
             (position of their class here, value).
+        nesting: how deep containers may stand within containers in what is decoded.
     """
 
-    def __init__(self, enums: tuple[type[Enum], ...] = ()) -> None:
+    def __init__(self, enums: tuple[type[Enum], ...] = (), nesting: int = MAX_DEPTH) -> None:
         self._enums = enums
+        self._nesting = nesting
         self._positions = {enum: position for position, enum in enumerate(enums)}
 
     def encode(self, value: object) -> bytes:
@@ -152,25 +155,30 @@ class Codec:
             raise
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise SchemaError(type(value).__name__, f"cannot be shared: {error}") from error
-        if _may_be_deep(data, 0):
-            _check_depth(value, 0)
+        if _may_be_deep(data, 0, MAX_DEPTH):
+            _check_depth(value, 0, MAX_DEPTH)
         return data
+
+    def limited(self, nesting: int) -> Codec:
+        """Return the same codec, but with another limit to the depth of what is decoded."""
+        return Codec(self._enums, nesting)
 
     def decode(self, data: bytes) -> object:
         """Return the value of bytes that came from anywhere.
 
         Raises:
             ProtocolError: they are not what ``encode`` makes.
-            LimitExceeded: they are nested deeper than MAX_DEPTH, or contain too much within extension types.
+            LimitExceeded: they are nested too deep, or contain too much within extension types.
         """
-        if _HARMLESS.fullmatch(data):
+        if len(data) <= self._nesting and not _TROUBLE.search(data):
             try:
                 return msgpack.unpackb(data, raw=False, strict_map_key=False, object_pairs_hook=_unique)
             except ProtocolError:
                 raise
             except _MALFORMED as error:
                 raise _not_a_value(error) from error
-        return _Decoding(self._enums, MAX_EXTENSION_COPIES * len(data) + _FREE_EXTENSION_BYTES).decode(data, 0, 0)
+        allowed = MAX_EXTENSION_COPIES * len(data) + _FREE_EXTENSION_BYTES
+        return _Decoding(self._enums, allowed, self._nesting).decode(data, 0, 0)
 
     def _pack(self, value: object) -> bytes:
         # One packer a call: it is not reentrant, we may be inside of its callback, and threads share the codec.
@@ -207,11 +215,13 @@ class _Decoding:
     Args:
         enums: the enumerations of the schema.
         allowed: how many bytes of extension types may be open, one within the other.
+        nesting: how deep containers may stand within containers.
     """
 
-    __slots__ = ("_allowed", "_enums", "_open")
+    __slots__ = ("_allowed", "_enums", "_nesting", "_open")
 
-    def __init__(self, enums: tuple[type[Enum], ...], allowed: int) -> None:
+    def __init__(self, enums: tuple[type[Enum], ...], allowed: int, nesting: int) -> None:
+        self._nesting = nesting
         self._enums = enums
         self._allowed = allowed
         self._open = 0
@@ -232,13 +242,13 @@ class _Decoding:
             raise
         except _MALFORMED as error:
             raise _not_a_value(error) from error
-        if _may_be_deep(data, depth) or _MAY_BE_TIMESTAMP.search(data):
-            _check_depth(value, depth)
+        if _may_be_deep(data, depth, self._nesting) or _MAY_BE_TIMESTAMP.search(data):
+            _check_depth(value, depth, self._nesting)
         return value
 
     def _decode_other(self, code: int, payload: bytes, depth: int) -> object:
-        if depth > MAX_DEPTH:
-            raise LimitExceeded("nesting", depth, MAX_DEPTH)
+        if depth > self._nesting:
+            raise LimitExceeded("nesting", depth, self._nesting)
         self._open += len(payload)
         if self._open > self._allowed:
             raise LimitExceeded("extension_bytes", self._open, self._allowed)
@@ -287,18 +297,18 @@ def _walk(data: bytes) -> None:
     unpacker.skip()
 
 
-def _may_be_deep(data: bytes, depth: int) -> bool:
+def _may_be_deep(data: bytes, depth: int, most: int) -> bool:
     """Whether there are bytes enough that could open a container; a quick look that spares small values a walk."""
-    if len(data) + depth <= MAX_DEPTH:
+    if len(data) + depth <= most:
         return False
-    return len(data) - len(data.translate(None, _NESTING_HEADS)) + depth > MAX_DEPTH
+    return len(data) - len(data.translate(None, _NESTING_HEADS)) + depth > most
 
 
-def _check_depth(value: object, depth: int) -> None:
+def _check_depth(value: object, depth: int, most: int) -> None:
     level: list[object] = [value]
     while level:
-        if depth > MAX_DEPTH:
-            raise LimitExceeded("nesting", depth, MAX_DEPTH)
+        if depth > most:
+            raise LimitExceeded("nesting", depth, most)
         below: list[object] = []
         for item in level:
             if isinstance(item, dict):
