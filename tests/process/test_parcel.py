@@ -186,6 +186,25 @@ def test_a_function_whose_name_means_another_module_elsewhere_travels_by_value(
     assert outside(parcel.pack_call(Call(module.f))) == "here"
 
 
+def test_a_function_that_travels_by_value_keeps_its_place_in_its_file() -> None:
+    """So that a traceback shows where it went wrong, and what stands there; functions inside of it, too."""
+
+    def outer() -> str:
+        def inner() -> None:
+            raise ValueError("here")  # this very line
+
+        try:
+            inner()
+        except ValueError:
+            return traceback.format_exc()
+        return ""
+
+    text = outside(parcel.pack_call(Call(outer)))
+    assert f'File "{__file__}"' in text
+    assert "# this very line" in text
+    assert "in inner" in text
+
+
 def test_a_call_that_cannot_travel_says_why() -> None:
     with pytest.raises(UsageError, match=r"print.* cannot be sent .*lock") as caught:
         parcel.pack_call(Call(print, (threading.Lock(),)))

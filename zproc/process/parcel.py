@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from types import ModuleType, TracebackType
+from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 import cloudpickle
@@ -97,7 +97,7 @@ def pack_value(value: object) -> bytes:
     try:
         return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
     except Exception:  # noqa: BLE001 - pickle raises what `__reduce__` raises; the second try tells the story
-        return cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+        return _dump(value)
 
 
 def unpack(data: bytes) -> Any:
@@ -143,13 +143,36 @@ def describe(value: object) -> str:
 
 def _pack_by_value(call: Call, module: ModuleType | None) -> bytes:
     if module is None:
-        return cloudpickle.dumps(call, protocol=pickle.HIGHEST_PROTOCOL)
+        return _dump(call)
     with _by_value:  # cloudpickle's list of such modules is the whole program's
         cloudpickle.register_pickle_by_value(module)
         try:
-            return cloudpickle.dumps(call, protocol=pickle.HIGHEST_PROTOCOL)
+            return _dump(call)
         finally:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+def _dump(value: object) -> bytes:
+    buffer = io.BytesIO()
+    _CodePickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
+    return buffer.getvalue()
+
+
+class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
+    """Pickles code with the name of its file.
+
+    cloudpickle leaves it out, so that the same function is the same bytes everywhere. A traceback without it shows
+    neither where nor what went wrong.
+    """
+
+    def reducer_override(self, obj: object) -> Any:
+        if not isinstance(obj, CodeType):
+            return super().reducer_override(obj)
+        return _code_of_file, (obj.co_filename, *self.dispatch_table[CodeType](obj))
+
+
+def _code_of_file(name: str, make: Callable[..., CodeType], args: tuple[object, ...]) -> CodeType:
+    return make(*args).replace(co_filename=name)
 
 
 def _unfindable(target: object) -> ModuleType | None:
@@ -213,7 +236,7 @@ class _Pickler(pickle.Pickler):
         return NotImplemented if reduced is None else reduced
 
 
-class _ValuePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
+class _ValuePickler(_CodePickler):
     """The same, for exceptions whose classes have to travel by value."""
 
     def reducer_override(self, obj: object) -> Any:
