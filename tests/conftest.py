@@ -20,7 +20,7 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
-from zproc.process import describe, kill_tree
+from zproc.process import birth, describe, kill_tree
 from zproc.testing.leaks import Belongings, LeakError, wait_for_nothing
 
 # What is started in the background inherits that Ctrl-C is ignored, and so would every program of these tests.
@@ -69,6 +69,14 @@ def runtime_directory() -> Iterator[str]:
             yield directory
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forks_are_allowed() -> Iterator[None]:
+    """Have `fork` for a start method although pytest's plugins have threads, for which it would be refused."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(birth, "strangers", list)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -27,8 +27,6 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    # pytest-timeout has a thread, so every fork in these tests is one that deserves its warning.
-    item.add_marker(pytest.mark.filterwarnings("ignore:start method 'fork':RuntimeWarning"))
     item.add_marker(pytest.mark.xdist_group("processes"))
 
 

@@ -24,11 +24,6 @@ from zproc.process import forkserver, run
 ROOT = Path(__file__).parent.parent.parent
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    # pytest-timeout has a thread, so every fork in these tests is one that deserves its warning. One test asks for it.
-    item.add_marker(pytest.mark.filterwarnings("ignore:start method 'fork':RuntimeWarning"))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def what_stays() -> Iterator[None]:
     """Have the things that zproc keeps from one start to the next, so that they are nobody's leak."""

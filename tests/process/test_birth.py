@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,7 +17,12 @@ import zproc.process as zp
 from zproc.exceptions import ProcessError, UsageError
 from zproc.process import birth
 
+if TYPE_CHECKING:
+    from tests.process.conftest import Launch
+
 WITHIN = 20.0
+STRANGERS = birth.strangers
+"""Before it is told to overlook the threads of pytest's plugins."""
 
 
 @pytest.fixture
@@ -31,20 +36,47 @@ def idle_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("idle_thread")
-def test_a_fork_with_other_threads_is_warned_of_where_it_is_asked_for() -> None:
-    with pytest.warns(RuntimeWarning, match=r"other threads \(.*forkserver") as caught:
-        zp.start(int, method="fork").wait(WITHIN)
-    assert caught[0].filename == __file__
+def test_a_fork_with_other_threads_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(birth, "strangers", STRANGERS)
+    with pytest.raises(UsageError, match=r"other threads \(.*idler.*locked in the child.*'forkserver' or 'spawn'"):
+        zp.start(int, method="fork")
+    zp.start(int, method="forkserver").wait(WITHIN)
+    zp.start(int, method="spawn").wait(WITHIN)
 
 
-@pytest.mark.usefixtures("idle_thread")
-def test_a_warning_that_is_an_error_comes_before_the_fork() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(RuntimeWarning, match="start method 'fork'"):
-            zp.start(int, method="fork")
-        zp.start(int, method="forkserver").wait(WITHIN)
-        zp.start(int, method="spawn").wait(WITHIN)
+def test_threads_of_zproc_and_the_main_thread_are_no_strangers() -> None:
+    end, named = threading.Event(), []
+    own = threading.Thread(target=end.wait, name="zproc-own")
+    own.start()
+    other = threading.Thread(target=lambda: named.extend(STRANGERS()))
+    other.start()
+    other.join()
+    end.set()
+    own.join()
+    assert not {"zproc-own", "MainThread", other.name} & set(named)
+
+
+def test_a_fork_that_is_tried_again_is_no_fork_with_strangers(launch: Launch) -> None:
+    """It is made by a thread of zproc's, while the program's own waits."""
+    program = launch(
+        """
+        import os, zproc
+
+        class S(zproc.StateModel):
+            tries: int = 0
+
+        def fail(state):
+            state.tries += 1
+            if state.tries < 3:
+                os.abort()
+
+        with zproc.Context(S, start_method="fork") as ctx:
+            ctx.spawn(restart="on_failure", retry_delay=0)(fail).wait(20)
+            print(ctx.state.tries)
+        """
+    )
+    out, err = program.finish()
+    assert out == "3\n", err
 
 
 def test_an_exit_code_that_somebody_else_took_is_unknown() -> None:

@@ -23,7 +23,7 @@ from zproc.process import child, descriptor, parcel, run
 from zproc.process.watch import Watch, handle_of_self, watch_child
 from zproc.process.wire import Setup
 
-__all__ = ["Offspring", "OwnChild", "command", "execute", "fork", "spawn"]
+__all__ = ["Offspring", "OwnChild", "command", "execute", "fork", "spawn", "strangers"]
 
 _forking = threading.Lock()
 """One fork at a time, because the warning filters are the whole program's."""
@@ -107,8 +107,12 @@ class OwnChild:
 
 
 def fork(line: int, setup: Setup, call: parcel.Call) -> OwnChild:
-    """Make a child that is a copy of this process; in the child it does not return."""
-    _warn_of_threads()
+    """Make a child that is a copy of this process; in the child it does not return.
+
+    Raises:
+        UsageError: this process has other threads.
+    """
+    _refuse_threads()
     run.mark_forks()
     handle = handle_of_self()
     _flush()
@@ -167,29 +171,28 @@ def execute(arguments: list[str], *passed: int, stdout: int | None = None) -> in
     return process.pid
 
 
-def _warn_of_threads() -> None:
-    others = [each.name for each in threading.enumerate() if each is not threading.current_thread()]
-    others = [name for name in others if not name.startswith("zproc-")]
-    if others:
-        warnings.warn(
-            f"start method 'fork' in a process with other threads ({', '.join(others[:3])}): locks that they hold stay "
-            "locked in the child for ever; 'forkserver' and 'spawn' are safe",
-            RuntimeWarning,
-            stacklevel=_depth(),
+def strangers() -> list[str]:
+    """Name the threads because of which this process had better not be forked.
+
+    Those of zproc hold no lock that a fork of theirs does not make anew. The main thread counts as the program, which
+    has decided for forks: it is another one than this for all tries but the first.
+    """
+    spared = {threading.current_thread(), threading.main_thread()}
+    return [each.name for each in threading.enumerate() if each not in spared and not each.name.startswith("zproc-")]
+
+
+def _refuse_threads() -> None:
+    if others := strangers():
+        listed = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")  # noqa: PLR2004
+        raise UsageError(
+            f"start method 'fork' in a process with other threads ({listed}): a lock that one of them holds at that "
+            "moment stays locked in the child for ever; end them first, or use 'forkserver' or 'spawn', which are safe"
         )
-
-
-def _depth() -> int:
-    """Tell how far up, as ``stacklevel`` counts for the caller of this, the program is that has called zproc."""
-    frame, depth = sys._getframe(1), 1  # noqa: SLF001 - `inspect` takes milliseconds for the same
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "zproc":
-        frame, depth = frame.f_back, depth + 1
-    return depth
 
 
 @contextlib.contextmanager
 def _interpreter_silenced() -> Iterator[None]:
-    """Keep the interpreter from saying what `_warn_of_threads` said: as an error, it would come after the fork."""
+    """Keep the interpreter from warning of threads, zproc's own too: as an error, that would come after the fork."""
     if sys.version_info >= (3, 12):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
