@@ -6,6 +6,7 @@ else that is code, by him alone, over the line between the two. What its owner l
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 import signal
@@ -23,7 +24,7 @@ from zproc.exceptions import Error, RemoteError, UsageError
 from zproc.process import Orders, StartMethod, announce_ready, is_root, parent_watch, run_id, start, sweep
 from zproc.schema.model import Schema, StateModel
 from zproc.server import alarm_budget, serve
-from zproc.transport import Listener, clear, fresh_address, listen, parse_address, publish, with_keys
+from zproc.transport import Listener, clear, clear_all, fresh_address, listen, parse_address, publish, with_keys
 from zproc.typing import Epoch
 
 __all__ = ["Server", "ping", "place", "refuse_secret_key", "serve_here", "start_server"]
@@ -53,7 +54,11 @@ class Server:
         address: str | None = None,
     ) -> None:
         address = fresh_address() if address is None else address
-        arguments = (namespace, model, limits, address, run_id() if is_root() else None)
+        run = run_id()  # first, because this may be what makes this process the root
+        if is_root() and not _serving:
+            atexit.unregister(_sweep_at_exit)
+            atexit.register(_sweep_at_exit, run)
+        arguments = (namespace, model, limits, address, run if is_root() else None)
         try:
             self._process = start(
                 _be_server, arguments, name="server", method=method, ready=True, detached=True, linger=_LINGER
@@ -63,6 +68,7 @@ class Server:
                 raise error.__cause__ from None
             raise
         self.address: Final = cast("str", self._process.ready_value)
+        _serving.add(self)
 
     def __repr__(self) -> str:
         return f"<Server {self.pid} at {self.address}>"
@@ -95,8 +101,22 @@ class Server:
     def stop(self) -> None:
         """End it, and wait until it is gone."""
         self._process.stop(_GRACE)
+        _serving.discard(self)
         clear(self.address)
         Bookmark.sweep(self.address)
+
+
+_serving: set[Server] = set()
+"""Those of this process that were not stopped."""
+
+
+def _sweep_at_exit(run: str) -> None:
+    """End what descends from a run that ends in good order, and that nobody is related to any more.
+
+    A server that was not stopped finds its owner gone in a moment, and does the same.
+    """
+    if is_root() and not _serving and sweep(run):
+        clear_all()
 
 
 def _be_server(namespace: str, model: type[StateModel], limits: Limits, address: str, run: str | None) -> None:
@@ -120,6 +140,7 @@ def _be_server(namespace: str, model: type[StateModel], limits: Limits, address:
         orders.close()
     if run is not None and owner.gone():
         sweep(run)
+        clear_all()
 
 
 def serve_here(

@@ -33,7 +33,6 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def what_stays() -> Iterator[None]:
     """Have the things that zproc keeps from one start to the next, so that they are nobody's leak."""
-    process.run_id()
     for method in ("forkserver", "fork"):
         with zproc.Context(_Nothing, start_method=method):
             pass

@@ -27,7 +27,6 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture(scope="session", autouse=True)
 def what_stays() -> Iterator[None]:
     """Have the things that zproc keeps from one start to the next, so that they are nobody's leak."""
-    run.mark_forks()
     zp.start(int, method=zp.StartMethod.FORKSERVER).wait(30)
     yield
     zp.shut_down()

@@ -17,6 +17,7 @@ import pytest
 
 import zproc.process as zp
 from zproc.exceptions import ProcessError, RemoteError, UsageError
+from zproc.process import run
 
 Launch = Callable[..., Any]
 Eventually = Callable[[Callable[[], object]], None]
@@ -71,7 +72,8 @@ def test_a_script_finds_the_modules_beside_it(method: zp.StartMethod, launch: La
 
 
 def look() -> tuple[object, ...]:
-    return os.getcwd(), dict(os.environ), list(sys.path), list(sys.argv)
+    environ = {name: value for name, value in os.environ.items() if name != run.VARIABLE}  # in children alone
+    return os.getcwd(), environ, list(sys.path), list(sys.argv)
 
 
 def test_a_child_sees_what_its_parent_sees(
@@ -301,7 +303,7 @@ def multiply(shape):
     signal.pause()
 
 process = zp.start(multiply, (sys.argv[2],), method=sys.argv[1], ready=True)
-print(process.pid, os.environ["ZPROC_RUN_ID"], flush=True)
+print(process.pid, flush=True)
 sys.stdin.read()
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -313,7 +315,7 @@ def test_a_child_that_forks_without_end_does_not_outlive_the_root(
     method: zp.StartMethod, shape: str, launch: Launch, eventually: Eventually
 ) -> None:
     program = launch(MULTIPLIER, method, shape)
-    pid, _ = program.line().split()
+    pid = program.line()
     group = os.getpgid(int(pid))
     eventually(lambda: len(members(group)) > 12)
     program.process.stdin.close()

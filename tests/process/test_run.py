@@ -28,12 +28,40 @@ def own_run(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_the_first_process_names_the_run_and_is_its_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(run.VARIABLE)
-    monkeypatch.setattr(run, "_root", None)
+    monkeypatch.delenv(run.VARIABLE, raising=False)
+    monkeypatch.setattr(run, "_named", None)
     assert not run.is_root()
     name = run.run_id()
     assert run.is_root()
-    assert run.run_id() == os.environ[run.VARIABLE] == name
+    assert run.run_id() == name
+    assert run.environment() == {**os.environ, run.VARIABLE: name}
+
+
+def test_what_a_program_starts_without_zproc_is_not_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(run.VARIABLE, raising=False)
+    monkeypatch.setattr(run, "_named", None)
+    name = run.run_id()
+    pause = "import signal; signal.alarm(30); signal.pause()"
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(30)
+        signal.pause()
+    with subprocess.Popen([sys.executable, "-c", pause]) as process:
+        assert run.sweep(name) == set()
+        assert process.poll() is None
+        process.kill()
+    os.kill(pid, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+
+def test_a_fork_of_the_root_is_of_its_run_and_not_its_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(run.VARIABLE, raising=False)
+    monkeypatch.setattr(run, "_named", None)
+    name = run.run_id()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if run.run_id() == name and not run.is_root() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_a_child_is_of_the_same_run_and_not_its_root(method: zp.StartMethod) -> None:
@@ -76,7 +104,6 @@ def test_a_sweep_finds_what_was_only_forked(
     monkeypatch.setenv(run.VARIABLE, name)
 
     def leave_an_orphan() -> NoReturn:
-        run.mark_forks()
         pid = os.fork()
         if pid == 0:
             os.setsid()
@@ -86,9 +113,7 @@ def test_a_sweep_finds_what_was_only_forked(
         signal.pause()
         raise AssertionError
 
-    monkeypatch.setattr(run, "_marks", {})
     process = zp.start(leave_an_orphan, method="fork", ready=True)
-    os.close(run._marks[name])
     assert isinstance(process.ready_value, int)
     orphan = psutil.Process(process.ready_value)
     os.kill(process.pid, signal.SIGKILL)

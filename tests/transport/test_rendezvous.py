@@ -9,6 +9,8 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from zproc import transport
 from zproc.exceptions import Unavailable, UsageError
 from zproc.transport.rendezvous import (
     LONGEST_PATH,
@@ -390,3 +393,39 @@ def test_only_we_and_root_are_trusted() -> None:
     assert Credentials(None, os.geteuid()).trusted
     assert Credentials(None, 0).trusted
     assert not Credentials(1, 12345).trusted
+
+
+def test_what_dead_servers_left_is_removed_and_what_living_ones_have_is_not(
+    short: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZPROC_RUNTIME_DIR", short)
+    os.chmod(short, 0o700)
+    dead, living, young = (transport.fresh_address().removeprefix("unix://") for _ in range(3))
+    code = (
+        "import os, sys; from zproc.transport.rendezvous import Claim\n"
+        "for path in sys.argv[1:]: Claim(path).bind()\n"
+        "os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, dead, young], check=True, timeout=30)
+    claim = Claim(living)
+    bound = claim.bind()
+    Path(short, "mine.lock").touch()
+    for path in (dead, living, f"{short}/mine"):
+        os.utime(f"{path}.lock", (0, 0))
+    transport.clear_all()
+    assert not os.path.exists(dead)
+    assert not os.path.exists(f"{dead}.lock")
+    assert os.path.exists(living)
+    assert os.path.exists(f"{young}.lock"), "its maker may be just about to lock it"
+    assert os.path.exists(f"{short}/mine.lock")
+    bound.close()
+    claim.release()
+    os.utime(f"{young}.lock", (0, 0))
+    transport.clear_all()
+    assert os.listdir(short) == ["mine.lock"]
+    os.unlink(f"{short}/mine.lock")
+
+
+def test_where_there_is_no_runtime_directory_there_is_nothing_to_remove(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZPROC_RUNTIME_DIR", "/proc/nowhere")
+    transport.clear_all()

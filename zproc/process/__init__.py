@@ -14,7 +14,7 @@ from zproc.process.launch import start
 from zproc.process.manager import Manager, mapped
 from zproc.process.process import Process, Report
 from zproc.process.process_list import ProcessList, StrategyName
-from zproc.process.run import is_root, mark_forks, run_id, sweep
+from zproc.process.run import is_root, run_id, sweep
 from zproc.process.signals import (
     ProcessExit,
     SignalException,
@@ -55,7 +55,6 @@ __all__ = [
     "is_root",
     "kill_tree",
     "mapped",
-    "mark_forks",
     "parent_watch",
     "run_id",
     "send_signal",

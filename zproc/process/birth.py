@@ -113,7 +113,7 @@ def fork(line: int, setup: Setup, call: parcel.Call) -> OwnChild:
         UsageError: this process has other threads.
     """
     _refuse_threads()
-    run.mark_forks()
+    run.run_id()  # named here, and not by each child anew
     handle = handle_of_self()
     _flush()
     handled = _handled_signals()
@@ -158,11 +158,14 @@ def execute(arguments: list[str], *passed: int, stdout: int | None = None) -> in
     Raises:
         ProcessError: it cannot be run.
     """
-    run.run_id()
     with _held({signal.SIGINT}):
         try:
             process = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=stdout, pass_fds=[each for each in passed if each >= 0]
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                pass_fds=[each for each in passed if each >= 0],
+                env=run.environment(),
             )
         except OSError as error:
             raise ProcessError(f"cannot start {arguments[0]}: {error}") from error

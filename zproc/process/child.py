@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from zproc.exceptions import UsageError
-from zproc.process import descriptor, parcel, tree, wire
+from zproc.process import descriptor, parcel, run, tree, wire
 from zproc.process.watch import Watch, adopt, watch_process
 from zproc.process.wire import Frame, Kind, Setup, Surroundings
 
@@ -171,6 +171,7 @@ def take_over(line: int, parent_handle: int, setup: Setup, call: parcel.Call) ->
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - it replaces one that is never closed either
     if setup.detached:
         descriptor.park(spare=frozenset({line, parent_handle}))
+    run.join()
     parent = (
         adopt(setup.parent, parent_handle) if parent_handle >= 0 else watch_process(setup.parent, setup.parent_born)
     )

@@ -134,5 +134,4 @@ def _surroundings() -> Surroundings:
         directory: str | None = os.getcwd()
     except FileNotFoundError:
         directory = None
-    run.run_id()  # enters the environment
-    return Surroundings(tuple(sys.path), tuple(sys.argv), directory, dict(os.environ))
+    return Surroundings(tuple(sys.path), tuple(sys.argv), directory, run.environment())

@@ -1,13 +1,14 @@
-"""The mark by which all processes of a run are known.
+"""The mark by which all that descends from a run's processes is known.
 
-The law: the first process of a program that starts another is the run's root, and names the run. From then on
-everything that is started, by zproc or by anybody, by its descendants or by theirs, carries the name, and `sweep` ends
-what carries it. It is the last guard, for processes that nobody is related to any more.
+The law: the first process of a program that starts another is the run's root, and names the run. What is started from
+then on by zproc carries the name, and so does everything that is started, by anybody, by those or by theirs; `sweep`
+ends what carries it. It is the last guard, for processes that nobody is related to any more. The root itself carries
+nothing: what a program starts without zproc is none of zproc's business.
 
 What was exec'ed carries the name in its environment. What was only forked does not, because the kernel shows the
-environment that a program began with; so a process that forks opens an empty file of that name in memory, and its forks
-have it open, too. What clears its environment *and* closes its descriptors is not found. zproc's own children need none
-of this as long as their watch over their parent works.
+environment that a program began with; so a process that zproc forked opens an empty file of that name in memory, and
+its forks have it open, too. What clears its environment *and* closes its descriptors is not found. zproc's own children
+need none of this as long as their watch over their parent works.
 """
 
 from __future__ import annotations
@@ -15,42 +16,54 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import psutil
 
 from zproc.exceptions import UsageError
 from zproc.process import tree
 
-__all__ = ["VARIABLE", "is_root", "mark_forks", "run_id", "sweep"]
+__all__ = ["VARIABLE", "environment", "is_root", "join", "run_id", "sweep"]
 
 VARIABLE = "ZPROC_RUN_ID"
 """The environment variable that names the run."""
 
-_root: int | None = None
-_marks: dict[str, int] = {}
+_LOOKS = 3
+"""How many looks in a row have to find nobody: who is between a fork and an exit can be missed by one."""
+
+_named: tuple[str, int] | None = None
+"""The run that was named here, and by which process: a fork of it has this, too."""
+
+_marked: set[str] = set()
 
 
 def run_id() -> str:
     """Give the name of this run; the first call in the first process makes it, and this process the root."""
-    global _root  # noqa: PLW0603 - there is one run
-    if VARIABLE not in os.environ:
-        os.environ[VARIABLE] = uuid.uuid4().hex
-        _root = os.getpid()
-    return os.environ[VARIABLE]
+    global _named  # noqa: PLW0603 - there is one run
+    if VARIABLE in os.environ:
+        return os.environ[VARIABLE]
+    if _named is None:
+        _named = uuid.uuid4().hex, os.getpid()
+    return _named[0]
 
 
 def is_root() -> bool:
     """Tell whether the run began in this very process; only then may the run be swept when it ends."""
-    return _root == os.getpid()
+    return VARIABLE not in os.environ and _named is not None and _named[1] == os.getpid()
 
 
-def mark_forks() -> None:
-    """Have this process's forks, from now on, carry the name of the run."""
-    name = run_id()
+def environment() -> dict[str, str]:
+    """Give the environment for a process that is to carry the name of the run."""
+    return {**os.environ, VARIABLE: run_id()}
+
+
+def join() -> None:
+    """Have this process carry the name of the run, and its forks."""
+    name = os.environ[VARIABLE] = run_id()
     create = getattr(os, "memfd_create", None)  # Linux
-    if create is not None and name not in _marks:
-        _marks[name] = create(_mark(name))
+    if create is not None and name not in _marked:
+        create(_mark(name))  # stays open, whoever has it
+        _marked.add(name)
 
 
 def sweep(run: str, *, spare: Collection[int] = ()) -> set[int]:
@@ -71,10 +84,18 @@ def sweep(run: str, *, spare: Collection[int] = ()) -> set[int]:
     killed: set[int] = set()
     kept = {os.getpid(), *spare}
 
-    def members() -> list[psutil.Process]:
-        return [each for each in psutil.process_iter() if each.pid not in kept and _belongs(each, run)]
+    def members() -> Iterator[psutil.Process]:
+        # The newest first, and each of them dealt with before the next is looked at: a process that forks and leaves,
+        # again and again, is nowhere for long.
+        for pid in sorted(set(psutil.pids()) - kept, reverse=True):
+            if _belongs(pid, run):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    yield psutil.Process(pid)
 
-    while found := tree.end_all(members, spare=kept):
+    looks = 0
+    while looks < _LOOKS:
+        found = tree.end_all(members, spare=kept)
+        looks = 0 if found else looks + 1
         killed |= {process.pid for process in found}
         # A killed process can be seen for a moment longer; one that cannot be killed must not keep this going for ever.
         _, stuck = psutil.wait_procs(list(found), timeout=1)
@@ -82,20 +103,25 @@ def sweep(run: str, *, spare: Collection[int] = ()) -> set[int]:
     return killed
 
 
-def _belongs(process: psutil.Process, run: str) -> bool:
-    with contextlib.suppress(psutil.Error, OSError):  # ended just now, or another user's
-        if process.uids().real != os.getuid() or process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return process.environ().get(VARIABLE) == run or _holds(process.pid, f"/memfd:{_mark(run)} (deleted)")
+def _belongs(pid: int, run: str) -> bool:
+    with contextlib.suppress(psutil.Error, OSError):  # ended just now, a zombie, or another user's
+        if os.path.isdir("/proc/self/fd"):
+            return _has_mark(f"/proc/{pid}", run)
+        process = psutil.Process(pid)
+        return process.uids().real == os.getuid() and process.environ().get(VARIABLE) == run
     return False
 
 
-def _holds(pid: int, name: str) -> bool:
-    folder = f"/proc/{pid}/fd"
-    if not os.path.isdir(folder):
+def _has_mark(folder: str, run: str) -> bool:
+    """Look for the name of a run at a process, without psutil, which takes ten times as long for the same."""
+    with open(f"{folder}/environ", "rb") as file:
+        if f"{VARIABLE}={run}".encode() in file.read().split(b"\0"):
+            return True
+    if os.readlink(f"{folder}/exe") != os.readlink("/proc/self/exe"):  # no fork of a Python that zproc runs in
         return False
     # The whole name, never its beginning: what is found is killed.
-    return any(os.readlink(f"{folder}/{number}") == name for number in os.listdir(folder))
+    name = f"/memfd:{_mark(run)} (deleted)"
+    return any(os.readlink(f"{folder}/fd/{number}") == name for number in os.listdir(f"{folder}/fd"))
 
 
 def _mark(run: str) -> str:

@@ -22,7 +22,7 @@ class StartMethod(enum.StrEnum):
 
     * ``forkserver``: a small process, single-threaded and with zproc loaded, forks it. Milliseconds, safe with threads.
     * ``spawn``: a new interpreter. Slowest, and needs nothing of the platform.
-    * ``fork``: a copy of this process. Fastest, and a coin toss when other threads run.
+    * ``fork``: a copy of this process. Fastest, and refused when the program has threads.
     """
 
     FORK = "fork"

@@ -120,16 +120,17 @@ def _freeze(
     """
     fresh: set[psutil.Process] = set()
     walked: set[psutil.Process] = set()
-    stack = list(roots)
-    while stack:
-        process = stack.pop()
-        if process.pid in kept or process in walked:
-            continue
-        walked.add(process)
-        if process not in stopped:
-            _signal([process], signal.SIGSTOP)
-            fresh.add(process)
-        stack += _processes(_children(process.pid))
+    for root in roots:  # one after the other, for the same reason
+        stack = [root]
+        while stack:
+            process = stack.pop()
+            if process.pid in kept or process in walked:
+                continue
+            walked.add(process)
+            if process not in stopped:
+                _signal([process], signal.SIGSTOP)
+                fresh.add(process)
+            stack += _processes(_children(process.pid))
     stopped |= fresh
     return fresh
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from zproc.process import choose, descendants, describe, kill_tree, mark_forks, start
+from zproc.process import choose, descendants, describe, kill_tree, start
 
 __all__ = ["GRACE", "Belongings", "LeakError", "leak_check", "runtime_directory", "settle", "wait_for_nothing"]
 
@@ -138,7 +138,6 @@ def wait_for_nothing(
 
 def settle() -> None:
     """Have all that zproc keeps from one start of a process to the next, such as the fork server."""
-    mark_forks()
     if choose(None) == "forkserver":
         start(int, method="forkserver").wait(30)
 

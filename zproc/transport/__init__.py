@@ -39,6 +39,7 @@ __all__ = [
     "Received",
     "Words",
     "clear",
+    "clear_all",
     "connect",
     "fresh_address",
     "listen",
@@ -130,6 +131,15 @@ def clear(address: str) -> None:
             claim = Claim(parsed.place)
             claim.make_room()
             claim.release()
+
+
+def clear_all() -> None:
+    """Remove what servers that were killed have left in the runtime directory."""
+    with contextlib.suppress(UsageError):
+        from zproc.transport import rendezvous
+
+        for address in rendezvous.abandoned():
+            clear(address)
 
 
 def runtime_directory() -> str:

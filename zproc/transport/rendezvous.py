@@ -17,6 +17,7 @@ import socket
 import stat
 import struct
 import sys
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +30,7 @@ __all__ = [
     "LONGEST_PATH",
     "Claim",
     "Credentials",
+    "abandoned",
     "check_path",
     "fresh_address",
     "peer_credentials",
@@ -39,6 +41,11 @@ LONGEST_PATH: Final = 103 if sys.platform == "darwin" else 107
 """What a socket's address holds (``sun_path``), in bytes, without the NUL at its end."""
 
 _NAME: Final = "/01234567"
+_NAME_LENGTH: Final = 8
+
+_YOUNG: Final = 0.5
+"""For how long, in seconds, a lock file may be one that its maker is just about to lock."""
+
 _PRIVATE: Final = 0o700
 _REMEDY: Final = "set ZPROC_RUNTIME_DIR to a directory of yours"
 
@@ -77,6 +84,28 @@ def fresh_address() -> str:
         path = os.path.join(directory, secrets.token_hex(4))
         if not os.path.lexists(path) and not os.path.lexists(path + ".lock"):
             return f"unix://{path}"
+
+
+def abandoned() -> list[str]:
+    """List the addresses in the runtime directory that were taken by `fresh_address` and are perhaps nobody's now.
+
+    Raises:
+        UsageError: there is no runtime directory; see ``runtime_directory``.
+    """
+    directory = runtime_directory()
+    found = []
+    for name in os.listdir(directory):
+        place, ending = os.path.splitext(name)
+        if ending == ".lock" and len(place) == _NAME_LENGTH and _age(os.path.join(directory, name)) > _YOUNG:
+            found.append(f"unix://{os.path.join(directory, place)}")
+    return found
+
+
+def _age(path: str) -> float:
+    try:
+        return time.time() - os.stat(path, follow_symlinks=False).st_mtime
+    except FileNotFoundError:  # its server has just ended in order
+        return 0.0
 
 
 def _is_ours(directory: str) -> bool:
