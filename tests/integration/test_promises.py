@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import signal
@@ -19,7 +18,7 @@ from pydantic import Field, model_validator
 import zproc
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Eventually, Script
+    from tests.integration.conftest import Eventually
 
 
 class Counter(zproc.StateModel):
@@ -171,66 +170,8 @@ class TestP9Data:
             assert ctx.state.n == 1
 
 
-FAMILY = """
-import os, subprocess, sys, time, zproc
-
-class S(zproc.StateModel):
-    pids: list[int] = []
-
-def grandchild(state):
-    state.pids.append(os.getpid())
-    while True:
-        time.sleep(60)
-
-def child(state, ctx):
-    ctx.spawn(grandchild)
-    stray = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
-    state.pids.extend([os.getpid(), stray.pid])
-    while True:
-        time.sleep(60)
-
-ctx = zproc.Context(S)
-ctx.spawn(child, ctx)
-while len(ctx.state.pids) < 3:
-    time.sleep(0.005)
-print("ready", ctx.address, ctx._host.pid, *ctx.state.pids, flush=True)
-how = sys.argv[1]
-if how == "end":
-    sys.exit(0)
-if how == "raise":
-    raise ValueError("the program failed")
-while True:
-    time.sleep(60)
-"""
-
-
-def _lives(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
-
-
 class TestP11Survivors:
-    @pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM", "SIGINT", "end", "raise"])
-    def test_p11_nothing_survives_its_root_however_that_ends(
-        self, script: Script, method: str, how: str, eventually: Eventually
-    ) -> None:
-        program = script(FAMILY, how, method=method)
-        assert program.stdout is not None
-        line = program.stdout.readline().split()
-        assert line[:1] == ["ready"], program.communicate()
-        family: list[psutil.Process] = []
-        with contextlib.suppress(psutil.NoSuchProcess):  # they may be gone already, which is what is asked for
-            family += psutil.Process(program.pid).children(recursive=True)
-            family += [psutil.Process(int(pid)) for pid in line[2:]]
-        if how.startswith("SIG"):
-            program.send_signal(signal.Signals[how])
-        program.wait(20)
-        eventually(lambda: not any(map(_lives, family)))
-        socket_file = Path(line[1].removeprefix("unix://"))
-        eventually(lambda: not socket_file.exists())
-        assert not list(socket_file.parent.glob(f"{socket_file.name}*"))
-
+    # Who survives whom is told by test_survivors.py.
     def test_p11_the_server_ignores_ctrl_c_and_goes_with_its_owner(self, method: str, eventually: Eventually) -> None:
         with zproc.Context(Counter, start_method=method) as ctx:
             assert ctx._host is not None
