@@ -12,13 +12,13 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from zproc.cli import generate
+from zproc.cli import doctor, generate, get, keys, log, ping, ps, serve, set, watch  # noqa: A004 - it is a command
 from zproc.cli.command import FAILED, INTERRUPTED, Command
 from zproc.exceptions import Error
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: tuple[Command, ...] = (generate,)
+COMMANDS: tuple[Command, ...] = (serve, ping, get, set, watch, log, ps, doctor, keys, generate)
 """Every command, in the order of ``zproc --help``."""
 
 

@@ -22,13 +22,14 @@ from zproc.core.history import change_from_plain
 from zproc.core.messages import Changes, Read, Reply, Values, Watch
 from zproc.exceptions import HistoryGone, UsageError
 from zproc.schema.change import Change
+from zproc.schema.codec import Codec
 from zproc.schema.condition import Scope
 from zproc.schema.event import Author
 from zproc.schema.model import StateModel
 from zproc.schema.path import ANY, Pattern
 from zproc.typing import Epoch, RequestId, Revision
 
-__all__ = ["Closed", "Cursor", "Entry", "Question", "Steps", "insist"]
+__all__ = ["Closed", "Cursor", "Entry", "Question", "Steps", "entry_of", "insist"]
 
 T = TypeVar("T")
 
@@ -84,6 +85,14 @@ def insist(connection: Connection, question: Question) -> None:
         gone = HistoryGone(question.revision, welcome.revision)
         gone.add_note("the server was started anew; its state, and its numbers of revisions, are others")
         raise gone
+
+
+def entry_of(codec: Codec, encoded: bytes) -> Entry:
+    """Return a commit as the history has it, from the bytes that it travels in."""
+    revision, time, pid, process, function, changes = cast(
+        "tuple[Revision, float, int, str, str, list[object]]", codec.decode(encoded)
+    )
+    return Entry(revision, time, Author(pid, process, function), tuple(map(change_from_plain, changes)))
 
 
 class Cursor:
@@ -329,10 +338,7 @@ class Cursor:
         self._mirror = Mirror(self._client.schema, here, expect(reply, Values).values)
 
     def _entry(self, encoded: bytes) -> Entry:
-        revision, time, pid, process, function, changes = cast(
-            "tuple[Revision, float, int, str, str, list[object]]", self._client.schema.codec.decode(encoded)
-        )
-        return Entry(revision, time, Author(pid, process, function), tuple(map(change_from_plain, changes)))
+        return entry_of(self._client.schema.codec, encoded)
 
     # Asking by a thread
 

@@ -62,9 +62,10 @@ MAX_LIST: Final = 10_000
 class Hello:
     """Who I am and what I take the state to be; the first message of every connection.
 
-    ``table`` may be empty; then the server's refusal holds its own, and the client can say in words what differs. A
-    client that sends requests again by a new connection gives its Hello a greater number than theirs: of a process that
-    the server has forgotten, older requests are not taken for new ones.
+    ``fingerprint`` is empty if I take it for whatever it is. ``table`` may be empty; then the server's refusal holds
+    its own, and the client can say in words what differs. A client that sends requests again by a new connection gives
+    its Hello a greater number than theirs: of a process that the server has forgotten, older requests are not taken for
+    new ones.
     """
 
     request: RequestId

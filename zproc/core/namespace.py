@@ -55,13 +55,14 @@ class Namespace:
         """Make sure that somebody declares the state as it is declared here.
 
         Args:
-            fingerprint: of the other declaration.
+            fingerprint: of the other declaration; empty if he knows none.
             table: its fields, for the error to say what differs; empty if they were not told.
 
         Raises:
             SchemaMismatch: he does not.
         """
-        if fingerprint != self.schema.fingerprint:
+        # Whoever knows no declaration, such as a command line, says so; what he sends is validated like any other's.
+        if fingerprint not in ("", self.schema.fingerprint):
             raise SchemaMismatch(
                 self.schema.model.__name__,
                 "the client declares the state differently",

@@ -133,14 +133,15 @@ class Codec:
 
     Args:
         enums: the enumerations of the schema, in an order that both sides derive from it; members travel as
-            (position of their class here, value).
+            (position of their class here, value). ``None`` if the schema is not known; then members are read as their
+            values.
         nesting: how deep containers may stand within containers in what is decoded.
     """
 
-    def __init__(self, enums: tuple[type[Enum], ...] = (), nesting: int = MAX_DEPTH) -> None:
+    def __init__(self, enums: tuple[type[Enum], ...] | None = (), nesting: int = MAX_DEPTH) -> None:
         self._enums = enums
         self._nesting = nesting
-        self._positions = {enum: position for position, enum in enumerate(enums)}
+        self._positions = {enum: position for position, enum in enumerate(enums or ())}
 
     def encode(self, value: object) -> bytes:
         """Return a value as bytes.
@@ -220,7 +221,7 @@ class _Decoding:
 
     __slots__ = ("_allowed", "_enums", "_nesting", "_open")
 
-    def __init__(self, enums: tuple[type[Enum], ...], allowed: int, nesting: int) -> None:
+    def __init__(self, enums: tuple[type[Enum], ...] | None, allowed: int, nesting: int) -> None:
         self._nesting = nesting
         self._enums = enums
         self._allowed = allowed
@@ -265,7 +266,9 @@ class _Decoding:
 
     def _member(self, parts: object) -> object:
         match parts:
-            case [int(position), value] if 0 <= position < len(self._enums):
+            case [int(), value] if self._enums is None:
+                return value
+            case [int(position), value] if self._enums is not None and 0 <= position < len(self._enums):
                 try:
                     return self._enums[position](value)
                 except Exception as error:  # the class may define ``_missing_``

@@ -21,7 +21,7 @@ from zproc.exceptions import ProtocolError, UnknownPath, UsageError
 from zproc.schema.shape import Kind, Shape, shape_of
 from zproc.typing import Key, Path
 
-__all__ = ["ANY", "Pattern", "format_path", "matches", "no_field", "parse_path", "parse_pattern", "selected"]
+__all__ = ["ANY", "Pattern", "format_path", "matches", "no_field", "parse_path", "parse_pattern", "selected", "steps"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -85,7 +85,7 @@ def parse_pattern(text: str, model: type[BaseModel]) -> Pattern:
         raise UnknownPath(repr(given), "a field is named by a text, and several by several arguments")
     shape = shape_of(model)
     pattern: tuple[Key, ...] = ()
-    for step in _steps(text):
+    for step in steps(text):
         key, shape = _resolve(step, shape, (*pattern, step), text)
         pattern = (*pattern, key)
     if not pattern:
@@ -130,7 +130,12 @@ def no_field(model: type[BaseModel], name: object, where: str) -> UnknownPath:
     return UnknownPath(where, f"{model.__name__} has no field {name!r}", nearest=tuple(nearest))
 
 
-def _steps(text: str) -> Iterator[str | _Any]:
+def steps(text: str) -> Iterator[str | _Any]:
+    """Take a dotted text apart, without a model to tell what the steps are.
+
+    Raises:
+        UnknownPath: it is none.
+    """
     position = 0
     while position < len(text):
         found = _STEP.match(text, position)

@@ -114,6 +114,14 @@ class Shape:
         """
         return self._validator.validate_python(value, strict=False, by_alias=False, by_name=True)
 
+    def read_json(self, text: str) -> object:
+        """Return what the schema makes of a JSON text.
+
+        Raises:
+            pydantic_core.ValidationError: the schema refuses it, or it is no JSON.
+        """
+        return self._validator.validate_json(text, strict=True, by_alias=False, by_name=True)
+
     def child(self, container: object, key: object) -> Shape:
         """The shape of what stands at a key of a value of this shape; ANYTHING where only the value can tell."""
         if self.model is not None:

@@ -27,6 +27,7 @@ __all__ = [
     "Event",
     "Monitor",
     "descriptor_of",
+    "libzmq_version",
     "new_context",
     "open_dealer",
     "open_router",
@@ -56,6 +57,11 @@ _AHEAD: Final = 256  # messages of ours that it holds until they are sent
 
 
 # -- contexts
+
+
+def libzmq_version() -> str:
+    """Return the version of the library."""
+    return zmq.zmq_version()
 
 
 def new_context() -> zmq.Context[zmq.Socket[bytes]]:

@@ -1,0 +1,108 @@
+"""``zproc serve``: real processes, which end in order and leave nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+import zproc as library
+from zproc.transport import fresh_address, runtime_directory
+
+
+class Serve(Protocol):
+    def __call__(self, *arguments: str) -> tuple[subprocess.Popen[str], str]: ...
+
+
+@pytest.fixture
+def serve(project: Path) -> Iterator[Serve]:
+    """Starts ``zproc serve`` and returns it with the first line that it prints."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
+        command = [sys.executable, "-m", "zproc", "serve", "appstate:AppState", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=project)
+        running.append(process)
+        assert process.stdout is not None
+        return process, process.stdout.readline().strip()
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def tcp_address() -> str:
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return f"tcp://127.0.0.1:{port}"
+
+
+@pytest.mark.slow
+def test_it_serves_until_it_is_told_to_end(serve: Serve, zproc: Any, project: Path) -> None:
+    """And is a server like any other: read, written, watched and logged by commands; then nothing of it is left."""
+    address = tcp_address()
+    process, line = serve("--address", address, "--pidfile", "zproc.pid")
+    assert line == address
+    assert (project / "zproc.pid").read_text() == f"{process.pid}\n"
+    reach = ("--address", address)
+    assert zproc.json("ping", *reach)[0]["pid"] == process.pid
+    assert zproc("set", "cookies", "5", *reach) == "revision 1\n"
+    assert zproc("get", "cookies", *reach) == "5\n"
+    assert zproc("watch", "cookies", "--since", "0", "--count", "1", *reach) == "1  cookies: set 0 -> 5\n"
+    assert len(zproc.json("log", *reach)) == 1
+    assert zproc.json("ps", *reach) == []
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert not (project / "zproc.pid").exists()
+    assert not [name for name in os.listdir(runtime_directory()) if name.startswith("tcp-")]
+    assert "nobody listens here" in zproc("ping", *reach, code=1)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_in_order_and_clients_are_told(serve: Serve, project: Path) -> None:
+    process, line = serve("--json", "--address", fresh_address(), "--namespace", "shop")
+    told = json.loads(line)
+    assert told["pid"] == process.pid
+    from zproc.cli.reach import schema_of
+
+    model = schema_of("appstate:AppState").model
+    with library.Context(model, address=told["address"], namespace="shop") as ctx:
+        assert ctx.ping().pid == process.pid
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        begin = time.monotonic()
+        with pytest.raises(library.Unavailable):
+            ctx.state.snapshot()
+        assert time.monotonic() - begin < 2
+    assert os.listdir(runtime_directory()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--address", "tcp://0.0.0.0:5000"), "needs keys"),
+        (("--address", "nowhere"), "is not an address"),
+        (("--pidfile", "/no/such/directory/pid"), "cannot write /no/such/directory/pid"),
+    ],
+)
+def test_what_is_in_the_way_is_told_before_it_serves(serve: Serve, arguments: tuple[str, ...], reason: str) -> None:
+    process, line = serve(*arguments)
+    assert line == ""
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert reason in err
+    assert "Traceback" not in err
