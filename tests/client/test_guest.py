@@ -65,7 +65,6 @@ def test_the_whole_state_is_plain_data_without_a_model(served: Any) -> None:
         ("by_text['7']", 7),
         ("by_number[7]", 70),
         ("parts[0].size", 1),
-        ("parts[-1].size", 1),
     ],
 )
 def test_a_path_leads_to_the_key_that_is_there(guest: Guest, text: str, value: object) -> None:
