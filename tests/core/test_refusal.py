@@ -83,6 +83,7 @@ def test_every_error_of_ours_has_its_number() -> None:
         "ProcessError",
         "RemoteError",
         "Error",
+        "AuthenticationError",
     ]
 
 

@@ -44,6 +44,7 @@ _ERRORS: Final[tuple[type[Error], ...]] = (
     exceptions.ProcessError,
     exceptions.RemoteError,
     exceptions.Error,
+    exceptions.AuthenticationError,
 )
 _NUMBERS: Final[Mapping[type, int]] = {cls: number for number, cls in enumerate(_ERRORS)}
 _FOREIGN: Final = -1
