@@ -8,13 +8,14 @@ import os
 import pickle
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from pydantic import BaseModel
 
 from zproc.client import Client, atomic, model_handle, new_session
-from zproc.client.client import expect
+from zproc.client.client import Losses, expect
 from zproc.core.limits import Limits
 from zproc.core.messages import Acquire, Act, Command, Commit, Hello, Outcome, Pong, Read, Values, Watch
 from zproc.exceptions import (
@@ -484,3 +485,20 @@ class TestSuccession:
                 served.state_of(client).bake(1)
             client.close()
         assert served.value.cookies == 15
+
+
+class TestLosses:
+    """A question is asked again however often the line breaks, but not for ever."""
+
+    def test_what_is_no_loss_is_raised(self) -> None:
+        with pytest.raises(Unavailable):
+            Losses().add(cast("Any", SimpleNamespace(closed=False)), Unavailable("x", "y"))
+
+    def test_a_question_outlives_many(self, serving: Serve) -> None:
+        served = serving(Shop, fault=(Read, "before", 50))
+        assert served.state.snapshot() == Shop()
+
+    def test_but_not_all(self, serving: Serve) -> None:
+        served = serving(Shop, fault=(Read, "before", 10**9))
+        with pytest.raises(Unavailable):
+            served.state.snapshot()

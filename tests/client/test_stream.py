@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel, computed_field
 
 from zproc.client import ClientWatchers, atomic
+from zproc.client.client import Losses
 from zproc.core.limits import Limits
 from zproc.core.messages import Read, Watch as CommandWatch
 from zproc.exceptions import HistoryGone, Unavailable, UnknownPath, UsageError, WaitTimeout
@@ -315,8 +316,14 @@ class TestEvents:
 class TestNothingIsLost:
     """Whatever a wait ends by, the next one goes on where it was."""
 
-    def test_a_state_that_could_not_be_asked_for_does_not_cost_its_event(self, serving: Serve) -> None:
-        served = serving(Shop, fault=(Read, "before", 2))  # twice, so the client gives up
+    def test_a_state_that_could_not_be_asked_for_does_not_cost_its_event(
+        self, serving: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def give_up(_losses: Losses, _connection: object, error: Unavailable) -> None:
+            raise error
+
+        monkeypatch.setattr(Losses, "add", give_up)
+        served = serving(Shop, fault=(Read, "before", 1))
         begin = (served.core._epoch, Revision(0))
         wanted = condition.change(Shop, ("cookies",))
         seen = ClientWatchers(served.client).states(wanted, {"timeout": 10}, begin)

@@ -33,7 +33,7 @@ from zproc.schema.shape import shape_at
 from zproc.transport import word
 from zproc.typing import Epoch, Path, RequestId, Revision, SessionId
 
-__all__ = ["Client", "expect", "new_session"]
+__all__ = ["Client", "Losses", "expect", "new_session"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Reply)
@@ -46,6 +46,9 @@ _SETTLING: Final = 1.0
 
 _RETRY: Final = 0.05
 """How long to wait between two tries to reach a server that was lost, in seconds."""
+
+_LOSSES: Final = 100
+"""With how many broken connections a question is given up."""
 
 _LIFE: Final = 32
 """How many bits the number of a request has for each process that goes by one name."""
@@ -109,7 +112,7 @@ class Client:
             session: the name that both go by.
             lives: how many there were by this name. No request has the number of one of theirs.
         """
-        self._drop_idle()
+        self.drop_idle()
         self._identity = replace(self._identity, session=session)
         self._begin()
         self._requests = count((lives << _LIFE) + 1)
@@ -123,7 +126,7 @@ class Client:
     def __del__(self) -> None:
         # Whoever has a handle has the client; without any, nobody is left to close it.
         if hasattr(self, "_idle"):
-            self._drop_idle()
+            self.drop_idle()
 
     def __repr__(self) -> str:
         return f"<Client of {self._identity.namespace!r} at {self._identity.address}>"
@@ -252,7 +255,8 @@ class Client:
         for connection in ended:
             connection.close()
 
-    def _drop_idle(self) -> None:
+    def drop_idle(self) -> None:
+        """End the connections that nobody uses: when one broke, they probably broke with it."""
         with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
@@ -260,31 +264,27 @@ class Client:
 
     # Requests
 
-    def ask(self, question: Callable[[Connection], T]) -> T:
-        """Do something that has no effect by a connection, once more if it breaks.
-
-        Where the server cannot be reached any more it is tried for a second, at growing intervals.
+    def ask(self, question: Callable[[Connection], T], *, again: bool = False) -> T:
+        """Do something that has no effect by a connection, and again by others if it breaks.
 
         Args:
             question: what to do; whatever it depends on is asked anew, since the server may be another one.
+            again: whether the server was asked before, so that it may as well be gone for a second only.
 
         Raises:
-            Unavailable: no server answers.
+            Unavailable: no server answers, or every connection breaks.
             Error: the server's refusal.
         """
-        connection = self.lend()
-        try:
-            return question(connection)
-        except Unavailable:
-            if not connection.closed:
-                raise
-        finally:
-            self.take_back(connection)
-        connection = self._lend_again()
-        try:
-            return question(connection)
-        finally:
-            self.take_back(connection)
+        connection, losses = self._lend_again() if again else self.lend(), Losses()
+        while True:
+            try:
+                return question(connection)
+            except Unavailable as error:
+                losses.add(connection, error)
+                self.drop_idle()
+            finally:
+                self.take_back(connection)
+            connection = self._lend_again()
 
     def _lend_again(self) -> Connection:
         """Lend a connection to whoever has just lost one; for a second the server may be gone."""
@@ -293,8 +293,9 @@ class Client:
             try:
                 return self.lend()
             except Unavailable:
-                if time.monotonic() >= deadline:
+                if time.monotonic() + _RETRY >= deadline:
                     raise
+            time.sleep(_RETRY)
 
     def commit(self, ops: Sequence[Op], function: str) -> Committed:
         """Apply ops as one commit that was not preceded by a read.
@@ -499,6 +500,33 @@ class Client:
             return connection.welcome.epoch, reply.revision
 
         return self.ask(question)
+
+
+class Losses:
+    """The connections that broke with one question.
+
+    Each was welcomed by the server, so the question is asked again, however often the line breaks; but not for ever,
+    because it might be the question that it breaks by.
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = _LOSSES
+
+    def add(self, connection: Connection, error: Unavailable) -> None:
+        """Take note of one.
+
+        Args:
+            connection: which it was.
+            error: how that was told.
+
+        Raises:
+            Unavailable: the error, if it was not the connection that broke, or too many have.
+        """
+        self._left -= 1
+        if not (connection.closed and self._left):
+            raise error
 
 
 class _Turns(threading.local):

@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from typing import Any, Final, TypeVar, cast
 
-from zproc.client.client import Client
+from zproc.client.client import Client, Losses
 from zproc.client.connection import HELLO_TIMEOUT, PATIENCE, Connection
 from zproc.client.watch import Closed, Question, Steps, insist
 from zproc.core.messages import Cancel, Ping, Reply
@@ -25,6 +25,12 @@ from zproc.typing import Epoch, RequestId
 __all__ = ["run"]
 
 T = TypeVar("T")
+
+_RETRY: Final = 0.02
+"""How long to wait between two tries to reach a server that was lost, in seconds."""
+
+_SETTLING: Final = 1.0
+"""For how long that is tried, in seconds."""
 
 _MOST: Final = 512
 """How many share a connection; a server lets a thousand wait on one, unless its limits say otherwise."""
@@ -60,16 +66,28 @@ async def run(client: Client, steps: Steps[T], deadline: float | None, stop: asy
 async def _ask(
     client: Client, question: Question, deadline: float | None, stop: asyncio.Future[None]
 ) -> tuple[Epoch, Reply]:
-    """Ask once, and once more if the connection breaks."""
-    if stop.done():
-        raise Closed("this watcher is closed")
-    line = _line(client)
-    try:
-        return await line.ask(question, deadline, stop)
-    except Unavailable:
-        if not line.closed:
-            raise
-    return await _line(client).ask(question, deadline, stop)
+    """Ask, and again if the connection breaks, as `Client.ask` does."""
+    losses = Losses()
+    while True:
+        line = await _line_again(client, stop)
+        try:
+            return await line.ask(question, deadline, stop)
+        except Unavailable as error:
+            losses.add(line.connection, error)
+            client.drop_idle()
+
+
+async def _line_again(client: Client, stop: asyncio.Future[None]) -> _Line:
+    """Return a line; for a second the server, which was asked before, may be gone."""
+    deadline = time.monotonic() + _SETTLING
+    while not stop.done():
+        try:
+            return _line(client)
+        except Unavailable:
+            if time.monotonic() >= deadline:
+                raise
+        await asyncio.wait({stop}, timeout=_RETRY)
+    raise Closed("this watcher is closed")
 
 
 _lines: dict[tuple[Client, asyncio.AbstractEventLoop], list[_Line]] = {}
@@ -92,6 +110,9 @@ class _Line:
         client: whose connection it is.
         loop: whose tasks wait.
 
+    Attributes:
+        connection: the connection.
+
     Raises:
         Unavailable: no server answers.
         UsageError: the transport, or the loop, has no descriptors to wait for.
@@ -104,17 +125,17 @@ class _Line:
         self._withdrawn: dict[RequestId, RequestId] = {}
         """What may still be answered and is nobody's, by the request whose answer comes after that."""
         self._heard = time.monotonic()
-        self._connection: Connection = client.lend()
+        self.connection: Connection = client.lend()
         try:
-            self._fd = os.dup(self._connection.fileno())  # its own, for whoever closes the connection closes the other
+            self._fd = os.dup(self.connection.fileno())  # its own, for whoever closes the connection closes the other
         except BaseException:
-            client.take_back(self._connection)
+            client.take_back(self.connection)
             raise
         try:
             loop.add_reader(self._fd, self._read)
         except BaseException as error:
             os.close(self._fd)
-            client.take_back(self._connection)
+            client.take_back(self.connection)
             if isinstance(error, NotImplementedError):
                 raise UsageError(f"{type(loop).__name__} cannot wait for a descriptor; use a selector loop") from error
             raise
@@ -123,7 +144,7 @@ class _Line:
     @property
     def closed(self) -> bool:
         """Whether it can be used no longer."""
-        return self._connection.closed
+        return self.connection.closed
 
     def has_room(self) -> bool:
         """Whether one more may wait here."""
@@ -136,10 +157,10 @@ class _Line:
         self._waiting[request] = answer
         posted = False
         try:
-            insist(self._connection, question)
-            self._connection.post(question.ask(request))
+            insist(self.connection, question)
+            self.connection.post(question.ask(request))
             posted = True
-            return self._connection.welcome.epoch, await self._answer(answer, deadline, stop)
+            return self.connection.welcome.epoch, await self._answer(answer, deadline, stop)
         finally:
             del self._waiting[request]
             if posted and not answer.done():
@@ -169,7 +190,7 @@ class _Line:
         self._waiting[request] = pong
         self._heard = time.monotonic()  # so that the others leave it to this one
         try:
-            self._connection.post(Ping(request))
+            self.connection.post(Ping(request))
             await asyncio.wait({pong}, timeout=HELLO_TIMEOUT)
             if not pong.done():
                 self._fail(Unavailable(self._client.address, "the server no longer answers"))
@@ -182,18 +203,18 @@ class _Line:
     def _withdraw(self, request: RequestId) -> None:
         """Have a request forgotten that was not answered."""
         if not self._waiting:
-            self._connection.close()  # by which the server forgets it, too
+            self.connection.close()  # by which the server forgets it, too
         elif not self.closed:
             cancel = self._client.next_request()
             self._withdrawn[cancel] = request
             # Whoever else waits here is told if the connection is lost.
             with suppress(Error):
-                self._connection.post(Cancel(cancel, request))
+                self.connection.post(Cancel(cancel, request))
 
     def _read(self) -> None:
         self._heard = time.monotonic()
         try:
-            for request, reply in self._connection.arrived():
+            for request, reply in self.connection.arrived():
                 self._take(request, reply)
         except Error as error:
             self._fail(error)
@@ -211,7 +232,7 @@ class _Line:
 
     def _fail(self, error: Error) -> None:
         """Tell everybody that the connection is lost."""
-        self._connection.close()
+        self.connection.close()
         self._loop.remove_reader(self._fd)
         for answer in self._waiting.values():
             if not answer.done():
@@ -226,8 +247,8 @@ class _Line:
         if not lines:
             del _lines[self._client, self._loop]
         if self._withdrawn:
-            self._connection.close()
-        self._client.take_back(self._connection)
+            self.connection.close()
+        self._client.take_back(self.connection)
 
 
 def _seen(answer: asyncio.Future[Reply]) -> None:

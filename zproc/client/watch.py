@@ -355,7 +355,7 @@ class Cursor:
                 self._connection = None
 
         try:
-            return self._client.ask(attempt)
+            return self._client.ask(attempt, again=bool(self.epoch))
         except Closed:
             raise
         except Exception:
