@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
 
-__all__ = ["NEVER", "UNKNOWN", "Call", "Illegal", "counter", "search", "witness"]
+__all__ = ["NEVER", "READS", "UNKNOWN", "Call", "Illegal", "calls_of", "counter", "pair", "search", "witness"]
 
 NEVER: Final = math.inf
 """When a call returned that never did: its process was killed, or its outcome is unknown."""
@@ -49,12 +49,70 @@ State = Hashable
 Step = Callable[[State, tuple[str, int], object], Iterable[State]]
 
 
+def calls_of(notes: Iterable[list[Any]], commits: Iterable[tuple[int, int]]) -> list[Call]:
+    """Put together what processes noted of their calls, and what the server says of its commits.
+
+    A call that was refused is left out, since it says that it had no effect. The commits of a process that none of its
+    answers tells of must be those of its calls that never returned, and there must be a call for each.
+
+    Args:
+        notes: (when, process, number of the call, ``"call"`` and what, or what became of it).
+        commits: (revision, process) of every commit.
+
+    Raises:
+        Illegal: a process has committed what it never asked for, or once more than it asked.
+    """
+    ordered = sorted(notes)
+    ends = {(pid, number): (at, *rest) for at, pid, number, *rest in ordered if rest[0] != "call"}
+    calls: list[Call] = []
+    open_calls: dict[int, list[Call]] = {}
+    claimed: set[int] = set()
+    for at, pid, number, kind, *rest in ordered:
+        if kind != "call":
+            continue
+        what = (rest[0][0], rest[0][1])
+        ended, fate, *answered = ends.get((pid, number), (NEVER, "unknown"))
+        if fate == "return":
+            answer, revision = answered
+            calls.append(Call(at, ended, what, answer, revision))
+            if what[0] not in READS and revision is not None:
+                claimed.add(revision)
+        elif fate == "unknown" and what[0] not in READS:
+            open_calls.setdefault(pid, []).append(Call(at, NEVER, what, UNKNOWN))
+    for revision, pid in sorted(commits):
+        if revision not in claimed:
+            if not open_calls.get(pid):
+                raise Illegal(f"process {pid} never asked for revision {revision}, or not that often")
+            calls.append(replace(open_calls[pid].pop(0), revision=revision))
+    # What is left has no effect in the log. The search is told of it all the same: it does not know the log.
+    return [*calls, *(call for left in open_calls.values() for call in left)]
+
+
 def counter(state: State, what: tuple[str, int], answer: object) -> Iterable[State]:
     """The model: a number that is set, added to, and read; an answer is the number afterwards, or ``None``."""
     assert isinstance(state, int)
     verb, operand = what
     new = {"set": operand, "add": state + operand, "read": state}[verb]
     return [new] if answer in (UNKNOWN, None, new) else []
+
+
+def pair(state: State, what: tuple[str, int], answer: object) -> Iterable[State]:
+    """The model of `disaster`: two numbers that are changed together and apart."""
+    a, b = cast("tuple[int, int]", state)
+    verb, k = what
+    new, expected = {
+        "read": ((a, b), a),
+        "snapshot": ((a, b), [a, b]),
+        "set": ((k, b), None),
+        "add": ((a + k, b), None),
+        "move": ((a + k, b - k), [a + k, b - k]),
+        "shift": ((a + k, a), a),
+    }[verb]
+    return [new] if answer in (UNKNOWN, expected) else []
+
+
+READS: Final = ("read", "snapshot")
+"""The verbs that change nothing."""
 
 
 def search(calls: Sequence[Call], step: Step, initial: State, budget: int = 5_000_000) -> list[Call]:
@@ -123,7 +181,7 @@ def witness(calls: Sequence[Call], step: Step, initial: State) -> None:
         Illegal: revisions are missing or used twice, an answer is not what the order makes it, or the order is not
             that of real time.
     """
-    writes = sorted((call for call in calls if call.what[0] != "read" and call.revision), key=_revision)
+    writes = sorted((call for call in calls if call.what[0] not in READS and call.revision), key=_revision)
     states: dict[int, State] = {0: initial}
     for number, call in enumerate(writes, start=1):
         if call.revision != number:
@@ -133,8 +191,10 @@ def witness(calls: Sequence[Call], step: Step, initial: State) -> None:
             raise Illegal(f"{call} is not what revision {number} makes of {states[number - 1]}")
         states[number] = outcomes[0]
     for call in calls:
-        if call.what[0] == "read" and call.revision is not None and call.answer != states[call.revision]:
-            raise Illegal(f"{call} is not the state {states[call.revision]} of its revision")
+        if call.what[0] not in READS or call.revision is None:
+            continue
+        if call.revision not in states or not list(step(states[call.revision], call.what, call.answer)):
+            raise Illegal(f"{call} is not the state {states.get(call.revision)} of its revision")
     _in_real_time([call for call in calls if call.revision is not None])
 
 
@@ -150,5 +210,5 @@ def _in_real_time(calls: Sequence[Call]) -> None:
         while place < len(by_end) and by_end[place].ended < call.begun:
             newest = max(newest, _revision(by_end[place]))
             place += 1
-        if _revision(call) < newest + (call.what[0] != "read"):
+        if _revision(call) < newest + (call.what[0] not in READS):
             raise Illegal(f"{call} began after revision {newest} was known")

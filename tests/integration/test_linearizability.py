@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
 import random
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integration.linearizability import NEVER, UNKNOWN, Call, Illegal, counter, search, witness
+from tests.integration.linearizability import (
+    NEVER,
+    UNKNOWN,
+    Call,
+    Illegal,
+    calls_of,
+    counter,
+    pair,
+    search,
+    witness,
+)
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def explained(calls: Sequence[Call]) -> bool:
@@ -81,3 +100,91 @@ class TestWitness:
 
     def test_a_sound_history_passes(self) -> None:
         witness([Call(1, 2, ("add", 1), 1, 1), Call(1, 4, ("read", 0), 0, 0), Call(3, 4, ("add", 1), 2, 2)], counter, 0)
+
+
+class TestCalls:
+    def test_a_commit_that_nobody_asked_for_is_found(self) -> None:
+        notes = [[1, 7, 1, "call", ["add", 1]], [2, 7, 1, "return", None, 1]]
+        assert calls_of(notes, [(1, 7)]) == [Call(1, 2, ("add", 1), None, 1)]
+        with pytest.raises(Illegal, match="not that often"):
+            calls_of(notes, [(1, 7), (2, 7)])
+
+    def test_a_call_that_never_returned_has_the_commit_that_is_left(self) -> None:
+        assert calls_of([[1, 7, 1, "call", ["add", 1]]], [(1, 7)]) == [Call(1, NEVER, ("add", 1), UNKNOWN, 1)]
+        assert calls_of([[1, 7, 1, "call", ["add", 1]]], []) == [Call(1, NEVER, ("add", 1), UNKNOWN)]
+
+    def test_a_call_that_was_refused_must_have_had_no_effect(self) -> None:
+        notes = [[1, 7, 1, "call", ["add", 1]], [2, 7, 1, "refused", "LeaseLost"]]
+        assert calls_of(notes, []) == []
+        with pytest.raises(Illegal):
+            calls_of(notes, [(1, 7)])
+
+
+class Disaster:
+    """What came of one run of `disaster`."""
+
+    def __init__(self, folder: Path, seed: int, seconds: float, bug: str | None = None) -> None:
+        folder.mkdir()
+        program = ROOT / "tests" / "integration" / "disaster.py"
+        arguments = [str(seed), str(seconds), str(folder), *([bug] if bug else [])]
+        subprocess.run(
+            [sys.executable, str(program), *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            timeout=seconds + 50,
+            check=True,
+        )
+        self.notes: list[list[Any]] = []
+        for log in folder.glob("*.log"):
+            # A process that was killed in the middle of a line never got to what the line was about.
+            whole = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+            self.notes += [json.loads(line) for line in whole]
+        self.commits = [(revision, pid) for revision, pid in json.loads((folder / "commits.json").read_text())]
+        self.fates = Counter(note[3] for note in self.notes)
+
+    def complaints(self) -> list[str]:
+        """What each of the two checkers says, if anything."""
+        found: list[str] = []
+        calls: list[Call] = []
+        try:
+            calls = calls_of(self.notes, self.commits)
+            witness(calls, pair, (0, 0))
+        except Illegal as error:
+            found.append(f"the witness: {error}")
+        calls = calls or calls_of(self.notes, [])  # the search knows nothing of the server's log
+        try:
+            search(calls, pair, (0, 0))
+        except Illegal as error:
+            found.append(f"the search: {error}")
+        return found
+
+
+@pytest.mark.slow
+def test_p2_p4_p5_a_history_of_disasters_is_strictly_serializable(tmp_path: Path) -> None:
+    """Reads, writes, `+=`, actions, atomic functions and blocks of processes that are killed, stopped and cut off.
+
+    The soak test below is this with more seeds, and longer.
+    """
+    disaster = Disaster(tmp_path / "run", seed=random.randrange(10**6), seconds=3.0)
+    assert disaster.complaints() == []
+    assert disaster.fates["return"] > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", ["stale reads", "no dedup", "no fencing"])
+def test_p2_p4_p5_both_checkers_notice_a_bug_that_was_planted(bug: str, tmp_path: Path) -> None:
+    """A check that no bug can fail proves nothing. Whether a disaster meets the bug is chance: it has three tries."""
+    said: list[str] = []
+    for seed in range(3):
+        said += Disaster(tmp_path / str(seed), seed, seconds=2.5, bug=bug).complaints()
+        if {text.split(":")[0] for text in said} == {"the witness", "the search"}:
+            return
+    raise AssertionError(f"{bug}: not noticed by both, only {said}")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(40))
+def test_p2_p4_p5_many_histories_of_disasters_are_strictly_serializable(seed: int, tmp_path: Path) -> None:
+    disaster = Disaster(tmp_path / "run", seed, seconds=10.0)
+    assert disaster.complaints() == []
+    assert disaster.fates["unknown"] + disaster.fates["refused"] + disaster.fates["return"] > 300
