@@ -1,18 +1,28 @@
 """What a server is thrown at by a hostile or broken client, on a real socket; numbers as in the list of faults.
 
-The common end of each test: another client commits and watches as if nothing had been, the server has grown by little,
-and nothing of the rude one is left in it.
+The common end of each test: another client commits and watches as if nothing had been, without waiting for anybody's
+turn; the server has grown by little, and nothing of the rude one is left in it; and there is one line in the server's
+log for each connection that it has cut off, and none for any other.
+
+Of the list, these are elsewhere: 5 (what is too large is refused before it is sent: test_limits), 8 and 11 (nothing is
+ever unpickled, and what waits of a connection: tests/core/test_server), 15 (no descriptors left: tests/transport), 24
+(another life of the server: test_restart), 26 (SIGKILL in the middle of a function: test_promises), 27 (SIGSTOP while
+holding: test_promises), 28 and 30 (tests/client/test_turn), 32 (a thousand: tests/core/test_server).
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import pickle
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgpack
 import psutil
@@ -70,7 +80,13 @@ SCHEMA = Schema.of(State)
 
 
 class Wire:
-    """A client that says what it likes."""
+    """A client that says what it likes.
+
+    Attributes:
+        cut_offs: how many of these the server has cut off.
+    """
+
+    cut_offs = 0
 
     def __init__(self, address: str, *, greet: bool = True) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
@@ -128,6 +144,7 @@ class Wire:
 
     def is_cut_off(self) -> bool:
         """Whether the server ends the connection; what it says before is read."""
+        Wire.cut_offs += 1
         try:
             while self.socket.recv(65536):
                 pass
@@ -145,9 +162,14 @@ def refused(reply: messages.Reply) -> BaseException:
 
 
 @pytest.fixture
-def ctx(request: pytest.FixtureRequest) -> Iterator[zproc.Context[State]]:
+def ctx(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[zproc.Context[State]]:
     """A context whose server is as it was, after whatever the test does to it."""
-    with zproc.Context(State, limits=zproc.Limits(lease_time=getattr(request, "param", 1.0))) as context:
+    limits = zproc.Limits(lease_time=getattr(request, "param", 1.0), message_bytes=2 << 20)
+    Wire.cut_offs = 0
+    log = logging.FileHandler(tmp_path / "log", delay=True)
+    logging.getLogger("zproc.server").addHandler(log)
+    # Forked, so that it logs where this test can read it.
+    with zproc.Context(State, limits=limits, start_method="fork") as context:
         assert context._host is not None
         server = psutil.Process(context._host.pid)
         context.state.n = 1
@@ -159,6 +181,10 @@ def ctx(request: pytest.FixtureRequest) -> Iterator[zproc.Context[State]]:
         while server.num_fds() > files + 2:
             assert time.monotonic() < deadline, "connections are left"
             time.sleep(0.01)
+    logging.getLogger("zproc.server").removeHandler(log)
+    lines = (tmp_path / "log").read_text().splitlines() if (tmp_path / "log").exists() else []
+    assert len(lines) == Wire.cut_offs, lines
+    assert all(" was cut off: " in line for line in lines), lines
 
 
 def _works_normally(ctx: zproc.Context[State]) -> None:
@@ -167,7 +193,9 @@ def _works_normally(ctx: zproc.Context[State]) -> None:
         watching = threading.Thread(target=lambda: seen.append(ctx.state.get_when_equal("n", 4242, timeout=10).n))
         watching.start()
         other.state.name = ""
+        began = time.monotonic()
         other.state.n = 4242
+        assert time.monotonic() - began < 0.9, "somebody still holds the turn"
         watching.join(10)
         assert seen == [4242]
 
@@ -213,6 +241,35 @@ class TestWire:
             wire.send(rubbish)
             assert wire.is_cut_off()
 
+    def test_1_ten_thousand_frames_in_one_go_are_each_answered(self, ctx: zproc.Context[State]) -> None:
+        with rude(ctx) as wire:
+            pings = [messages.encode(messages.Ping(RequestId(number))) for number in range(10_000)]
+            data = b"".join(len(ping).to_bytes(4, "big") + ping for ping in pings)
+            sending = threading.Thread(target=lambda: wire.socket.sendall(data))
+            sending.start()
+            for number in range(10_000):
+                assert wire.receive().request == number
+            sending.join(10)
+
+    @pytest.mark.parametrize(
+        ("frame", "field"),
+        [
+            (msgpack.packb([99, 1]), "unknown tag 99"),
+            (msgpack.packb([1, 1]), r"Read\.fields: missing"),
+            (msgpack.packb([9, 1, 2, 3]), "Ping: more behind request"),
+            (msgpack.packb([1, "x", [], None, None, None]), r"Read\.request: a str"),
+            (msgpack.packb([2, 1, None, "no bytes", ""]), r"Commit\.ops: a str"),
+        ],
+        ids=repr,
+    )
+    def test_7_what_is_wrong_with_a_command_is_named(self, ctx: zproc.Context[State], frame: bytes, field: str) -> None:
+        with rude(ctx) as wire:
+            wire.send(frame)
+            error = refused(wire.receive())
+            assert isinstance(error, zproc.ProtocolError)
+            assert re.search(field, str(error))
+            assert wire.is_cut_off()
+
     def test_4_a_megabyte_of_nesting_is_refused(self, ctx: zproc.Context[State]) -> None:
         with rude(ctx) as wire:
             wire.send(b"\x90" * (1 << 20))
@@ -229,6 +286,35 @@ class TestWire:
     def test_5_a_frame_over_the_limit_is_cut_off_before_it_is_read(self, ctx: zproc.Context[State]) -> None:
         with rude(ctx) as wire:
             wire.socket.sendall((2**31 - 1).to_bytes(4, "big") + b"x" * 1000)
+            assert wire.is_cut_off()
+
+    def test_5_a_frame_of_just_the_limit_is_taken_and_one_byte_more_is_not(self, ctx: zproc.Context[State]) -> None:
+        with rude(ctx) as wire:
+            assert isinstance(wire.welcome, Welcome)
+            largest = wire.welcome.max_message
+
+            def commit_of(size: int) -> bytes:
+                room = size - len(messages.encode(Commit(wire.next(), None, wire.ops([0, ["name"], ""]), "")))
+                while True:
+                    frame = messages.encode(Commit(wire.next(), None, wire.ops([0, ["name"], "x" * room]), ""))
+                    if len(frame) == size:
+                        return frame
+                    room -= len(frame) - size
+
+            wire.send(commit_of(largest))
+            # It is too large for the log beside what else that notes, and refused by the rules, not by the door.
+            assert isinstance(wire.receive(), (Committed, Refused))
+            assert isinstance(wire.commit([0, ["name"], ""]), Committed)
+            frame = commit_of(largest + 1)
+            with contextlib.suppress(ConnectionError):
+                wire.send(frame)
+            assert wire.is_cut_off()
+
+    @pytest.mark.parametrize("frame", [b"\x98\x00\x00", msgpack.packb([0, 0, "1", "default", "", {}, "s", 1, "p"])])
+    def test_6_a_version_that_is_missing_or_no_number_is_told_so(self, ctx: zproc.Context[State], frame: bytes) -> None:
+        with rude(ctx, greet=False) as wire:
+            wire.send(frame)
+            assert isinstance(refused(wire.receive()), zproc.ProtocolError)
             assert wire.is_cut_off()
 
     @pytest.mark.parametrize("version", [0, PROTOCOL + 1])
@@ -272,7 +358,7 @@ class TestWire:
             try:
                 wire.socket.sendall((16 << 20).to_bytes(4, "big") + b"x" * (16 << 20))
             except ConnectionError:
-                return
+                pass
             assert wire.is_cut_off()
 
     def test_15_silent_connections_are_closed_in_time_and_disturb_nobody(self, ctx: zproc.Context[State]) -> None:
@@ -395,6 +481,30 @@ class TestState:
             began = time.monotonic()
             assert isinstance(other.commit([0, ["n"], 4]), Committed)
             assert time.monotonic() - began < 0.9
+
+    @pytest.mark.parametrize("read", [False, True])
+    @pytest.mark.parametrize("waits", [False, True])
+    def test_26_a_client_that_dies_after_it_has_sent_its_commit_has_committed_once_or_not(
+        self, ctx: zproc.Context[State], *, read: bool, waits: bool
+    ) -> None:
+        """Sent, and not processed; applied, and not acknowledged; acknowledged: the next one has his turn at once."""
+        with rude(ctx) as wire, rude(ctx) as other:
+            granted = wire.ask(Acquire(wire.next(), (), Revision(0), 1 << 16))
+            assert isinstance(granted, Granted)
+            if waits:
+                other.send(messages.encode(Acquire(other.next(), (), Revision(0), 1 << 16)))
+            wire.send(messages.encode(Commit(wire.next(), granted.lease, wire.ops([5, ["n"], "+", 10]), "dying")))
+            if read:
+                assert isinstance(wire.receive(), Committed)
+            wire.close()
+            began = time.monotonic()
+            if waits:
+                assert isinstance(other.receive(), Granted)
+                assert isinstance(other.commit([0, ["low"], 1], lease=2), Committed)
+            else:
+                assert isinstance(other.commit([0, ["low"], 1]), Committed)
+            assert time.monotonic() - began < 0.9
+        assert ctx.state.n in ((11,) if read else (1, 11))
 
     def test_27_28_a_turn_ends_at_the_limit_whatever_its_holder_does(self, ctx: zproc.Context[State]) -> None:
         with rude(ctx) as holder, rude(ctx) as other:

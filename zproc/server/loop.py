@@ -16,7 +16,7 @@ from typing import Final, Protocol, assert_never
 from zproc.core.messages import decode_command, encode
 from zproc.core.server import Disconnect, Effect, Published, Send, ServerCore, Welcomed
 from zproc.exceptions import LimitExceeded, ProtocolError
-from zproc.transport import Closed, Listener, Opened, Received, Words
+from zproc.transport import Closed, Listener, Opened, Received, Words, went_by_itself
 from zproc.typing import PeerId
 
 __all__ = ["Clock", "SystemClock", "perform", "serve"]
@@ -97,8 +97,10 @@ def serve(
             match arrival:
                 case Received(peer, frame):
                     _take(core, peer, frame, now, clock.wall())
-                case Closed(peer):
+                case Closed(peer, reason):
                     core.disconnected(peer, now=now)
+                    if not went_by_itself(reason):
+                        _log.warning("peer %d was cut off: %s", peer, reason, extra={"peer": peer, "reason": reason})
                 case Opened():
                     continue
                 case _:

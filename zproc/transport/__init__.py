@@ -22,6 +22,7 @@ from zproc.transport.base import (
     Opened,
     Received,
     parse_address,
+    went_by_itself,
     with_keys,
 )
 from zproc.transport.word import NOWHERE, Words, publish, word
@@ -46,6 +47,7 @@ __all__ = [
     "parse_address",
     "publish",
     "runtime_directory",
+    "went_by_itself",
     "with_keys",
     "word",
 ]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLOSED_BY_PEER",
+    "CONNECTION_LOST",
     "CONNECT_TIMEOUT",
     "MAX_FRAME",
     "SCHEMES",
@@ -47,6 +48,7 @@ __all__ = [
     "over_limit",
     "parse_address",
     "too_many_peers",
+    "went_by_itself",
     "with_keys",
 ]
 
@@ -284,6 +286,7 @@ class Address:
 _KEYS: Final = "?keys="
 
 CLOSED_BY_PEER: Final = "closed by the peer"
+CONNECTION_LOST: Final = "connection lost"
 SERVER_CLOSED: Final = "the server has closed"
 
 SCHEMES: Final = {
@@ -353,6 +356,11 @@ def over_backlog(size: int, limit: int) -> str:
 def too_many_peers(limit: int) -> str:
     """Say that a peer is one too many."""
     return f"the limit of {limit} peers is reached"
+
+
+def went_by_itself(reason: str) -> bool:
+    """Whether the reason of a `Closed` is that the peer went, and not that it was cut off."""
+    return reason.startswith((CLOSED_BY_PEER, CONNECTION_LOST))
 
 
 def no_hello(limit: float) -> str:

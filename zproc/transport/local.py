@@ -22,6 +22,7 @@ from typing import Final
 from zproc.exceptions import LimitExceeded, Unavailable, UsageError
 from zproc.transport.base import (
     CLOSED_BY_PEER,
+    CONNECTION_LOST,
     SERVER_CLOSED,
     TURN,
     Arrival,
@@ -307,7 +308,7 @@ class LocalListener:
 
     def _failed(self, link: _Link, error: OSError) -> None:
         if not isinstance(error, BlockingIOError):
-            self._drop(link, f"connection lost: {error.strerror}")
+            self._drop(link, f"{CONNECTION_LOST}: {error.strerror}")
 
     def _drop(self, link: _Link, reason: str) -> None:
         """Forget a peer, and tell both sides why."""
