@@ -15,9 +15,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from alone import adopt_orphans, run_alone
-from harness import FULL, QUICK, Case, Effort, header
+from harness import FULL, QUICK, Case, Effort, Need, header
 from machine import busy, machine
 from row import Row, from_json, table, to_json
 from tables import UnknownKey, chosen
@@ -89,6 +90,15 @@ def _write_json(file: str, content: object) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
+def _draw(results: dict[str, Any], directory: Path) -> None:
+    if not Need("matplotlib", "").met():
+        print("no pictures: pip install matplotlib", file=sys.stderr)
+        return
+    from picture import draw  # noqa: PLC0415 (it takes a second, and is not needed for a table)
+
+    draw(results, directory)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; whatever the verdicts, it is 0: they are for reading."""
     asked = _arguments().parse_args(arguments)
@@ -121,9 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.json:
         _write_json(asked.json, results)
     if asked.pictures:
-        from picture import draw  # noqa: PLC0415 (matplotlib takes a second, and is not needed for a table)
-
-        draw(results, Path(asked.pictures))
+        _draw(results, Path(asked.pictures))
     return 0
 
 
