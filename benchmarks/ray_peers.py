@@ -79,6 +79,7 @@ def _environment() -> None:
 
 def _serve_ray(parent: Connection, directory: str) -> None:
     """Be the process that has started Ray, until the parent is gone or says so."""
+    os.setsid()
     _own_network()
     _environment()
     import ray  # noqa: PLC0415 (it may not be installed)

@@ -1,7 +1,7 @@
 """Redis as a peer: a server of ours for each comparison, on a socket file in a private directory, and on no port.
 
 The law: every client is redis-py with hiredis on a connection of its own, which is the fastest that a Python program
-gets; nothing is kept on disk.
+gets; nothing is kept on disk. That the server has a session of its own is explained in `peers`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _serve(stack: ExitStack) -> str:
     path = os.path.join(directory, "s")
     settings = ["--port", "0", "--unixsocket", path, "--unixsocketperm", "700"]
     unkept = ["--save", "", "--appendonly", "no", "--daemonize", "no", "--dir", directory]
-    server = subprocess.Popen(["redis-server", *settings, *unkept], stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(["redis-server", *settings, *unkept], stdout=subprocess.DEVNULL, start_new_session=True)
     stack.callback(_stop, server)
     deadline = time.monotonic() + _READY
     while not os.path.exists(path):
