@@ -60,6 +60,7 @@ bench: $(BENCH) ## measure zproc beside its peers; results and pictures go to bu
 
 figures: $(BENCH) ## measure everything on a machine at rest, for the documents
 	$(BIN)/python benchmarks/runner.py --json docs/benchmarks/results.json --pictures docs/benchmarks
+	$(BIN)/python benchmarks/stages.py --into docs/benchmarks/results.json
 	$(BIN)/python benchmarks/tables.py
 
 docs: $(DOCS) ## the documentation, into docs/_build; warnings and dead links are errors

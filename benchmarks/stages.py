@@ -1,14 +1,15 @@
 """Where the microseconds go: of a read, a commit, an action, an atomic function and a wake-up, stage by stage.
 
 The law: every stage is measured, in the real processes, between two moments of the clock that they share, and the
-stages of one call add up to the call. Medians of many calls, one after the other, by one client, of a server that does
-nothing else. Run it as ``python benchmarks/stages.py``; it prints Markdown.
+stages of one call add up to the call. Of many calls, made one after the other by one client of a server that does
+nothing else, those count that took about as long as the median. ``python benchmarks/stages.py`` prints Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
 import bisect
+import json
 import os
 import statistics
 import time
@@ -18,10 +19,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from typing import cast
+from pathlib import Path
+from typing import TypeVar, cast
 
 from harness import Operation
-from machine import busy, header
+from machine import header
 from peers import ECHO
 from probes import Event, Probes, own_times
 
@@ -72,6 +74,7 @@ ORDER = [
 
 Stages = dict[str, float]
 Spans = list[tuple[int, int]]
+T = TypeVar("T")
 
 _LONGEST = 1_000_000_000
 """Longer than any call that is looked at lasts, in nanoseconds."""
@@ -158,8 +161,14 @@ def _alone(begin: int, asking: Sequence[Event], server: Sequence[Event]) -> bool
     return len(sent) == len(taken)
 
 
-def medians(probes: Probes, spans: Spans, hearing: str) -> Stages:
-    """Return the medians of all stages, in microseconds.
+def middle(values: Sequence[T], size: Callable[[T], float]) -> list[T]:
+    """Return the fifth of the values around the median."""
+    ordered, off = sorted(values, key=size), len(values) * 2 // 5
+    return ordered[off : len(values) - off]
+
+
+def usual(probes: Probes, spans: Spans, hearing: str) -> Stages:
+    """Return the stages of the calls around the median, on average, in microseconds: they add up as those calls do.
 
     Args:
         probes: what was noted.
@@ -172,7 +181,8 @@ def medians(probes: Probes, spans: Spans, hearing: str) -> Stages:
         near = {region: _under_way(events, begin, end) for region, events in noted.items()}
         if _alone(begin, near["client"], near["server"]):
             splits.append(split(begin, end, near["client"], near["server"], near[hearing]))
-    return {name: statistics.median(each[name] for each in splits) / 1e3 for name in ORDER}
+    calls = middle(splits, lambda stages: sum(stages.values()))
+    return {name: statistics.mean(stages[name] for stages in calls) / 1e3 for name in ORDER}
 
 
 # What is measured: each gives the spans of some calls.
@@ -261,18 +271,12 @@ class Column:
     """What a call takes.
 
     Attributes:
-        stages: by stage, in microseconds.
-        probed: the whole call with the probes.
+        stages: by stage, with the probes, in microseconds.
         plain: the whole call without them.
     """
 
     stages: Stages
-    probed: float
     plain: float
-
-
-def _whole(spans: Spans) -> float:
-    return statistics.median(end - begin for begin, end in spans) / 1e3
 
 
 def measure(call: Call, rounds: int, times: int) -> Column:
@@ -288,7 +292,8 @@ def measure(call: Call, rounds: int, times: int) -> Column:
             with probes.set():
                 spans += call.spans(probes, probed, times)
     # Looked at when the server has ended: its last note may come after the answer that it is about.
-    return Column(medians(probes, spans, call.hearing), _whole(spans), _whole(others))
+    plain_median = statistics.median(end - begin for begin, end in others) / 1e3
+    return Column(usual(probes, spans, call.hearing), plain_median)
 
 
 def unchanged_read(times: int = 20_000) -> Stages:
@@ -335,8 +340,7 @@ def markdown(columns: dict[str, Column], echo: float) -> str:
         if any(round(each, 1) for each in took):
             lines.append([stage, *(f"{each:.1f}" for each in took)])
     lines.append(["**sum of the stages**", *(f"**{sum(column.stages.values()):.1f}**" for column in columns.values())])
-    lines.append(["the whole call, with the probes", *(f"{column.probed:.1f}" for column in columns.values())])
-    lines.append(["the whole call, without them", *(f"{column.plain:.1f}" for column in columns.values())])
+    lines.append(["the whole call, without the probes", *(f"{column.plain:.1f}" for column in columns.values())])
     lines.append(["a bare AF_UNIX msgpack echo", *(f"{echo:.1f}" for _ in columns)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -353,11 +357,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("stages.py", description="Tell where the microseconds of a call go.")
     parser.add_argument("--rounds", type=int, default=5, help="default %(default)s")
     parser.add_argument("--times", type=int, default=400, help="calls a round, with and without probes; %(default)s")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="results, which are given these tables as well")
     asked = parser.parse_args(arguments)
     columns = {call.name: measure(call, asked.rounds, asked.times) for call in CALLS}
-    print(f"{header()}; load before: {busy()}\n")
-    print(read_markdown(unchanged_read()))
-    print(markdown(columns, echo_round_trip(asked.rounds * asked.times)))
+    text = f"{read_markdown(unchanged_read())}\n{markdown(columns, echo_round_trip(asked.rounds * asked.times))}"
+    print(f"{header()}\n\n{text}", end="")
+    if asked.into:
+        results = json.loads(asked.into.read_text("utf-8"))
+        asked.into.write_text(json.dumps({**results, "stages": text}, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

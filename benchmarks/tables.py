@@ -3,7 +3,7 @@
 The law: a document marks where figures stand and says by key which they are; what stands between the marks is what the
 results say, or the check fails. A key that the results do not have is an error, not a gap.
 
-Two marks. A table of rows, by keys, beginnings of keys up to a dot, or patterns::
+Three marks. A table of rows, by keys, beginnings of keys up to a dot, or patterns::
 
     <!-- benchmarks: action.manager atomic.manager.8 -->
     <!-- /benchmarks -->
@@ -11,6 +11,11 @@ Two marks. A table of rows, by keys, beginnings of keys up to a dot, or patterns
 And the ratio of a row, or with a second word another of its figures, in a sentence::
 
     reading is <!-- figure: read.manager -->109 x<!-- /figure --> as fast
+
+And the tables of `stages`::
+
+    <!-- stages -->
+    <!-- /stages -->
 """
 
 from __future__ import annotations
@@ -35,6 +40,8 @@ RESULTS = ROOT / "docs" / "benchmarks" / "results.json"
 _TABLE = re.compile(r"(<!-- benchmarks: (.*?) -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
 _FIGURE = re.compile(r"(<!-- figure: (\S+)(?: (\S+))? -->).*?(<!-- /figure -->)", re.DOTALL)
 
+_STAGES = re.compile(r"(<!-- stages -->\n).*?(<!-- /stages -->)", re.DOTALL)
+
 _HEAD = "| | zproc | peer | ratio | goal | |\n|---|--:|--:|--:|---|---|\n"
 
 
@@ -52,6 +59,7 @@ class Results:
     def __init__(self, kept: Mapping[str, Any]) -> None:
         self.rows = {row["key"]: from_json(row) for row in kept["rows"]}
         self._machine = kept["machine"]
+        self._stages: str | None = kept.get("stages")
 
     def machine(self) -> str:
         """Say in a line what the figures are of."""
@@ -66,6 +74,12 @@ class Results:
         """Return the rows that the names mean, as Markdown, and what machine they are of."""
         lines = (_line(self.rows[key]) for key in chosen(list(self.rows), names))
         return f"{_HEAD}{''.join(lines)}\n{self.machine()}\n"
+
+    def stages(self) -> str:
+        """Return where the microseconds go, as Markdown, and what machine that is of."""
+        if self._stages is None:
+            raise UnknownKey("the results have no stages: python benchmarks/stages.py --into adds them")
+        return f"{self._stages}\n{self.machine()}\n"
 
     def figure(self, key: str, which: str) -> str:
         """Return one figure of one row.
@@ -129,6 +143,7 @@ def rewritten(text: str, results: Results) -> str:
         UnknownKey: it asks for a row that there is not.
     """
     text = _TABLE.sub(lambda mark: mark[1] + results.table(mark[2].split()) + mark[3], text)
+    text = _STAGES.sub(lambda mark: mark[1] + results.stages() + mark[2], text)
     return _FIGURE.sub(lambda mark: mark[1] + results.figure(mark[2], mark[3] or "times") + mark[4], text)
 
 
@@ -139,7 +154,8 @@ def documents(root: Path = ROOT) -> list[Path]:
 
 def marked(paths: Sequence[Path]) -> list[Path]:
     """Return the documents that have marks."""
-    return [path for path in paths if _TABLE.search(text := path.read_text("utf-8")) or _FIGURE.search(text)]
+    texts = {path: path.read_text("utf-8") for path in paths}
+    return [path for path, text in texts.items() if any(mark.search(text) for mark in (_TABLE, _FIGURE, _STAGES))]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

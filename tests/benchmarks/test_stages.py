@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import stages
 from probes import Event
-from stages import BACK, BEFORE, CLIENT, LOOP, THERE, split
+from stages import BACK, BEFORE, CLIENT, LOOP, THERE, middle, split
 
 ENCODE, DECODE = "client: encode the request", "client: decode the answer"
 TAKE, WORK, APPLY = "server: decode the request", "server: dispatch, turns, outcomes", "server: apply"
@@ -54,14 +56,21 @@ def test_who_is_woken_waits_for_the_answer_to_who_committed_and_not_for_what_he_
     assert (found[BEFORE], found[BACK], found[DECODE]) == (3, 75 - 61, 2)
 
 
+@pytest.mark.parametrize(("count", "those"), [(1, [0]), (2, [0, 1]), (5, [2]), (10, [4, 5]), (11, [4, 5, 6])])
+def test_those_calls_count_that_took_about_as_long_as_the_median(count: int, those: list[int]) -> None:
+    assert middle(range(count)[::-1], float) == those
+
+
 @pytest.mark.slow
-def test_the_stages_of_real_calls_are_nearly_what_the_calls_take() -> None:
+def test_every_stage_of_real_calls_is_measured(tmp_path: Path) -> None:
     """Every probe is at a function that there still is; in a process of its own, since it forks."""
-    command = [sys.executable, stages.__file__, "--rounds", "1", "--times", "30"]
+    results = tmp_path / "results.json"
+    results.write_text('{"rows": []}')
+    command = [sys.executable, stages.__file__, "--rounds", "1", "--times", "30", "--into", str(results)]
     said = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True).stdout
     cells = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("|")]
     lines = {cell[0]: cell[1:] for cell in cells}
-    sums, wholes = lines["sum of the stages"], lines["the whole call, with the probes"]
-    assert len(sums) == len(stages.CALLS)
-    # Of medians the sum is not the median of the sums, but what was left out would show.
-    assert all(0.5 < float(total) / float(whole) < 1.5 for total, whole in zip(sums, wholes, strict=True)), lines
+    assert [len(lines[name]) for name in (THERE, BACK, "sum of the stages")] == [len(stages.CALLS)] * 3
+    assert all(float(cell) > 0 for name in (CLIENT, THERE, LOOP, TAKE, WORK, BACK) for cell in lines[name])
+    assert all(float(cell) > 0 for cell in lines[APPLY][1:]), "only a read applies nothing"
+    assert json.loads(results.read_text()) == {"rows": [], "stages": said.partition("\n\n")[2]}

@@ -78,6 +78,14 @@ def test_a_table_of_rows_that_were_not_measured_is_an_error() -> None:
         rewritten("<!-- benchmarks: action atomic -->\n<!-- /benchmarks -->", RESULTS)
 
 
+def test_the_tables_of_stages_are_written_as_they_were_measured() -> None:
+    marked = "<!-- stages -->\nold\n<!-- /stages -->"
+    written = rewritten(marked, Results(KEPT | {"stages": "| table |\n"}))
+    assert written.startswith("<!-- stages -->\n| table |\n\nMeasured 2026-01-02")
+    with pytest.raises(UnknownKey, match="the results have no stages"):
+        rewritten(marked, RESULTS)
+
+
 def test_a_figure_that_could_not_be_measured_says_why() -> None:
     assert RESULTS.figure("action.b", "times") == "not installed: pip install b"
 
