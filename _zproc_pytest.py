@@ -73,6 +73,8 @@ def zproc_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., Memor
 
     from zproc.testing import MemoryServer  # noqa: PLC0415 - see the law
 
+    if "zproc_context" in request.fixturenames:
+        request.getfixturevalue("zproc_context")  # begins before us, so that it looks for leaks after us
     clock = request.getfixturevalue("zproc_clock") if "zproc_clock" in request.fixturenames else None
     with ExitStack() as stack:
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import ast
 from importlib import metadata
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `drawings`
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).parent.parent
 
 project = "zproc"
 author = "The zproc authors"
@@ -34,3 +36,19 @@ html_theme = "furo"
 html_title = f"zproc {version}"
 html_static_path = ["_static"]
 html_show_sourcelink = False
+
+
+def list_examples(_app: Sphinx, document: str, source: list[str]) -> None:
+    """Append every example to the page of that name, with its text, so that none can be forgotten."""
+    if document != "examples":
+        return
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        text = path.read_text("utf-8")
+        about = ast.get_docstring(ast.parse(text)) or "The program of the first page: five baked, five eaten."
+        title = path.stem.replace("_", " ").capitalize()
+        source[0] += f"\n## {title}\n\n{about}\n\n```{{literalinclude}} ../examples/{path.name}\n:language: python\n```\n"
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what is done here by ourselves."""
+    app.connect("source-read", list_examples)
