@@ -65,7 +65,7 @@ figures: $(BENCH) ## measure everything on a machine at rest, for the documents
 
 docs: $(DOCS) ## the documentation, into docs/_build; warnings and dead links are errors
 	$(BIN)/python docs/drawings.py --check
-	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
+	$(BIN)/sphinx-build -q -E -a -W --keep-going -b html docs docs/_build
 	$(BIN)/python docs/links.py docs/_build
 	@echo 'open docs/_build/index.html'
 

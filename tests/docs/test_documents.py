@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,8 +18,10 @@ PROGRAMS = sorted(
     path
     for folder in ("tutorial", "howto", "reference")
     for path in (ROOT / "examples" / folder).glob("*.py")
-    if not path.stem.startswith("test_")
+    if not path.stem.startswith("test_") and path.stem not in {"wrong", "bakery_client"}
 )
+SESSIONS = sorted((ROOT / "examples" / "deploy").glob("*.sh"))
+TUTORIAL = ROOT / "examples" / "tutorial"
 TESTS = sorted((ROOT / "examples").rglob("test_*.py"))
 INCLUDED = re.compile(r"\{literalinclude\} (\S+)")
 SHOWN = re.compile(r"^```python$", re.MULTILINE)
@@ -53,6 +58,58 @@ def test_the_tests_that_the_pages_show_pass(tests: Path) -> None:
         timeout=60,
         check=False,
     )
+    assert done.returncode == 0, done.stdout
+
+
+SAID = {
+    "session.sh": ["revision 1", "revision 2", "180", "refused, exit code 1", "36 cookies"],
+    "two_machines.sh": ["keys/server", "keys/ada", "revision 1", "3", "refused, exit code 1"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("session", SESSIONS, ids=name)
+def test_a_session_with_the_commands_goes_as_the_page_says(session: Path, tmp_path: Path) -> None:
+    """With the module of the tutorial, in a directory whose path is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="zp", dir="/tmp") as directory:
+        shutil.copy(TUTORIAL / "bakery.py", directory)
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        done = subprocess.run(
+            ["sh", "-e", session],
+            cwd=directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[: len(SAID[session.name])] == SAID[session.name]
+    if session.name == "session.sh":
+        assert "3  cookies: set 12 -> 36" in lines
+
+
+def test_a_type_checker_refuses_the_marked_lines_of_the_tutorial_and_no_others(tmp_path: Path) -> None:
+    text = (TUTORIAL / "wrong.py").read_text("utf-8").replace("# mypy: ignore-errors", "#")
+    (tmp_path / "wrong.py").write_text(text)
+    marked = [number for number, line in enumerate(text.splitlines(), 1) if "# E:" in line]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", tmp_path / "cache", "wrong.py"],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": os.pathsep.join([str(TUTORIAL), str(ROOT), str(ROOT / "stubs")])},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    found = [int(number) for number in re.findall(r"^wrong\.py:(\d+): error", done.stdout, re.MULTILINE)]
+    assert sorted(set(found)) == marked, done.stdout
+
+
+def test_the_client_of_the_tutorial_is_that_of_its_model() -> None:
+    command = [sys.executable, "-m", "zproc", "generate", "--check"]
+    done = subprocess.run(command, cwd=TUTORIAL, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout
 
 
