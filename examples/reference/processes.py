@@ -23,8 +23,8 @@ def wait_for_ever(state: Bakery) -> None:
 
 def tidy_up_at_the_end(state: Bakery) -> None:
     zproc.signal_to_exception(signal.SIGTERM)  # from here on, it is raised as an exception
-    state.ready = True
     try:
+        state.ready = True
         state.get_when_equal("cookies", -1)
     except zproc.SignalException as caught:
         zproc.exception_to_signal(caught)  # and from here on it is a signal again
