@@ -8,10 +8,12 @@ import json
 import os
 import random
 import signal
+import threading
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 from pydantic import BaseModel
@@ -20,6 +22,9 @@ import zproc
 from tests.integration import watching
 from tests.integration.watching import Broken, CuttableLine, folded, judge
 from zproc.aio import AsyncState
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Script
 
 T = TypeVar("T")
 
@@ -296,3 +301,243 @@ def test_p6_whatever_happens_everybody_is_told_all_of_it_once(tmp_path: Path) ->
 @pytest.mark.parametrize("seed", range(10))
 def test_p6_whatever_happens_at_length(tmp_path: Path, seed: int) -> None:
     be_told_whatever_happens(tmp_path, writers=4, commits=1000, seed=seed)
+
+
+class TestDefects:
+    """What the original did to watchers, among real processes; ``tests/client/test_defects.py`` forces it alone."""
+
+    def test_1_what_happens_before_a_process_has_begun_is_not_lost(self, method: str) -> None:
+        with zproc.Context(Shop, start_method=method) as ctx:
+
+            @ctx.call_when_change("cookies", count=5)
+            def eat(snapshot: Shop, state: Shop) -> None:
+                state.tags.append(snapshot.cookies)
+
+            for _ in range(5):
+                ctx.state.cookies += 1
+            eat.wait(50)
+            assert ctx.state.tags == [1, 2, 3, 4, 5]
+
+    def test_2_between_look_and_wait_nothing_is_lost(self) -> None:
+        """Each answers the other's number with the next; one answer that woke nobody would end it."""
+
+        def answer(shop: Shop, parity: int, until: int) -> None:
+            for number in range(parity, until, 2):
+                shop.get_when_equal("cookies", number, timeout=50)
+                shop.cookies = number + 1
+
+        with zproc.Context(Shop) as ctx:
+            for process in [ctx.spawn(answer, parity, 300) for parity in (0, 1)]:
+                process.wait(50)
+            assert ctx.state.cookies == 300
+
+    def test_3_reading_wakes_nobody(self) -> None:
+        def read(shop: Shop) -> int:
+            return sum(shop.cookies + len(shop.stock) + shop.snapshot().rare for _ in range(20))
+
+        with zproc.Context(Shop) as ctx:
+            seen = ctx.state.commits(timeout=0.01)
+            ctx.spawn(read).wait(50)
+            with pytest.raises(zproc.WaitTimeout):
+                next(seen)
+
+    def test_4_and_5_and_6_the_present_and_ones_own_count_and_the_past_does_not(self) -> None:
+        def change(shop: Shop) -> None:
+            shop.cookies = 1
+            shop.cookies = 2
+
+        with zproc.Context(Shop) as ctx:
+            ctx.spawn(change).wait(50)
+            with pytest.raises(zproc.WaitTimeout):
+                ctx.state.get_when_equal("cookies", 1, timeout=0.05)
+            assert ctx.state.get_when_equal("cookies", 2, timeout=50).cookies == 2
+            seen = ctx.state.changes("cookies", timeout=50)
+            ctx.state.cookies = 3
+            assert next(seen) == zproc.Change("cookies", "set", 2, 3)
+
+    def test_7_namespaces_are_apart_whatever_their_names(self) -> None:
+        with zproc.Context(Shop) as ctx:
+            seen = ctx.state.changes(timeout=0.05)
+            ctx.namespace("default2", Shop).state.cookies = 1
+            with pytest.raises(zproc.WaitTimeout):
+                next(seen)
+            ctx.state.cookies = 2
+            assert next(seen) == zproc.Change("cookies", "set", 0, 2)
+
+    def test_8_commits_of_one_moment_are_told_apart(self) -> None:
+        """By their numbers, and each of several processes' is told once."""
+
+        def add(shop: Shop) -> None:
+            for _ in range(100):
+                shop.cookies += 1
+
+        with zproc.Context(Shop, limits=HISTORY) as ctx:
+            seen = ctx.state.commits("cookies", count=300, timeout=50)
+            for process in [ctx.spawn(add) for _ in range(3)]:
+                process.wait(50)
+            commits = [commit for commit in seen if isinstance(commit, zproc.Commit)]
+            assert [commit.revision for commit in commits] == list(range(1, 301))
+            assert [commit.changes[0].new for commit in commits] == list(range(1, 301))
+
+    def test_9_a_watching_process_takes_every_option(self) -> None:
+        with zproc.Context(Shop) as ctx:
+            ctx.state.cookies = 1
+            here = ctx.state.go_live()
+
+            @ctx.call_when_change(
+                "cookies", timeout=50, live=False, since=here, count=2, include_own=True, duplicate_okay=True
+            )
+            def note(snapshot: Shop, state: Shop) -> None:
+                state.tags.append(snapshot.cookies)
+
+            ctx.state.cookies = 1
+            ctx.state.cookies = 2
+            note.wait(50)
+            assert ctx.state.tags == [1, 2]
+
+
+def test_p8_one_that_is_stopped_costs_the_others_nothing_and_is_told_of_the_gap() -> None:
+    """What it has not asked for is kept by nobody for it: the history goes on without it."""
+
+    def slow(shop: Shop) -> list[object]:
+        found: list[object] = []
+        events = shop.changes("cookies", timeout=50)
+        shop.made["slow"] = 0
+        for event in events:
+            found.append(event)
+            if isinstance(event, zproc.Resync) or event.new == 2000:
+                return found
+        return found
+
+    def quick(shop: Shop, who: str) -> list[object]:
+        found: list[object] = []
+        events = shop.changes("cookies", count=2000, timeout=50)
+        shop.made[who] = 0
+        for event in events:
+            assert isinstance(event, zproc.Change), event
+            found.append(event.new)
+            if cast("int", event.new) % 100 == 0:
+                shop.made[who] = cast("int", event.new)
+        return found
+
+    with zproc.Context(Shop, limits=zproc.Limits(history_commits=500)) as ctx:
+        stopped, others = ctx.spawn(slow), [ctx.spawn(quick, who) for who in ("a", "b")]
+        ctx.state.get_when(lambda shop: len(shop.made) == 3, timeout=50)
+        os.kill(stopped.pid or 0, signal.SIGSTOP)
+        for number in range(1, 2001):
+            ctx.state.cookies = number
+            if number % 100 == 0:  # they keep up, so that they are told of all of it
+                for who in ("a", "b"):
+                    ctx.state.get_when_equal(f"made.{who}", number, timeout=50)
+        assert [other.wait(50) for other in others] == [[*range(1, 2001)]] * 2
+        os.kill(stopped.pid or 0, signal.SIGCONT)
+        *before, last = stopped.wait(50)
+        assert isinstance(last, zproc.Resync)
+        assert last.snapshot.cookies == 2000
+        assert len(before) <= 1, "it was told of one at most, and then of the gap"
+
+
+def be_cut_at_bytes(tmp_path: Path, step: int) -> None:
+    """Cut the line at one byte after the other of all that comes while a batch of commits is told."""
+    commits = 5
+    with zproc.Context(Shop) as ctx:
+        line = CuttableLine(ctx.address.removeprefix("unix://"), str(tmp_path / "line"))
+        try:
+            with zproc.Context(Shop, address=line.address, cleanup=False) as by_line:
+                size = 0
+                cut_at = 0
+                while cut_at <= size:
+                    events = by_line.state.changes("cookies", timeout=20)
+                    line.carried, before = 0, line.cuts
+                    first = ctx.state.cookies + 1
+                    for number in range(first, first + commits):
+                        ctx.state.cookies = number
+                    if size:
+                        line.cut_after(cut_at)
+                    told = [event.new for event in islice(events, commits) if isinstance(event, zproc.Change)]
+                    assert told == list(range(first, first + commits)), f"cut after {cut_at} bytes"
+                    assert not size or line.cuts > before or cut_at >= line.carried
+                    cut_at, size = (cut_at + step, size) if size else (0, line.carried)
+                line.cut_after(10**9)
+                assert size > 100, "there was a batch to be cut"
+        finally:
+            line.close()
+
+
+@pytest.mark.slow
+def test_p6_a_line_that_is_cut_at_any_byte_costs_no_event_and_repeats_none(tmp_path: Path) -> None:
+    """At every seventh; `make soak` cuts at every one."""
+    be_cut_at_bytes(tmp_path, 7)
+
+
+@pytest.mark.soak
+def test_p6_a_line_that_is_cut_at_every_byte_does_neither(tmp_path: Path) -> None:
+    be_cut_at_bytes(tmp_path, 1)
+
+
+def hear_of_everything(watchers: int, commits: int) -> None:
+    def listen_many(shop: Shop, since: int) -> list[list[int]]:
+        async def one() -> list[int]:
+            return [commit.revision async for commit in AsyncState(shop).commits("cookies", since=since, count=commits)]
+
+        async def main() -> list[list[int]]:
+            return await asyncio.gather(*[one() for _ in range(watchers)])
+
+        return asyncio.run(main())
+
+    with zproc.Context(Shop, limits=HISTORY) as ctx:
+        since = ctx.state.go_live()
+        listening = [ctx.spawn(listen_many, since) for _ in range(2)]
+        for number in range(1, commits + 1):
+            ctx.state.cookies = number
+        for process in listening:
+            assert process.wait(3000) == [list(range(1, commits + 1))] * watchers
+
+
+@pytest.mark.slow
+def test_p6_many_watchers_are_all_told_of_everything() -> None:
+    """A hundred of a few hundred commits; `make soak` has a thousand of ten thousand."""
+    hear_of_everything(50, 200)
+
+
+@pytest.mark.soak
+def test_p6_a_thousand_watchers_are_told_of_ten_thousand_commits() -> None:
+    hear_of_everything(500, 10_000)
+
+
+def test_p12_ctrl_c_ends_a_program_that_waits_at_once(script: Script) -> None:
+    program = script("""
+        import signal
+        import zproc
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        class Shop(zproc.StateModel):
+            cookies: int = 0
+
+        if __name__ == "__main__":
+            with zproc.Context(Shop) as ctx:
+                print("ready", flush=True)
+                try:
+                    ctx.state.get_when_change("cookies")
+                except KeyboardInterrupt:
+                    ctx.state.cookies = 1
+                    print("interrupted", ctx.state.cookies, flush=True)
+    """)
+    assert program.stdout is not None
+    assert program.stdout.readline() == "ready\n"
+    interrupted = threading.Event()
+
+    def interrupt() -> None:
+        # One that comes just before the wait blocks is as good as any; one that comes before it is begun is another.
+        while not interrupted.wait(0.2):
+            program.send_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        assert program.stdout.readline() == "interrupted 1\n"
+    finally:
+        interrupted.set()
+        thread.join(10)
+    assert program.wait(20) in {0, -signal.SIGINT, 130}
