@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import statistics
 import time
@@ -83,7 +84,8 @@ def _latency(state: Board, times: int) -> float:
             _rest()
             state.n = time.perf_counter_ns()
             pipe.recv_bytes()
-        return statistics.median(pipe.recv()) / 1000
+        heard: list[int] = pipe.recv()
+        return statistics.median(heard) / 1000
 
 
 def latency() -> list[Row]:
@@ -111,7 +113,6 @@ def _costs(what: str, pairs: list[tuple[float, float]], most: float | None, unit
 
 def _wait_for(pipe: Any, state: Board, fields: list[str]) -> None:
     """Have a task wait at each field, and tell when all have heard of a change."""
-    import asyncio
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -127,7 +128,7 @@ def _wait_for(pipe: Any, state: Board, fields: list[str]) -> None:
 
 
 def parked() -> list[Row]:
-    """What a thousand watchers of other fields cost a commit."""
+    """What a thousand watchers cost a commit that touches none of them: other fields, and other keys of one."""
     fields = [f"others.k{number}" for number in range(1000)]
     with ExitStack() as stack:
         ctx, beside = (stack.enter_context(zproc.Context(Board)) for _ in range(2))
@@ -137,14 +138,23 @@ def parked() -> list[Row]:
             lambda: _median(lambda: setattr(ctx.state, "n", 1), 300),
             7,
         )
-    return [_costs("commit beside 1,000 watchers of other fields, against none", pairs, 1.2)]
+        here, there = beside.state.others, ctx.state.others
+        keys = rounds_of(
+            lambda: _median(lambda: here.__setitem__("x", 1), 300),
+            lambda: _median(lambda: there.__setitem__("x", 1), 300),
+            7,
+        )
+    return [
+        _costs("commit beside 1,000 watchers of other fields, against none", pairs, 1.2),
+        _costs("commit beside 1,000 watchers of other keys of its field, against none", keys, 1.2),
+    ]
 
 
 def woken() -> list[Row]:
     """What it takes until all who wait for one field have heard: for each of them, a hundred against ten."""
 
     def each(pipe: Any, state: Board, count: int) -> float:
-        taken = []
+        taken: list[float] = []
         for _ in range(20):
             pipe.recv()
             _rest()

@@ -127,6 +127,28 @@ def test_p8_a_parked_watcher_of_other_fields_is_not_even_looked_at(monkeypatch: 
     assert looked_at == [1000]
 
 
+def test_p8_a_parked_watcher_of_other_keys_is_not_looked_at_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole field, any key of it, and anything are looked at with every key; and every key with the whole field."""
+    watchers = Watchers(100_000)
+    for request in range(1000):
+        watchers.park(watcher(("stock", request, "price"), request=request))
+    wide = [("stock",), ("stock", ANY, "price"), (ANY, 7), ()]
+    for request, pattern in enumerate(wide, 1000):
+        watchers.park(watcher(pattern, request=request))
+    looked_at: list[int] = []
+
+    def look(one: Watcher, at: Entry) -> bool:
+        looked_at.append(one.command.request)
+        return False
+
+    monkeypatch.setattr(watch, "concerns", look)
+    watchers.woken_by(entry(("stock", 7, "price")))
+    assert looked_at == [7, 1000, 1001, 1002, 1003], "in the order in which they came"
+    looked_at.clear()
+    watchers.woken_by(entry(("stock",)))
+    assert looked_at == list(range(1004))
+
+
 def test_p8_nothing_is_kept_of_a_watcher_that_was_answered() -> None:
     watchers = Watchers(100_000)
     for request in range(100):

@@ -391,7 +391,9 @@ class ServerCore:
     def _announce(self, space: _Space, entry: Entry) -> None:
         """Tell whoever waits for it of a commit, the newest."""
         woken = space.watchers.woken_by(entry)
-        state = cache(lambda: space.namespace.read(())) if woken else bytes
+        if not woken:
+            return
+        state = cache(lambda: space.namespace.read(()))
         for watcher in woken:
             known = self._peers[watcher.peer]
             known.peer.no_longer_waits(watcher.command.request)
@@ -516,13 +518,14 @@ class ServerCore:
             LimitExceeded: the state is.
         """
         revision = entries[-1].revision
-        size = sum(len(entry.encoded) + _COMMIT_HEAD for entry in entries) + ENVELOPE
+        commits = tuple([entry.encoded for entry in entries])
+        size = sum(map(len, commits)) + _COMMIT_HEAD * len(commits) + ENVELOPE
         if size > self.limits.message_bytes:
             raise HistoryGone(watcher.command.since, revision)
         after = state() if watcher.command.state else b""
         if size + len(after) > self.limits.message_bytes:
             raise LimitExceeded("message_bytes", size + len(after), self.limits.message_bytes)
-        return Changes(watcher.command.request, revision, tuple(entry.encoded for entry in entries), after)
+        return Changes(watcher.command.request, revision, commits, after)
 
     # Waiting
 

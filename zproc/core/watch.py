@@ -2,8 +2,8 @@
 
 The law: a watcher asks for what comes after a revision and is answered once, whole commits in order; then it asks again
 from there. So nothing is kept per watcher but the question, a slow one costs nobody anything, and what it has not asked
-for yet waits in the history. A parked watcher is looked at only by commits that touch one of the top-level fields that
-it names.
+for yet waits in the history. A parked watcher is looked at only by commits that touch one of the places that it names,
+told apart by their first two steps: a field, and a field or key of that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zproc.core.history import Entry
 from zproc.core.messages import Watch
 from zproc.exceptions import LimitExceeded
 from zproc.schema.path import ANY, Pattern, matches
-from zproc.typing import Key, Path, PeerId, RequestId, SessionId
+from zproc.typing import Key, PeerId, RequestId, SessionId
 
 __all__ = ["Watcher", "Watchers", "concerns"]
 
@@ -35,8 +35,13 @@ def concerns(watcher: Watcher, entry: Entry) -> bool:
     """Whether a commit is an answer."""
     if entry.author.session == watcher.session and not watcher.command.own:
         return False
-    paths = (*entry.touched, *entry.repeated) if watcher.command.duplicates else entry.touched
-    return any(matches(pattern, path) for path in paths for pattern in watcher.patterns)
+    for path in entry.touched:
+        for pattern in watcher.patterns:
+            if matches(pattern, path):
+                return True
+    return watcher.command.duplicates and any(
+        matches(pattern, path) for path in entry.repeated for pattern in watcher.patterns
+    )
 
 
 class Watchers:
@@ -50,7 +55,8 @@ class Watchers:
         self._most = most
         self._arrivals = count()
         self._parked: dict[tuple[PeerId, RequestId], tuple[int, Watcher]] = {}
-        self._by_field: dict[Key, dict[int, Watcher]] = {}
+        # By their first two steps, ANY for one that is not there; each in the order in which they came.
+        self._by_field: dict[Key, dict[Key, dict[int, Watcher]]] = {}
 
     def park(self, watcher: Watcher) -> None:
         """Keep a watcher until a commit concerns it.
@@ -64,36 +70,63 @@ class Watchers:
         assert place not in self._parked, "a watcher would be parked twice"
         number = next(self._arrivals)
         self._parked[place] = number, watcher
-        for field in _fields(watcher.patterns):
-            self._by_field.setdefault(field, {})[number] = watcher
+        for field, key in _places(watcher.patterns):
+            self._by_field.setdefault(field, {}).setdefault(key, {})[number] = watcher
 
     def forget(self, peer: PeerId, request: RequestId) -> bool:
         """Take a watcher out; whether it was there."""
-        if (peer, request) not in self._parked:
+        known = self._parked.pop((peer, request), None)
+        if known is None:
             return False
-        number, watcher = self._parked.pop((peer, request))
-        for field in _fields(watcher.patterns):
-            parked = self._by_field[field]
+        number, watcher = known
+        for field, key in _places(watcher.patterns):
+            keys = self._by_field[field]
+            parked = keys[key]
             del parked[number]
             if not parked:
-                del self._by_field[field]
+                del keys[key]
+                if not keys:
+                    del self._by_field[field]
         return True
 
     def woken_by(self, entry: Entry) -> list[Watcher]:
         """Take out and return the watchers that a commit concerns, in the order in which they came."""
         if not self._parked:
             return []
-        woken = [watcher for watcher in self._candidates((*entry.touched, *entry.repeated)) if concerns(watcher, entry)]
+        woken = [watcher for watcher in self._candidates(entry) if concerns(watcher, entry)]
         for watcher in woken:
             self.forget(watcher.peer, watcher.command.request)
         return woken
 
-    def _candidates(self, paths: Iterable[Path]) -> list[Watcher]:
-        found: dict[int, Watcher] = {}
-        for field in {*(path[0] for path in paths), ANY}:
-            found.update(self._by_field.get(field, {}))
-        return [found[number] for number in sorted(found)]
+    def _candidates(self, entry: Entry) -> Iterable[Watcher]:
+        found: list[dict[int, Watcher]] = []
+        everywhere = self._by_field.get(ANY)
+        if everywhere is not None:
+            found += everywhere.values()
+        for path in (*entry.touched, *entry.repeated) if entry.repeated else entry.touched:
+            keys = self._by_field.get(path[0])
+            if keys is None:
+                continue
+            if len(path) == 1:
+                found += keys.values()
+            else:
+                found += [keys[key] for key in (ANY, path[1]) if key in keys]
+        if len(found) == 1:
+            return found[0].values()
+        merged: dict[int, Watcher] = {}
+        for watchers in found:
+            merged.update(watchers)
+        return [merged[number] for number in sorted(merged)]
 
 
-def _fields(patterns: tuple[Pattern, ...]) -> set[Key]:
-    return {pattern[0] if pattern else ANY for pattern in patterns}
+def _places(patterns: tuple[Pattern, ...]) -> Iterable[tuple[Key, Key]]:
+    """Return where a watcher is looked for, each place once."""
+    if len(patterns) == 1:
+        return (_place(patterns[0]),)
+    return {_place(pattern) for pattern in patterns}
+
+
+def _place(pattern: Pattern) -> tuple[Key, Key]:
+    if not pattern or pattern[0] is ANY:
+        return ANY, ANY
+    return pattern[0], pattern[1] if len(pattern) > 1 else ANY
