@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
 import pytest
 from annotated_types import Interval, Len
 from hypothesis import Phase, find, given, settings, strategies as st
-from pydantic import BaseModel, Field, StringConstraints, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, Field, JsonValue, NaiveDatetime, StringConstraints, TypeAdapter
 
 from zproc.testing.places import place_of, place_of_model
 
@@ -61,6 +62,10 @@ ANNOTATIONS = [
     datetime,
     timedelta,
     Decimal,
+    Path,
+    JsonValue,
+    AwareDatetime,
+    NaiveDatetime,
     Any,
     list,
     Oven,

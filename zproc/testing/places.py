@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import enum
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict, Union, cast, get_args, get_origin
 
 from annotated_types import GroupedMetadata
 from hypothesis import strategies as st
-from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, JsonValue, NaiveDatetime, StringConstraints, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 __all__ = ["Place", "place_of", "place_of_model"]
@@ -156,6 +158,9 @@ def _scalar(annotation: object, limits: _Limits) -> Place:
     if annotation is bytes:
         longest = limits.max_length if limits.max_length is not None else 20
         return Place(annotation, st.binary(min_size=limits.min_length or 0, max_size=longest))
+    for known, values in _UNGUESSED.items():
+        if annotation is known:
+            return Place(annotation, values)
     if annotation in (Any, object):
         return Place(annotation, st.none() | st.booleans() | st.integers() | st.text(max_size=8))
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
@@ -163,6 +168,24 @@ def _scalar(annotation: object, limits: _Limits) -> Place:
     if annotation is Decimal:
         return Place(annotation, st.decimals(limits.ge, limits.le, allow_nan=False, allow_infinity=False), number=True)
     return Place(annotation, _valid(st.from_type(cast("type[object]", annotation)), annotation))
+
+
+def _json() -> Values:
+    floats = st.floats(allow_nan=False, allow_infinity=False)
+    scalars = st.none() | st.booleans() | st.integers(-(1 << 31), 1 << 31) | floats | st.text(max_size=8)
+    names = st.text(max_size=8)
+    return st.recursive(
+        scalars, lambda parts: st.lists(parts, max_size=3) | st.dictionaries(names, parts, max_size=3), max_leaves=5
+    )
+
+
+_UNGUESSED: Final[Mapping[object, Values]] = {
+    AwareDatetime: st.datetimes(timezones=st.just(UTC)),
+    NaiveDatetime: st.datetimes(),
+    Path: st.lists(st.text("ab.", min_size=1, max_size=3), max_size=3).map(lambda parts: Path(*parts)),
+    JsonValue: _json(),
+}
+"""What is drawn for types that Hypothesis by itself knows nothing of, or nothing good."""
 
 
 def _valid(values: Values, annotation: object) -> Values:
