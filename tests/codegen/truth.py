@@ -7,7 +7,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Union, cast, get_args, get_origin
+from typing import Any, ForwardRef, Literal, Union, cast, get_args, get_origin
 
 from typing_extensions import is_typeddict
 
@@ -42,7 +42,9 @@ class Client:
     """
 
     def __init__(self, module: Any) -> None:
-        self.space = {**vars(generated), **vars(module), "Any": Any}
+        items, entries, again = cast("Any", (ListHandle, DictHandle, ForwardRef("LiveJson")))
+        json = items[again, Any] | entries[str, again, Any] | str | int | float | bool | None
+        self.space = {**vars(generated), **vars(module), "Any": Any, "LiveJson": json}
         self._assigned: set[tuple[type, str]] = set()  # each once, because each is a round trip
         tree = ast.parse(Path(module.__file__).read_text("utf-8"))
         (branch,) = (node for node in tree.body if isinstance(node, ast.If))
@@ -110,9 +112,9 @@ class Client:
             return any(self._is(value, part) for part in arguments)
         if origin is Literal:
             return any(self._is(value, type(part)) and value == part for part in arguments)
-        if origin in (tuple, frozenset):
+        if origin in (tuple, frozenset) and type(value) is origin:
             parts = arguments if ... not in arguments and origin is tuple else arguments[:1] * len(cast("Any", value))
-            return type(value) is origin and all(map(self._is, cast("Any", value), parts))
+            return all(map(self._is, cast("Any", value), parts))
         if kind is None or kind is type(None):
             return value is None
         if kind is Any or kind is object:
