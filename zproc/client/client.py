@@ -81,8 +81,8 @@ class Client:
     def __init__(self, schema: Schema[StateModel], address: str, namespace: str, process: str | None = None) -> None:
         name = os.path.basename(sys.argv[0]) if process is None else process
         self.schema = schema
-        self.closed = False
-        self.mark = object()
+        self.closed: bool = False
+        self.mark: object = object()
         """What numbers are marked with that were read by this client; not itself, which would keep it alive."""
         self._kept: frozenset[str] = frozenset()
         self._identity = Identity(address, namespace, schema.fingerprint, schema.table, new_session(), name)
@@ -97,7 +97,7 @@ class Client:
         self._requests = count(1)
         self._replica = Replica(self.schema, Epoch(""))
         self._in_turn = 0
-        self.now = NEVER
+        self.now: Moment = NEVER
         """What is read of without asking and without any check: nothing where a check would have something to say."""
 
     def begin_in_fork(self) -> None:

@@ -106,7 +106,7 @@ class Connection:
         self._channel: Channel = connect(identity.address, limit=_LONGEST)
         self._last = time.monotonic()
         try:
-            self.welcome = self._introduce(identity)
+            self.welcome: Welcome = self._introduce(identity)
         except BaseException:
             self.close()
             raise

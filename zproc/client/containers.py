@@ -22,7 +22,7 @@ from collections.abc import (
     Sized,
     ValuesView,
 )
-from typing import Generic, SupportsIndex, cast, overload
+from typing import ClassVar, Generic, SupportsIndex, cast, overload
 
 from typing_extensions import TypeVar
 
@@ -55,7 +55,7 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
     """
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]  # like a list
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # like a list
 
     def _items(self) -> list[W]:
         return cast("list[W]", self.__zproc_value__())
@@ -231,7 +231,7 @@ class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict
     """
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]  # like a dict
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # like a dict
 
     def _items(self) -> dict[K, W]:
         return cast("dict[K, W]", self.__zproc_value__())
@@ -334,7 +334,7 @@ class SetHandle(Handle, MutableSet[K], Generic[K], stands_for=set):
     """The live handle of a set."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]  # like a set
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # like a set
 
     def _items(self) -> set[K]:
         return cast("set[K]", self.__zproc_value__())

@@ -198,7 +198,7 @@ class ModelHandle(Handle):
     """
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]  # like the models it stands for
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # like the models it stands for
 
     @property  # type: ignore[misc]  # a view says that it is what it stands for
     def __class__(self) -> type:

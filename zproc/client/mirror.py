@@ -29,7 +29,7 @@ class Mirror:
     """
 
     def __init__(self, schema: Schema[StateModel], revision: Revision, encoded: bytes) -> None:
-        self.revision = revision
+        self.revision: Revision = revision
         self._schema = schema
         self._plain = cast("dict[str, object]", schema.codec.decode(encoded))
         self._typed: dict[str, object] = {}

@@ -85,11 +85,11 @@ class Moment:
         direct: Mapping[str, object],
         until: float,
     ) -> None:
-        self.word = word
-        self.revision = revision
-        self.values = values
-        self.direct = direct
-        self.until = until
+        self.word: memoryview = word
+        self.revision: Revision = revision
+        self.values: Mapping[str, object] = values
+        self.direct: Mapping[str, object] = direct
+        self.until: float = until
 
     def is_newest(self) -> bool:
         """Whether there is no later revision, unless the server was killed."""
@@ -118,7 +118,7 @@ class Replica:
         self, schema: Schema[StateModel], epoch: Epoch, word: memoryview = NOWHERE, reader: object = None
     ) -> None:
         self.epoch: Final = epoch
-        self.moment = Moment(word, Revision(0), {}, {}, 0.0)
+        self.moment: Moment = Moment(word, Revision(0), {}, {}, 0.0)
         self._word = word
         self._reader = reader
         self._schema = schema

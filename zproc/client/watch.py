@@ -142,6 +142,8 @@ class Cursor:
         self._connection: Connection | None = None
         self._closed = False
         look = look or bool(scope.computed)
+        self.epoch: Epoch
+        self.revision: Revision
         self.epoch, self.revision = begin or (Epoch(""), Revision(0))
         if begin is None and since is None and look:
             self.skip()  # one question for the place and the state there, which so cannot have been dropped meanwhile

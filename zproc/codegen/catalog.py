@@ -67,7 +67,7 @@ class Catalog:
 
     def __init__(self, names: Names) -> None:
         self.names = names
-        self.forms = Forms(names)
+        self.forms: Forms = Forms(names)
         self.entries: dict[type[BaseModel], Entry] = {}
         self.placed: set[type[BaseModel]] = set()
         """The models of whose places a type was asked for."""

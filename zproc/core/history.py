@@ -72,7 +72,7 @@ class History:
         self._size = size
         self._held = 0
         self._entries: deque[Entry] = deque()
-        self.newest = Revision(0)
+        self.newest: Revision = Revision(0)
 
     @property
     def oldest(self) -> Revision:

@@ -36,8 +36,8 @@ class Namespace:
 
     def __init__(self, schema: Schema[StateModel], limits: Limits, budget: Budget) -> None:
         self.schema = schema
-        self.state = schema.initial()
-        self.history = History(limits.history_commits, limits.history_bytes)
+        self.state: StateModel = schema.initial()
+        self.history: History = History(limits.history_commits, limits.history_bytes)
         self._limits = limits
         self._incoming = schema.codec.limited(limits.nesting)
         self._budget = budget

@@ -76,7 +76,7 @@ class OwnChild:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.orphaned = False
+        self.orphaned: bool = False
         # Its number cannot be another's before it is reaped, so there is nothing to verify.
         self._watch: Watch = watch_child(pid)
         self._exitcode: int | None = None

@@ -59,7 +59,7 @@ class ServedChild:
         # Opened before the pipe is looked at: the fork server reports an exit before it gives the number back.
         self._watch: Watch | None = watch_process(pid)
         self._exitcode: int | None = None
-        self.orphaned = False
+        self.orphaned: bool = False
 
     def fileno(self) -> int:
         """Give a descriptor that tells of the end: the pipe, and the process itself when nobody else can tell."""

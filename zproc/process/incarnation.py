@@ -57,7 +57,7 @@ class Incarnation(Generic[R]):
 
     def __init__(self, name: str, method: StartMethod, offspring: Offspring, line: int) -> None:
         self.name = name
-        self.pid = offspring.pid
+        self.pid: int = offspring.pid
         self.method = method
         self.attempt = 1
         self._ready: Frame | None = None

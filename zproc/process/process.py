@@ -83,7 +83,7 @@ class Process(Future[R]):
 
     def __init__(self, task: Task[R], tell: Callable[[Report], None] | None = None) -> None:
         super().__init__()
-        self.name = task.name
+        self.name: str = task.name
         self._tell = tell
         self._task = task
         self._owner = os.getpid()

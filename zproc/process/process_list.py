@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, wait as wait_for
-from typing import Any, Literal, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, overload
 
 from zproc.core.supervisor import Stage, Strategy, affected
 from zproc.exceptions import Error, UsageError
@@ -72,7 +72,7 @@ class ProcessList(Sequence[Process[R]]):
             return self._processes == list(other)
         return NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # as a list has none
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # as a list has none
 
     def start(self) -> None:
         """Start those that were not started yet, in order.

@@ -138,7 +138,7 @@ def _call(function: Callable[[], None]) -> None:
         LOG.exception("an error in the supervision of processes")
 
 
-supervision = Supervision()
+supervision: Supervision = Supervision()
 """That of this process."""
 
 

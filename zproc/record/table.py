@@ -8,7 +8,7 @@ ended for good, the newest are kept; so the record is bounded by how many live.
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -48,7 +48,7 @@ class ProcessRow(BaseModel):
         error: how the last try failed that did, in a line.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     name: str
     pid: int | None

@@ -19,7 +19,7 @@ from collections.abc import (
     MutableSet,
     ValuesView,
 )
-from typing import SupportsIndex, TypeAlias, cast, overload
+from typing import ClassVar, SupportsIndex, TypeAlias, cast, overload
 
 from zproc.schema.draft import Draft, value_of
 from zproc.schema.ops import MISSING, Add, Delete, Discard, Set, Splice
@@ -40,7 +40,7 @@ class ListDraft(Draft, MutableSequence[object], stands_for=list):
     """The draft of a list."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]  # like a list
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # like a list
 
     def _items(self) -> list[object]:
         return cast("list[object]", self.__zproc_value__())
@@ -230,7 +230,7 @@ class DictDraft(Draft, MutableMapping[Key, object], stands_for=dict):
     """The draft of a dict."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]  # like a dict
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # like a dict
 
     def _items(self) -> dict[Key, object]:
         return cast("dict[Key, object]", self.__zproc_value__())
@@ -345,6 +345,9 @@ class _Items(ItemsView[Key, object]):
         return ((key, self._mapping[key]) for key in reversed(self._mapping))
 
 
+_Operator: TypeAlias = "Callable[[SetDraft, object], object]"
+
+
 def _as_set_does(name: str) -> Callable[[SetDraft, object], object]:
     """Make an operator out of that of ``set``, which takes sets only."""
     of_set = cast("Callable[[object, object], object]", getattr(set, name))
@@ -374,7 +377,7 @@ class SetDraft(Draft, stands_for=set):
     # Not a subclass of MutableSet, whose operators take any iterable, as those of a set do not.
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]  # like a set
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # like a set
 
     def _items(self) -> set[Key]:
         return cast("set[Key]", self.__zproc_value__())
@@ -453,17 +456,23 @@ class SetDraft(Draft, stands_for=set):
     def issuperset(self, other: Iterable[Key]) -> bool:
         return self._items().issuperset(other)
 
-    __or__, __ror__ = _as_set_does("__or__"), _as_set_does("__ror__")
-    __and__, __rand__ = _as_set_does("__and__"), _as_set_does("__rand__")
-    __sub__, __rsub__ = _as_set_does("__sub__"), _as_set_does("__rsub__")
-    __xor__, __rxor__ = _as_set_does("__xor__"), _as_set_does("__rxor__")
-    __le__, __lt__ = _as_set_does("__le__"), _as_set_does("__lt__")
-    __ge__, __gt__ = _as_set_does("__ge__"), _as_set_does("__gt__")
+    __or__: ClassVar[_Operator] = _as_set_does("__or__")
+    __ror__: ClassVar[_Operator] = _as_set_does("__ror__")
+    __and__: ClassVar[_Operator] = _as_set_does("__and__")
+    __rand__: ClassVar[_Operator] = _as_set_does("__rand__")
+    __sub__: ClassVar[_Operator] = _as_set_does("__sub__")
+    __rsub__: ClassVar[_Operator] = _as_set_does("__rsub__")
+    __xor__: ClassVar[_Operator] = _as_set_does("__xor__")
+    __rxor__: ClassVar[_Operator] = _as_set_does("__rxor__")
+    __le__: ClassVar[_Operator] = _as_set_does("__le__")
+    __lt__: ClassVar[_Operator] = _as_set_does("__lt__")
+    __ge__: ClassVar[_Operator] = _as_set_does("__ge__")
+    __gt__: ClassVar[_Operator] = _as_set_does("__gt__")
 
-    __ior__ = _in_place("update")
-    __isub__ = _in_place("difference_update")
-    __iand__ = _in_place("intersection_update")
-    __ixor__ = _in_place("symmetric_difference_update")
+    __ior__: ClassVar[_Operator] = _in_place("update")
+    __isub__: ClassVar[_Operator] = _in_place("difference_update")
+    __iand__: ClassVar[_Operator] = _in_place("intersection_update")
+    __ixor__: ClassVar[_Operator] = _in_place("symmetric_difference_update")
 
     def __eq__(self, other: object) -> bool:
         return self._items() == value_of(other)

@@ -213,7 +213,7 @@ class ModelDraft(Draft):
     """The draft of a model: to ``isinstance`` an instance of it, with its methods and computed fields."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]  # like the models it stands for
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # like the models it stands for
 
     def __getattr__(self, name: str) -> object:
         model = cast("type[BaseModel]", self._zproc_kind)

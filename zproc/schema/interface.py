@@ -57,7 +57,7 @@ class Interface:
     """
 
     def __init__(self, model: type[BaseModel], method: Method) -> None:
-        self.name = f"{model.__name__}.{method.__name__}()"
+        self.name: str = f"{model.__name__}.{method.__name__}()"
         whole = inspect.signature(method)
         own, *parameters = whole.parameters.values()  # an action has its self
         hints = _hints(self.name, model, method, own.name)

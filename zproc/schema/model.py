@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final, Generic, Self, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError
 
@@ -65,7 +65,7 @@ RESERVED: Final = frozenset(
 class StateModel(Watchable, BaseModel):
     """The base of models whose state is shared: a pydantic model that forbids fields it does not declare."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def __getitem__(self, path: str, /) -> Any:  # type: ignore[explicit-any]  # only the text says what stands there
         """Return what stands at a dotted path, ``state["oven.temp"]``, as attributes and keys would.

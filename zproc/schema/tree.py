@@ -102,8 +102,8 @@ class Tree:
     __slots__ = ("_held", "_original", "_owned", "_private", "_undo", "passed", "root", "shape")
 
     def __init__(self, root: BaseModel, *, private: bool) -> None:
-        self.root = root
-        self.shape = shape_of(type(root))
+        self.root: BaseModel = root
+        self.shape: Shape = shape_of(type(root))
         self.passed: dict[int, Passed] = {}
         """The models with validators of their own, and the containers with limits, that changes were made in or below.
         """

@@ -48,7 +48,7 @@ class BreakingListener:
         self._inner = inner
         self._plans: list[_Plan] = []
         self._unanswered: dict[PeerId, Fault] = {}
-        self.dead = False
+        self.dead: bool = False
         """Whether the server is gone."""
 
     def plan(self, fault: Fault, concerns: Callable[[Command], bool], times: int = 1) -> None:

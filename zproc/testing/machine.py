@@ -42,7 +42,7 @@ class ConcurrentMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         """Begin with the initial state."""
-        self.shared = Interleaving(self.model, clients=self.clients, limits=self.limits)
+        self.shared: Interleaving[StateModel] = Interleaving(self.model, clients=self.clients, limits=self.limits)
         self.running: dict[int, Operation] = {}
 
     @precondition(lambda self: self.shared.free)

@@ -39,7 +39,7 @@ class ObservedCore(ServerCore):
     def __init__(self, schema: Schema[StateModel], limits: Limits | None) -> None:
         super().__init__({_NAMESPACE: schema}, epoch=Epoch(f"epoch {next(_numbers)}"), limits=limits)
         self.commands: list[Command] = []
-        self.changed = threading.Condition()
+        self.changed: threading.Condition = threading.Condition()
         """Notified of every command, and of every tick."""
 
     def receive(self, peer: PeerId, command: Command, *, now: float, wall: float = 0.0) -> None:
@@ -92,7 +92,7 @@ class MemoryServer(Generic[M]):
         if state is not None:
             valid = Schema.of(model).shape.validate(plain(state))
             self._core.namespace(_NAMESPACE).state = cast("M", valid)
-        self.address = address or f"memory://zproc-testing-{next(_numbers)}"
+        self.address: str = address or f"memory://zproc-testing-{next(_numbers)}"
         self._listener = BreakingListener(listen(self.address))
         self._stopping = threading.Event()
         self._contexts: list[Context[M]] = []

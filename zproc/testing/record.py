@@ -30,7 +30,7 @@ class History(Generic[M]):
 
     def __init__(self, context: Context[M]) -> None:
         self._context = context
-        self.since = max((commit.revision for commit in context.history()), default=0)
+        self.since: int = max((commit.revision for commit in context.history()), default=0)
 
     def commits(self) -> list[Commit]:
         """Return the commits, oldest first.

@@ -10,6 +10,7 @@ Nothing here reads or writes: chunks are put in by whoever has the socket.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
 from zproc.transport.base import over_limit
@@ -26,10 +27,10 @@ _FAREWELL: Final = 1 << 31
 _LONGEST_FAREWELL: Final = 512
 _MERGED: Final = 256 << 10
 
-pack = struct.Struct(">I").pack
+pack: Callable[[int], bytes] = struct.Struct(">I").pack
 """Turns a length into a header."""
 
-from_bytes = int.from_bytes
+from_bytes: Callable[[bytes | memoryview], int] = int.from_bytes
 """Turns a header back into a length."""
 
 
@@ -67,7 +68,7 @@ class FrameReader:
 
     def __init__(self, limit: int) -> None:
         self.chunks: list[bytes | memoryview] = []
-        self.limit = limit
+        self.limit: int = limit
         self.fault: str | None = None
         self.goodbye: str | None = None
 

@@ -61,14 +61,14 @@ class _Link:
     __slots__ = ("changed", "end", "heard", "inbox", "leaving", "limit", "outbox", "peer", "room", "waiting")
 
     def __init__(self, peer: PeerId, lock: threading.RLock, limit: int) -> None:
-        self.peer = peer
-        self.changed = threading.Condition(lock)  # for the client: a frame, room, or the end
+        self.peer: PeerId = peer
+        self.changed: threading.Condition = threading.Condition(lock)  # for the client: a frame, room, or the end
         self.inbox: deque[bytes] = deque()  # on the way to the server
         self.outbox: deque[bytes] = deque()  # on the way to the client
-        self.room = _ROOM
-        self.waiting = 0  # bytes in the outbox, and what keeping them costs
-        self.limit = limit
-        self.heard = False  # whether a frame of it has ever been delivered
+        self.room: int = _ROOM
+        self.waiting: int = 0  # bytes in the outbox, and what keeping them costs
+        self.limit: int = limit
+        self.heard: bool = False  # whether a frame of it has ever been delivered
         self.leaving: str | None = None  # why it ends once the inbox is delivered
         self.end: str | None = None  # why it has ended at the server
 

@@ -200,8 +200,8 @@ class Claim:
             UsageError: somebody listens there, the path is too long, or what is there is not a socket.
             Unavailable: the system refuses: no such directory, no permission, no space.
         """
-        self.path = check_path(path)
-        self.address = f"unix://{path}" if address is None else address
+        self.path: str = check_path(path)
+        self.address: str = f"unix://{path}" if address is None else address
         self._lock = -1
         self._held: tuple[int, int] | None = None
         disown_after_fork(self)
