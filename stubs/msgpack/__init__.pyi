@@ -11,9 +11,11 @@ from msgpack.exceptions import (
     UnpackValueError as UnpackValueError,
 )
 from msgpack.ext import ExtType as ExtType
+from typing_extensions import disjoint_base
 
 version: tuple[int, int, int]
 
+@disjoint_base
 class Packer:
     def __init__(
         self,
@@ -34,6 +36,7 @@ class Packer:
     def bytes(self) -> bytes: ...
     def reset(self) -> None: ...
 
+@disjoint_base
 class Unpacker:
     def __init__(
         self,
@@ -95,3 +98,4 @@ def unpackb(
 class Timestamp:
     seconds: int
     nanoseconds: int
+    def __init__(self, seconds: int, nanoseconds: int = 0) -> None: ...

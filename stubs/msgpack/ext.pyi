@@ -1,5 +1,11 @@
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-class ExtType(NamedTuple):
+from typing_extensions import disjoint_base
+
+class _Fields(NamedTuple):
     code: int
     data: bytes
+
+@disjoint_base
+class ExtType(_Fields):
+    def __new__(cls, code: int, data: bytes) -> Self: ...
