@@ -9,12 +9,15 @@ Declare the state as a `StateModel`, make a `Context` of it, and use ``ctx.state
     ctx = zproc.Context(AppState)
     ctx.state.cookies = 5
 
-The law: what is not named here is not public.
+The law: what is not named here is not public. A name costs nothing before it is used: what it needs is imported then,
+so that a process which was started for one function does not load a validator, a transport and all the rest for it.
 """
 
-from zproc.client import atomic, transaction
-from zproc.context import Context
-from zproc.core.limits import Limits
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from zproc.exceptions import (
     AuthenticationError,
     CommitRefused,
@@ -25,8 +28,10 @@ from zproc.exceptions import (
     LeaseLost,
     LimitExceeded,
     ProcessError,
+    ProcessWaitError,
     ProtocolError,
     RemoteError,
+    RemoteException,
     SchemaError,
     SchemaMismatch,
     Unavailable,
@@ -36,21 +41,26 @@ from zproc.exceptions import (
     ValidatorCrashed,
     WaitTimeout,
 )
-from zproc.host import Server, ping, start_server
-from zproc.process import (
-    Process,
-    ProcessExit,
-    ProcessList,
-    SignalException,
-    exception_to_signal,
-    send_signal,
-    signal_to_exception,
-)
-from zproc.record import ProcessTable
-from zproc.schema import StateModel, action
-from zproc.schema.event import Author, Change, Commit, Resync
-from zproc.schema.selection import Watch
-from zproc.schema.watchable import Stream
+
+if TYPE_CHECKING:  # the same for who reads types; `tests/test_exports.py` compares the two
+    from zproc.client import atomic, transaction
+    from zproc.context import Context
+    from zproc.core.limits import Limits
+    from zproc.host import Server, ping, start_server
+    from zproc.process import (
+        Process,
+        ProcessExit,
+        ProcessList,
+        SignalException,
+        exception_to_signal,
+        send_signal,
+        signal_to_exception,
+    )
+    from zproc.record import ProcessTable
+    from zproc.schema import StateModel, action
+    from zproc.schema.event import Author, Change, Commit, Resync
+    from zproc.schema.selection import Watch
+    from zproc.schema.watchable import Stream
 
 __all__ = [
     "AuthenticationError",
@@ -71,8 +81,10 @@ __all__ = [
     "ProcessExit",
     "ProcessList",
     "ProcessTable",
+    "ProcessWaitError",
     "ProtocolError",
     "RemoteError",
+    "RemoteException",
     "Resync",
     "SchemaError",
     "SchemaMismatch",
@@ -96,3 +108,40 @@ __all__ = [
     "start_server",
     "transaction",
 ]
+
+
+_HOMES = {
+    "zproc.client": ["atomic", "transaction"],
+    "zproc.context": ["Context"],
+    "zproc.core.limits": ["Limits"],
+    "zproc.host": ["Server", "ping", "start_server"],
+    "zproc.process": [
+        "Process",
+        "ProcessExit",
+        "ProcessList",
+        "SignalException",
+        "exception_to_signal",
+        "send_signal",
+        "signal_to_exception",
+    ],
+    "zproc.record": ["ProcessTable"],
+    "zproc.schema": ["StateModel", "action"],
+    "zproc.schema.event": ["Author", "Change", "Commit", "Resync"],
+    "zproc.schema.selection": ["Watch"],
+    "zproc.schema.watchable": ["Stream"],
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+if not TYPE_CHECKING:  # a checker would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value  # it is asked for once
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

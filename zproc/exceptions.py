@@ -40,8 +40,10 @@ __all__ = [
     "LeaseLost",
     "LimitExceeded",
     "ProcessError",
+    "ProcessWaitError",
     "ProtocolError",
     "RemoteError",
+    "RemoteException",
     "SchemaError",
     "SchemaMismatch",
     "Unavailable",
@@ -360,3 +362,10 @@ class RemoteError(ProcessError):
 
     def __str__(self) -> str:
         return f"{super().__str__()}: {self.error}\n\n{self.traceback}".rstrip()
+
+
+ProcessWaitError = ProcessError
+"""What the library that this one replaces calls a `ProcessError`."""
+
+RemoteException = RemoteError
+"""What it calls a `RemoteError`."""
