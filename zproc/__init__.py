@@ -143,5 +143,12 @@ if not TYPE_CHECKING:  # a checker would take any name for one of ours
         return value
 
 
+def _preload() -> None:
+    """Import everything, and make what every server needs: the fork server does so once, for all that it makes."""
+    for name, home in _HOME.items():
+        globals()[name] = getattr(importlib.import_module(home), name)
+    importlib.import_module("zproc.host").preload()
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -27,7 +27,7 @@ from zproc.server import alarm_budget, serve
 from zproc.transport import Listener, clear, clear_all, fresh_address, listen, parse_address, publish, with_keys
 from zproc.typing import Epoch
 
-__all__ = ["Server", "ping", "place", "refuse_secret_key", "serve_here", "start_server"]
+__all__ = ["Server", "ping", "place", "preload", "refuse_secret_key", "serve_here", "start_server"]
 
 _LINGER: Final = 5.0
 """How long a server may outlive its owner, to end what the owner left behind, in seconds."""
@@ -212,6 +212,12 @@ def place(address: str, keys: str | None) -> str:
     if keys is None and parse_address(address).scheme == "tcp" and not parse_address(address).keys:
         keys = os.environ.get("ZPROC_KEYS") or None
     return with_keys(address, keys)
+
+
+def preload() -> None:
+    """Do once what every server that is forked from this process would do by itself."""
+    _schema(record.ProcessTable)
+    transport.preload()
 
 
 def start_server(

@@ -101,11 +101,9 @@ def main(channel: int, owner_handle: int, owner: int) -> None:
 
 
 def _load() -> None:
-    """Load what children will need, names that zproc imports on demand included."""
+    """Load what children will need; the package knows what that is, and this module not even what a state is."""
     with contextlib.suppress(Exception):  # a child would meet the same error, and can report it
-        package = importlib.import_module("zproc")
-        for name in getattr(package, "__all__", ()):
-            getattr(package, name)
+        importlib.import_module("zproc")._preload()  # noqa: SLF001 - it is there for this
 
 
 class _Nursery:

@@ -30,6 +30,9 @@ _LOG = logging.getLogger("zproc")
 _IDLE: Final = 1.0
 """How long the thread waits for more, in seconds."""
 
+_GATHERING: Final = 0.01
+"""How long a report waits for others to be written with it, in seconds, unless somebody waits for it."""
+
 _PATIENCE: Final = 1.0
 """How long somebody waits for what is noted to be written, in seconds; a slower server has other troubles."""
 
@@ -73,6 +76,7 @@ class Recorder:
         self._waiting: deque[Report] = deque()
         self._thread: threading.Thread | None = None
         self._noted = self._written = 0
+        self._hurried = 0
         self._told: dict[Process[Any], _Told] = {}
 
     def note(self, report: Report) -> None:
@@ -97,7 +101,8 @@ class Recorder:
             timeout: how long, in seconds.
         """
         with self._mine():
-            noted = self._noted
+            noted = self._hurried = self._noted
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._closed or self._written >= noted, timeout)
 
     def table(self) -> ProcessTable:
@@ -146,6 +151,7 @@ class Recorder:
             end = time.monotonic() + _IDLE
             while not self._waiting and not self._closed and (rest := end - time.monotonic()) > 0:
                 self._changed.wait(rest)
+            self._changed.wait_for(self._is_due, _GATHERING)
             batch: dict[Process[Any], Report] = {}
             while self._waiting and self._waiting[0].process not in batch and len(batch) < _BATCH:
                 report = self._waiting.popleft()
@@ -154,6 +160,9 @@ class Recorder:
                 self._thread = None
                 return []
             return list(batch.values())
+
+    def _is_due(self) -> bool:
+        return self._closed or self._hurried > self._written or len(self._waiting) >= _BATCH
 
     def _write(self, batch: list[Report]) -> None:
         known = [self._told.setdefault(report.process, _Told()) for report in batch]

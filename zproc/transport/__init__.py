@@ -45,6 +45,7 @@ __all__ = [
     "fresh_address",
     "listen",
     "parse_address",
+    "preload",
     "publish",
     "runtime_directory",
     "went_by_itself",
@@ -133,6 +134,12 @@ def clear(address: str) -> None:
             claim = Claim(parsed.place)
             claim.make_room()
             claim.release()
+
+
+def preload() -> None:
+    """Load the transport of this machine, which nearly everybody uses."""
+    with contextlib.suppress(ImportError):  # not on every system
+        from zproc.transport import local  # noqa: F401
 
 
 def clear_all() -> None:
