@@ -52,8 +52,8 @@ def test_no_other_name_is_public() -> None:
 
 
 def test_who_reads_types_is_told_of_the_same_homes_as_the_interpreter() -> None:
-    (block,) = (node for node in ast.parse(Path(zproc.__file__).read_text("utf-8")).body if isinstance(node, ast.If))
-    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    blocks = [node for node in ast.parse(Path(zproc.__file__).read_text("utf-8")).body if isinstance(node, ast.If)]
+    imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
     assert {node.module: [alias.name for alias in node.names] for node in imports} == zproc._HOMES
 
 
