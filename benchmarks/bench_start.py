@@ -17,6 +17,7 @@ from multiprocessing.context import SpawnContext
 from typing import cast
 
 from harness import Timed, cost
+from models import Counter
 
 import zproc
 from zproc.process import StartMethod
@@ -25,10 +26,6 @@ TIMES = 5
 
 
 METHODS: Sequence[StartMethod] = (StartMethod.FORKSERVER, StartMethod.FORK, StartMethod.SPAWN)
-
-
-class Counter(zproc.StateModel):
-    c: int = 0
 
 
 def _median(measure: Callable[[], float]) -> float:
