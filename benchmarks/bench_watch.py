@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from typing import Any
 
 import psutil
-from harness import Operation, Row, report, rounds_of
+from harness import Operation, Timed, cost
 from peers import ECHO
 
 import zproc
@@ -21,6 +21,10 @@ from zproc.aio import AsyncState
 _fork = get_context("fork")
 _REST = 0.0005
 """How long a server rests between two commits of which the latency is measured: whoever waits, waits by then."""
+
+
+TIMES = 300
+COMMITS = 10_000
 
 
 class Board(zproc.StateModel):
@@ -88,29 +92,6 @@ def _latency(state: Board, times: int) -> float:
         return statistics.median(heard) / 1000
 
 
-def latency() -> list[Row]:
-    """Commit to woken watcher, against an echo that is made after the same rest."""
-    with ExitStack() as stack:
-        state = stack.enter_context(zproc.Context(Board)).state
-        echo = ECHO.prepare(stack)(stack)
-        pairs = rounds_of(lambda: _latency(state, 300), lambda: _median(echo, 300), 7)
-        alone = _median(lambda: setattr(state, "n", 1), 300)
-    what = f"commit to woken watcher (the commit alone: {alone:.0f} us)"
-    return [_costs(f"{what} against one echo", pairs, 3.0)]
-
-
-def _costs(what: str, pairs: list[tuple[float, float]], most: float | None, unit: str = "us") -> Row:
-    return Row(
-        what=what,
-        ours=statistics.median(a for a, _ in pairs),
-        peer=statistics.median(b for _, b in pairs),
-        unit=unit,
-        ratio=statistics.median(b / a for a, b in pairs),
-        goal=None if most is None else 1 / most,
-        rounds=[b / a for a, b in pairs],
-    )
-
-
 def _wait_for(pipe: Any, state: Board, fields: list[str]) -> None:
     """Have a task wait at each field, and tell when all have heard of a change."""
 
@@ -127,126 +108,157 @@ def _wait_for(pipe: Any, state: Board, fields: list[str]) -> None:
     asyncio.run(main())
 
 
-def parked() -> list[Row]:
-    """What a thousand watchers cost a commit that touches none of them: other fields, and other keys of one."""
-    fields = [f"others.k{number}" for number in range(1000)]
-    with ExitStack() as stack:
-        ctx, beside = (stack.enter_context(zproc.Context(Board)) for _ in range(2))
-        stack.enter_context(_child(_wait_for, beside.state, fields)).recv()
-        pairs = rounds_of(
-            lambda: _median(lambda: setattr(beside.state, "n", 1), 300),
-            lambda: _median(lambda: setattr(ctx.state, "n", 1), 300),
-            7,
-        )
-        here, there = beside.state.others, ctx.state.others
-        keys = rounds_of(
-            lambda: _median(lambda: here.__setitem__("x", 1), 300),
-            lambda: _median(lambda: there.__setitem__("x", 1), 300),
-            7,
-        )
-    return [
-        _costs("commit beside 1,000 watchers of other fields, against none", pairs, 1.2),
-        _costs("commit beside 1,000 watchers of other keys of its field, against none", keys, 1.2),
-    ]
+def _context(stack: ExitStack) -> zproc.Context[Board]:
+    return stack.enter_context(zproc.Context(Board))
 
 
-def woken() -> list[Row]:
-    """What it takes until all who wait for one field have heard: for each of them, a hundred against ten."""
-
-    def each(pipe: Any, state: Board, count: int) -> float:
-        taken: list[float] = []
-        for _ in range(20):
-            pipe.recv()
-            _rest()
-            begun = time.monotonic()
-            state.n += 1
-            taken.append((pipe.recv() - begun) / count)
-        return statistics.median(taken) * 1e6
-
-    with ExitStack() as stack:
-        contexts = {count: stack.enter_context(zproc.Context(Board)) for count in (10, 100)}
-        pipes = {
-            count: stack.enter_context(_child(_wait_for, ctx.state, ["n"] * count)) for count, ctx in contexts.items()
-        }
-        pairs = rounds_of(
-            lambda: each(pipes[100], contexts[100].state, 100), lambda: each(pipes[10], contexts[10].state, 10), 7
-        )
-    return [_costs("commit until all have heard, for each of 100 watchers against each of 10", pairs, 1.2)]
+def _woken_watcher(stack: ExitStack) -> Callable[[], float]:
+    state = _context(stack).state
+    return lambda: _latency(state, TIMES)
 
 
-def bulk() -> list[Row]:
-    """How many events a second a watcher is told of that has 10,000 commits before it, against the rate of an echo."""
-    commits = 10_000
-    with ExitStack() as stack:
-        ctx = stack.enter_context(zproc.Context(Board, limits=zproc.Limits(history_commits=commits)))
-        for number in range(commits):
+def _commit(stack: ExitStack) -> Callable[[], float]:
+    state = _context(stack).state
+    return lambda: _median(lambda: setattr(state, "n", 1), TIMES)
+
+
+def _echo(stack: ExitStack) -> Callable[[], float]:
+    echo = ECHO.prepare(stack)(stack)
+    return lambda: _median(echo, TIMES)
+
+
+def _beside(make: Callable[[Board], Operation], fields: list[str]) -> Callable[[ExitStack], Callable[[], float]]:
+    """Measure an operation beside watchers, one of each field."""
+
+    def prepare(stack: ExitStack) -> Callable[[], float]:
+        state = _context(stack).state
+        if fields:
+            stack.enter_context(_child(_wait_for, state, fields)).recv()
+        operation = make(state)
+        return lambda: _median(operation, TIMES)
+
+    return prepare
+
+
+def _set_field(state: Board) -> Operation:
+    return lambda: setattr(state, "n", 1)
+
+
+def _set_key(state: Board) -> Operation:
+    others = state.others
+    return lambda: others.__setitem__("x", 1)
+
+
+def _until_all_have_heard(count: int) -> Timed:
+    """Measure what it takes until all who wait for one field have heard, over their number."""
+
+    def prepare(stack: ExitStack) -> Callable[[], float]:
+        state = _context(stack).state
+        pipe = stack.enter_context(_child(_wait_for, state, ["n"] * count))
+
+        def each() -> float:
+            taken: list[float] = []
+            for _ in range(20):
+                pipe.recv()
+                _rest()
+                begun = time.monotonic()
+                state.n += 1
+                taken.append((pipe.recv() - begun) / count)
+            return statistics.median(taken) * 1e6
+
+        return each
+
+    return Timed(f"each of {count} watchers", prepare)
+
+
+def _told(name: str, stream: Callable[[Board, int], Iterator[object]]) -> Timed:
+    """Measure what an event costs a watcher that has ten thousand commits before it."""
+
+    def prepare(stack: ExitStack) -> Callable[[], float]:
+        ctx = stack.enter_context(zproc.Context(Board, limits=zproc.Limits(history_commits=COMMITS)))
+        for number in range(COMMITS):
             ctx.state.n = number
-        echo = ECHO.prepare(stack)(stack)
+        since = ctx.state.go_live() - COMMITS + 1
 
-        def told(make: Callable[[], Iterator[object]]) -> float:
-            stream, begun = make(), time.perf_counter()
-            for _ in range(commits - 1):
-                next(stream)
-            return commits / (time.perf_counter() - begun)
+        def each() -> float:
+            events, begun = stream(ctx.state, since), time.perf_counter()
+            for _ in range(COMMITS - 1):
+                next(events)
+            return (time.perf_counter() - begun) / COMMITS * 1e6
 
-        def echoes() -> float:
-            begun = time.perf_counter()
-            for _ in range(commits):
-                echo()
-            return commits / (time.perf_counter() - begun)
+        return each
 
-        rows = []
-        since = ctx.state.go_live() - commits + 1
-        streams: dict[str, Callable[[], Any]] = {
-            "changes": lambda: ctx.state.changes("n", since=since),
-            "commits": lambda: ctx.state.commits("n", since=since),
-            "states": lambda: ctx.state.when_change("n", since=since),
-        }
-        for name, make in streams.items():
-            pairs = rounds_of(lambda make=make: told(make), echoes, 5)  # type: ignore[misc]
-            rows.append(
-                Row(
-                    what=f"10,000 buffered commits told as {name}, against echoes",
-                    ours=statistics.median(a for a, _ in pairs),
-                    peer=statistics.median(b for _, b in pairs),
-                    unit="/s",
-                    ratio=statistics.median(a / b for a, b in pairs),
-                    goal=0.5,
-                    rounds=[a / b for a, b in pairs],
-                )
-            )
-    return rows
+    return Timed(name, prepare)
 
 
-def memory() -> list[Row]:
-    """What a parked watcher takes at the server, with an empty history and with a full one."""
+def _echoes(stack: ExitStack) -> Callable[[], float]:
+    echo = ECHO.prepare(stack)(stack)
 
-    def each(count: int, commits: int) -> float:
+    def each() -> float:
+        begun = time.perf_counter()
+        for _ in range(COMMITS):
+            echo()
+        return (time.perf_counter() - begun) / COMMITS * 1e6
+
+    return each
+
+
+def _memory(count: int, commits: int) -> Timed:
+    """Measure what a parked watcher takes at the server, in bytes."""
+
+    def each() -> float:
         with ExitStack() as stack:
-            ctx = stack.enter_context(zproc.Context(Board))
+            ctx = _context(stack)
             for number in range(commits):
                 ctx.state.n = number
-            server = psutil.Process(_server_of(ctx))
+            server = psutil.Process(ctx.ping().pid)
             before = server.memory_info().rss
             stack.enter_context(_child(_wait_for, ctx.state, ["m"] * count)).recv()
-            return (server.memory_info().rss - before) / count
+            return float(server.memory_info().rss - before) / count
 
-    few, many = each(1_000, 0), each(4_000, 0)
-    full = each(4_000, 5_000)
-    return [
-        _costs("bytes at the server for each of 4,000 watchers, against each of 1,000", [(many, few)], 1.2, "B"),
-        _costs("bytes for each of 4,000 watchers beside 5,000 commits, against beside none", [(full, many)], 1.2, "B"),
-    ]
+    return Timed(f"each of {count:,} watchers beside {commits:,} commits", lambda _stack: each)
 
 
-def _server_of(ctx: zproc.Context[Board]) -> int:
-    return ctx.ping().pid
+FIELDS = [f"others.k{number}" for number in range(1000)]
 
+STREAMS: dict[str, Callable[[Board, int], Iterator[object]]] = {
+    "changes": lambda state, since: state.changes("n", since=since),
+    "commits": lambda state, since: state.commits("n", since=since),
+    "states": lambda state, since: state.when_change("n", since=since),
+}
 
-def main() -> None:
-    """Run all, and print."""
-    report([*latency(), *parked(), *woken(), *bulk(), *memory()])
-
-
-if __name__ == "__main__":
-    main()
+CASES = [
+    cost(
+        "watch.latency", "from a commit", Timed("woken watcher", _woken_watcher), Timed("one echo", _echo), goal=1 / 3
+    ),
+    cost("watch.commit", "commit after a rest", Timed("state.n = v", _commit), Timed("one echo", _echo)),
+    cost(
+        "watch.parked.fields",
+        "commit beside 1,000 watchers of other fields",
+        Timed("state.n = v", _beside(_set_field, FIELDS)),
+        Timed("beside none", _beside(_set_field, [])),
+        goal=1 / 1.2,
+    ),
+    cost(
+        "watch.parked.keys",
+        "commit beside 1,000 watchers of other keys of its field",
+        Timed("state.others[k] = v", _beside(_set_key, FIELDS)),
+        Timed("beside none", _beside(_set_key, [])),
+        goal=1 / 1.2,
+    ),
+    cost("watch.woken", "until all have heard", _until_all_have_heard(100), _until_all_have_heard(10), goal=1 / 1.2),
+    *(
+        cost(
+            f"watch.bulk.{name}",
+            "an event of 10,000 buffered",
+            _told(name, stream),
+            Timed("one echo", _echoes),
+            goal=0.5,
+        )
+        for name, stream in STREAMS.items()
+    ),
+    cost("watch.memory.count", "memory of the server", _memory(4_000, 0), _memory(1_000, 0), unit="B", goal=1 / 1.2),
+    cost(
+        "watch.memory.history", "memory of the server", _memory(4_000, 5_000), _memory(4_000, 0), unit="B", goal=1 / 1.2
+    ),
+]

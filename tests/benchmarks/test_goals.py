@@ -38,6 +38,15 @@ GOALS = {
     "context.forkserver": "<= 1.5 x",
     "context.fork": "<= 1.5 x",
     "context.spawn": "<= 1.5 x",
+    "watch.latency": "<= 3 x",
+    "watch.parked.fields": "<= 1.2 x",
+    "watch.parked.keys": "<= 1.2 x",
+    "watch.woken": "<= 1.2 x",
+    "watch.bulk.changes": "<= 2 x",
+    "watch.bulk.commits": "<= 2 x",
+    "watch.bulk.states": "<= 2 x",
+    "watch.memory.count": "<= 1.2 x",
+    "watch.memory.history": "<= 1.2 x",
 }
 
 
