@@ -79,7 +79,7 @@ def _timed(scheme: str, what: str) -> Timed:
 
 
 def _beside_unix(what: str) -> list[Case]:
-    """What one client does over each transport, and what eight do together; reads over unix ask nobody, so of them one."""
+    """What one client does over each transport, and what eight do; of reads one, since over unix they ask nobody."""
     return [
         rate(f"transport.{scheme}.{what}.{count}", what, _subject(scheme, what), _subject("unix", what), count=count)
         for scheme in ("ipc", "tcp")
