@@ -23,9 +23,9 @@ class Shop(StateModel):
     cookies: int = 0
 
 
-@pytest.fixture
-def served(serving: Serve) -> Served[Shop]:
-    return serving(Shop, address=fresh_address())
+@pytest.fixture(params=["unix", "ipc"])
+def served(request: pytest.FixtureRequest, serving: Serve) -> Served[Shop]:
+    return serving(Shop, address=fresh_address().replace("unix", request.param))
 
 
 def reading(served: Served[Shop], field: str = "cookies") -> Steps[bytes]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
+import select
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +16,7 @@ from typing import Any
 import pytest
 import zmq
 
-from zproc.exceptions import ProtocolError, Unavailable, UsageError
+from zproc.exceptions import ProtocolError, Unavailable, UsageError, WaitTimeout
 from zproc.transport import connect, fresh_address, parse_address, zmq as settings
 from zproc.transport.dealer import DealerChannel
 from zproc.transport.link import ACK, BYE, DATA, FROM_CLIENT, FROM_SERVER, KEEPING, OPEN, PROBE, WINDOW
@@ -133,8 +137,10 @@ def test_a_server_that_vanishes_is_noticed_at_once_also_in_the_middle_of_a_frame
     """Nothing is sent to whoever may listen at the address next."""
     channel = odd.accept()
     odd.send(FROM_SERVER.pack(DATA, 1, 100_000) + bytes(65536))
-    odd.socket.setsockopt(zmq.LINGER, 1000)
-    odd.socket.close()
+    while channel._assembly.size is None:
+        with pytest.raises(WaitTimeout):
+            channel.recv(0.01)
+    odd.socket.close(0)
     with pytest.raises(Unavailable, match="the connection is lost in the middle of a frame"):
         channel.recv(10)
     with pytest.raises(Unavailable, match="the connection is lost"):
@@ -161,11 +167,67 @@ def test_two_threads_at_once_are_refused(odd: Odd, helper: Any) -> None:
     channel.close()
 
 
-def test_it_has_no_descriptor_to_wait_for(odd: Odd) -> None:
+def readable(fd: int, within: float) -> bool:
+    return bool(select.select([fd], [], [], within)[0])
+
+
+def drained(channel: DealerChannel) -> list[bytes]:
+    frames = []
+    with contextlib.suppress(WaitTimeout):
+        while True:
+            frames.append(channel.recv(0))
+    return frames
+
+
+def test_its_descriptor_tells_of_frames(odd: Odd) -> None:
     channel = odd.accept()
-    with pytest.raises(UsageError, match="no file descriptor"):
-        channel.fileno()
+    fd = channel.fileno()
+    assert channel.fileno() == fd
+    for number in range(1, 50):
+        assert drained(channel) == []
+        odd.piece(number, b"%d" % number)
+        assert readable(fd, 10)
+        frames: list[bytes] = []
+        while not frames:
+            frames = drained(channel)
+        assert frames == [b"%d" % number]
     channel.close()
+
+
+def test_its_descriptor_tells_also_of_what_came_while_something_was_sent(odd: Odd) -> None:
+    """ZeroMQ's own does not: to send, it looks what has come, and takes that for seen."""
+    channel = odd.accept()
+    fd = channel.fileno()
+    for number in range(1, 300):
+        drained(channel)
+        odd.piece(number, b"x")
+        channel.send(b"y")
+        assert readable(fd, 10), "what has come is not told of"
+    channel.close()
+
+
+def test_its_descriptor_tells_of_the_end(odd: Odd) -> None:
+    channel = odd.accept()
+    fd = channel.fileno()
+    assert drained(channel) == []
+    odd.socket.close(0)
+    assert readable(fd, 10)
+    with pytest.raises(Unavailable, match="the connection is lost"):
+        channel.recv(10)
+
+
+def test_its_descriptor_tells_of_a_close_by_another_thread(odd: Odd) -> None:
+    """Also a duplicate, whose owner does not know that the original is closed."""
+    channel = odd.accept()
+    own = os.dup(channel.fileno())
+    assert drained(channel) == []
+    thread = threading.Thread(target=channel.close)
+    thread.start()
+    thread.join(10)
+    assert readable(own, 10)
+    with pytest.raises(UsageError, match="closed"):
+        channel.fileno()
+    os.close(own)
 
 
 def test_a_channel_that_nobody_has_any_more_gives_everything_back(odd: Odd) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 import secrets
+import select
 import threading
 import time
 import weakref
@@ -56,7 +57,7 @@ from zproc.transport.link import (
     pieces,
     read_goodbye,
 )
-from zproc.transport.zmq import Monitor, open_dealer, release_context, shared_context
+from zproc.transport.zmq import Monitor, descriptor_of, open_dealer, release_context, shared_context
 
 __all__ = ["DealerChannel"]
 
@@ -106,6 +107,7 @@ class DealerChannel:
         self._confirmed = 0  # how much of it the server was told
         self._inbox: deque[bytes] = deque()
         self._assembly = Assembly()
+        self._ear: select.epoll | None = None  # what `fileno` has handed out
         endpoint = endpoint_of(address, timeout)
         self._bell = Bell()
         context = shared_context()
@@ -180,6 +182,9 @@ class DealerChannel:
                 self._number += 1
                 self._confirmed = self._taken
                 begun = True
+            if self._ear is not None and self._dealer.poll(0):
+                # To send, ZeroMQ looks what has come, and its descriptor tells no more of it.
+                self._bell.ring()
         except Error:
             raise
         except BaseException:
@@ -287,13 +292,26 @@ class DealerChannel:
             self._lost = any(event.kind == zmq.EVENT_DISCONNECTED for event in self._monitor.events()) or self._lost
         if self._end is not None:
             raise self._end()
+        if self._bell.fileno() in ready:
+            self._bell.hush()
         return bool(ready)
 
     # -- ending
 
     def fileno(self) -> int:
-        """Raise UsageError: ZeroMQ's descriptor does not tell what it would have to."""
-        raise UsageError(f"{self._address} has no file descriptor to wait for; use recv with a timeout")
+        """Return a descriptor that is readable when ``recv`` may have something, or the channel is closed."""
+        if self._end is not None:
+            raise self._end()
+        if self._ear is None:
+            if not hasattr(select, "epoll"):
+                raise UsageError(f"{self._address} has no file descriptor to wait for here; use recv with a timeout")
+            self._ear = select.epoll()
+            for fd in (descriptor_of(self._dealer), self._monitor.fileno(), self._bell.fileno()):
+                self._ear.register(fd, select.EPOLLIN)
+            # Whoever waits for it is told of a close by the bell, which has to be there for that.
+            self._parts.keep_bell = True
+            weakref.finalize(self, _close_ear, self._ear, self._bell)
+        return self._ear.fileno()
 
     def close(self) -> None:
         """End the connection; a ``recv`` of another thread raises UsageError."""
@@ -307,6 +325,8 @@ class DealerChannel:
         self._end = channel_closed
         self._finalizer.detach()
         self._bell.disown()
+        if self._ear is not None:
+            self._ear.close()
 
     def _enter(self) -> None:
         if not self._lock.acquire(blocking=False):
@@ -358,21 +378,28 @@ class DealerChannel:
 class _Parts:
     """What a channel has of ZeroMQ and of the system, to be given back once, by whoever is the last to have it."""
 
-    __slots__ = ("_bell", "_dealer", "_monitor", "_pid")
+    __slots__ = ("_bell", "_dealer", "_monitor", "_pid", "keep_bell")
 
     def __init__(self, dealer: zmq.Socket[bytes], monitor: Monitor, bell: Bell) -> None:
         self._dealer = dealer
         self._monitor = monitor
         self._bell = bell
         self._pid = os.getpid()
+        self.keep_bell = False
 
     def close(self, flush: int) -> None:
         if self._pid != os.getpid():
             return
         self._monitor.close()
         self._dealer.close(flush)
-        self._bell.close()
+        if not self.keep_bell:
+            self._bell.close()
         release_context(self._pid)
+
+
+def _close_ear(ear: select.epoll, bell: Bell) -> None:
+    ear.close()
+    bell.close()
 
 
 def _deadline(timeout: float | None) -> float | None:

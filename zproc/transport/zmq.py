@@ -8,6 +8,7 @@ what to ask again. Nothing waits for ever: not the end of a context, nor a peer 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import struct
 import threading
@@ -51,6 +52,7 @@ _MONITORED: Final = (
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
 _SEAL: Final = 64  # bytes that a message grows by when it is encrypted, at most
+_places: Final = itertools.count()
 _SOCKETS: Final = 65_535
 _QUEUED: Final = 64  # messages of a peer that ZeroMQ holds until they are looked at
 _AHEAD: Final = 256  # messages of ours that it holds until they are sent
@@ -220,7 +222,8 @@ class Monitor:
     __slots__ = ("_socket", "_watched")
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes]) -> None:
-        place = f"inproc://monitor-{id(socket):x}"
+        # A socket that is closed keeps its place a little longer, so that no two may ever have the same.
+        place = f"inproc://monitor-{next(_places)}"
         self._watched = socket
         self._socket = context.socket(zmq.PAIR)
         self._socket.set(zmq.LINGER, 0)
