@@ -422,7 +422,7 @@ def test_what_dead_servers_left_is_removed_and_what_living_ones_have_is_not(
     claim.release()
     os.utime(f"{young}.lock", (0, 0))
     transport.clear_all()
-    assert os.listdir(short) == ["mine.lock"]
+    assert set(os.listdir(short)) <= {"mine.lock", "zproc"}, "and what other tests have made stays"
     os.unlink(f"{short}/mine.lock")
 
 
