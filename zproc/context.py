@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, Protocol, Self, TypeVar, Unpack, cast, overload
 
 from zproc.call_when import CallWhen
-from zproc.client import Client, commits_since, model_handle, revert
+from zproc.client import Client, commits_since, model_handle, name_by, revert
 from zproc.client.ping import Pulse, pulse
 from zproc.core.limits import Limits
 from zproc.core.supervisor import Strategy
@@ -29,6 +29,7 @@ from zproc.process import (
     ProcessList,
     Spawn,
     StrategyName,
+    current_name,
     mapped,
 )
 from zproc.record import ProcessTable, Recorder
@@ -41,6 +42,9 @@ from zproc.schema.selection import Watch
 from zproc.typing import Revision
 
 __all__ = ["BaseContext", "Context", "ContextOptions", "Linked", "context_class"]
+
+# In the history, and wherever a server speaks of clients, a process that zproc started bears the name it was given.
+name_by(current_name)
 
 M = TypeVar("M", bound=StateModel)
 N = TypeVar("N", bound=StateModel)

@@ -7,6 +7,7 @@ else that is code, by him alone, over the line between the two. What its owner l
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import secrets
 import signal
@@ -23,11 +24,16 @@ from zproc.core.server import ServerCore
 from zproc.exceptions import Error, RemoteError, UsageError
 from zproc.process import Orders, StartMethod, announce_ready, is_root, parent_watch, run_id, start, sweep
 from zproc.schema.model import Schema, StateModel
-from zproc.server import alarm_budget, serve
+from zproc.server import SystemClock, alarm_budget, serve
 from zproc.transport import Listener, clear, clear_all, fresh_address, listen, parse_address, publish, with_keys
 from zproc.typing import Epoch
 
 __all__ = ["Server", "ping", "place", "preload", "refuse_secret_key", "serve_here", "start_server"]
+
+_log = logging.getLogger(__name__)
+
+_ASKING: Final = tuple(each for each in (getattr(signal, "SIGUSR1", None),) if each is not None)
+"""The signals, where there are such, by which a server is asked what goes on."""
 
 _LINGER: Final = 5.0
 """How long a server may outlive its owner, to end what the owner left behind, in seconds."""
@@ -150,7 +156,7 @@ def serve_here(
     begin: Callable[[ServerCore, Listener], Callable[[], bool]],
     stopping: Iterable[signal.Signals] = (signal.SIGTERM,),
 ) -> None:
-    """Be a state server, in the main thread of this process, until told to end.
+    """Be a state server, in the main thread of this process, until told to end; by SIGUSR1, tell what goes on.
 
     Args:
         models: its states, by name.
@@ -163,7 +169,7 @@ def serve_here(
         UsageError: the address is in use, or can be reached from other machines and has no keys.
         Unavailable: the system refuses.
     """
-    stopped = threading.Event()
+    stopped, asked, clock = threading.Event(), threading.Event(), SystemClock()
     epoch = Epoch(secrets.token_hex(8))
     schemas = {name: _schema(model) for name, model in models.items()}
     core = ServerCore(schemas, epoch=epoch, pid=os.getpid(), limits=limits, budget=alarm_budget)
@@ -175,10 +181,21 @@ def serve_here(
         stopped.set()
         listener.wake()
 
+    def ask(_signum: int, _frame: FrameType | None) -> None:
+        asked.set()
+        listener.wake()
+
+    def look() -> bool:
+        if asked.is_set():
+            asked.clear()
+            _log.warning("asked what goes on:\n%s", "\n".join(core.survey(now=clock.now())))
+        return stopped.is_set() or finished()
+
     before = {each: signal.signal(each, stop) for each in stopping}
+    before |= {each: signal.signal(each, ask) for each in _ASKING}
     try:
         finished = begin(core, listener)
-        serve(core, listener, lambda: stopped.is_set() or finished(), words)
+        serve(core, listener, look, words, clock)
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

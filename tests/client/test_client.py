@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from pydantic import BaseModel
 
-from zproc.client import Client, atomic, model_handle, new_session
+from zproc.client import Client, atomic, commits_since, model_handle, new_session
 from zproc.client.client import Losses, expect
 from zproc.core.limits import Limits
 from zproc.core.messages import Acquire, Act, Command, Commit, Hello, Outcome, Pong, Read, Values, Watch
@@ -33,6 +33,7 @@ from zproc.exceptions import (
 from zproc.schema import StateModel, action
 from zproc.schema.event import Change
 from zproc.schema.model import Schema
+from zproc.schema.ops import Set
 from zproc.transport import fresh_address
 from zproc.typing import RequestId, Revision
 
@@ -502,3 +503,19 @@ class TestLosses:
         served = serving(Shop, fault=(Read, "before", 10**9))
         with pytest.raises(Unavailable):
             served.state.snapshot()
+
+
+class TestNames:
+    def test_a_process_is_named_by_who_knows_or_by_its_program(
+        self, serving: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        served = serving(Shop)
+        known: list[str | None] = [None, "baker"]
+        monkeypatch.setattr("zproc.client.client._naming", [known.pop])
+        monkeypatch.setattr("sys.argv", ["/somewhere/program.py"])
+        for _ in range(2):
+            client = Client(served.client.schema, served.address, "default")
+            client.commit([Set(("cookies",), 1)], "")
+            client.close()
+        commits = list(commits_since(served.client, None))
+        assert [commit.author.process for commit in commits] == ["baker", "program.py"]

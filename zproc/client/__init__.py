@@ -6,7 +6,7 @@ knows of no processes.
 
 from zproc.client import state  # noqa: F401 - it registers the handles of states
 from zproc.client.bookmark import Bookmark, Place
-from zproc.client.client import Client, new_session
+from zproc.client.client import Client, name_by, new_session
 from zproc.client.containers import DictHandle, ListHandle, SetHandle
 from zproc.client.handle import Handle, address_of, handle_class, model_handle
 from zproc.client.history import commits_since, revert
@@ -29,6 +29,7 @@ __all__ = [
     "commits_since",
     "handle_class",
     "model_handle",
+    "name_by",
     "new_session",
     "revert",
     "transaction",

@@ -33,7 +33,7 @@ from zproc.schema.shape import shape_at
 from zproc.transport import word
 from zproc.typing import Epoch, Path, RequestId, Revision, SessionId
 
-__all__ = ["Client", "Losses", "expect", "new_session"]
+__all__ = ["Client", "Losses", "expect", "name_by", "new_session", "process_name"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Reply)
@@ -57,6 +57,19 @@ _SINCE_EVER: Final = Revision(2**62)
 """A revision that is yet to come: nothing has changed since."""
 
 
+_naming: list[Callable[[], str | None]] = []
+
+
+def name_by(naming: Callable[[], str | None]) -> None:
+    """Have somebody else, who knows more of processes, name this one; ``None`` leaves it to the program's name."""
+    _naming.append(naming)
+
+
+def process_name() -> str:
+    """Return the name of this process, for people."""
+    return next((name for naming in _naming if (name := naming())), os.path.basename(sys.argv[0]))
+
+
 def expect(reply: Reply, kind: type[R]) -> R:
     """Return a reply as what it must be.
 
@@ -75,11 +88,11 @@ class Client:
         schema: what the state is declared as.
         address: where the server listens.
         namespace: which of its states.
-        process: the name of this process, for people; ``None`` for that of its program.
+        process: the name of this process, for people; ``None`` for the one that it was given, or that of its program.
     """
 
     def __init__(self, schema: Schema[StateModel], address: str, namespace: str, process: str | None = None) -> None:
-        name = os.path.basename(sys.argv[0]) if process is None else process
+        name = process_name() if process is None else process
         self.schema = schema
         self.closed: bool = False
         self.mark: object = object()

@@ -89,6 +89,10 @@ class Turns:
             return None
         return self._queue.popitem(last=False)[1]
 
+    def queue(self) -> tuple[Waiting, ...]:
+        """Return the requests that wait, in the order in which they will be served."""
+        return tuple(self._queue.values())
+
     def forget(self, peer: PeerId, request: RequestId) -> bool:
         """Take one request out of the queue; whether it was there."""
         return self._queue.pop((peer, request), None) is not None

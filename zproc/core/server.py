@@ -49,6 +49,7 @@ from zproc.core.namespace import Namespace
 from zproc.core.peer import Peer
 from zproc.core.refusal import error_to_data
 from zproc.core.session import Session, Sessions
+from zproc.core.survey import survey
 from zproc.core.watch import Watcher, Watchers, concerns
 from zproc.exceptions import (
     Error,
@@ -163,6 +164,13 @@ class ServerCore:
     def namespace(self, name: str) -> Namespace:
         """Return a namespace, to be looked at."""
         return self._spaces[name].namespace
+
+    def survey(self, *, now: float) -> list[str]:
+        """Say, for people, who has the turn of each state, and what everybody waits for."""
+        hellos = {known.id: known.peer.hello for known in self._peers.values()}
+        titles = {name: f"state {name!r}, revision {space.namespace.revision}" for name, space in self._spaces.items()}
+        told = [survey(titles[name], at.turns, at.watchers, hellos, now=now) for name, at in self._spaces.items()]
+        return [line for lines in told for line in lines]
 
     # What the shell calls
 

@@ -73,6 +73,10 @@ class Watchers:
         for field, key in _places(watcher.patterns):
             self._by_field.setdefault(field, {}).setdefault(key, {})[number] = watcher
 
+    def parked(self) -> tuple[Watcher, ...]:
+        """Return the watchers, in the order in which they came."""
+        return tuple(watcher for _, watcher in self._parked.values())
+
     def forget(self, peer: PeerId, request: RequestId) -> bool:
         """Take a watcher out; whether it was there."""
         known = self._parked.pop((peer, request), None)
