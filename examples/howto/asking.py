@@ -1,6 +1,7 @@
 """Have the state server tell what goes on. From a terminal: kill -USR1, and the process id that `zproc ping` tells."""
 
 import signal
+import time
 
 import zproc
 
@@ -19,3 +20,4 @@ with zproc.Context(Oven, wait=True) as ctx:
     with zproc.transaction(ctx.state) as draft:
         draft.temperature = 180
         zproc.send_signal(signal.SIGUSR1, ctx.ping().pid)  # told on the server's standard error
+        time.sleep(0.5)  # something that takes long, with the turn in hand
