@@ -13,7 +13,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 CRASHING = {"job_queue"}  # a process of theirs dies, and that is reported
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-JUDGED = {"button_press", "chain_reaction", "luck_test", "peanut_processor", "state_watchers"}
+JUDGED = {
+    "atomicity",
+    "button_press",
+    "chain_reaction",
+    "cookie_eater_extreme",
+    "luck_test",
+    "nested_processes",
+    "peanut_processor",
+    "remote_exceptions",
+    "state_watchers",
+}
 """Those whose output a test of their own judges, and so runs them."""
 
 
@@ -164,3 +174,36 @@ def test_everybody_hears_of_his_number(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_each_press_that_was_waited_for_counts_once(tmp_path: Path) -> None:
     assert run(ROOT / "examples" / "button_press.py", tmp_path) == ["press 1", "press 2", "press 3"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("example", "lines"),
+    [
+        (
+            "nested_processes",
+            [
+                "7 processes of depths [1, 2, 2, 3, 3, 3, 3]",
+                "1 of them was made here,",
+                "2 by the root, and each returned",
+            ],
+        ),
+        (
+            "remote_exceptions",
+            [
+                "cook failed: pizza after 7 minutes, which is 7; exit code 1",
+                "it was in: raise Burnt(dish, minutes=7)  # here it went wrong",
+                "pizza after 1 more try, the last failure: RemoteError",
+                "[6, 'ZeroDivisionError', 2]",
+            ],
+        ),
+        ("cookie_eater_extreme", ["100 processes have eaten a cookie each; 0 are left"]),
+    ],
+)
+def test_an_example_of_processes_prints_what_it_says(example: str, lines: list[str], tmp_path: Path) -> None:
+    assert run(ROOT / "examples" / f"{example}.py", tmp_path) == lines
+
+
+@pytest.mark.slow
+def test_no_update_is_lost_where_it_is_atomic(tmp_path: Path) -> None:
+    assert run(ROOT / "examples" / "atomicity.py", tmp_path)[-1] == "atomic: 200 in place: 200"

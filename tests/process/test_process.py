@@ -289,7 +289,8 @@ def test_any_failure_is_tried_again(fail: Callable[[], object], notes: str, meth
     process = make(succeed_at, 2, notes, fail, options={"restart": "on_failure", "start_method": method})
     assert process.wait(WITHIN) == 2
     assert process.restarts == 1
-    assert isinstance(process.last_error, ProcessError | None)
+    assert isinstance(process.last_error, ProcessError), "what went wrong is known although it went well at last"
+    assert process.exception(0) is None
     assert process.stage is Stage.RETURNED
 
 

@@ -97,6 +97,7 @@ class Process(Future[R]):
         self._call: int | None = None
         self._group: Group | None = None
         self._failure: Callable[[], ProcessError] | None = None
+        self._last_failure: Callable[[], ProcessError] | None = None
 
     def __repr__(self) -> str:
         pid = "" if self.pid is None else f" (pid {self.pid})"
@@ -149,7 +150,7 @@ class Process(Future[R]):
     @property
     def last_error(self) -> ProcessError | None:
         """How the last try failed that did, even if there was another after it."""
-        failure = self._failure
+        failure = self._last_failure
         return None if failure is None else failure()
 
     @property
@@ -316,7 +317,7 @@ class Process(Future[R]):
         """Tell what it is now, whoever is to be told."""
         if self._tell is not None:
             exitcode = None if self._stage is Stage.RUNNING else self.exitcode
-            self._tell(Report(self, self._stage, self.pid, exitcode, self.restarts, self._failure, time.time()))
+            self._tell(Report(self, self._stage, self.pid, exitcode, self.restarts, self._last_failure, time.time()))
 
     def _begin(self, *, ready: bool = False) -> None:
         """Make the next try. Requires the lock."""
@@ -356,7 +357,7 @@ class Process(Future[R]):
     def _conclude(self, failure: Callable[[], ProcessError] | None) -> Callable[[], None]:
         """Move on after a try has ended, and return what is to be done without the lock, which this requires."""
         if failure is not None:
-            self._failure = failure
+            self._failure = self._last_failure = failure
         if self._pausing and not self._commanded:
             self._move(Event.REST)
             return _nothing
@@ -370,7 +371,7 @@ class Process(Future[R]):
             self._failure = None
             self._move(Event.RETURN)
         else:
-            self._failure = _noted(failure, decision.reason)
+            self._failure = self._last_failure = _noted(failure, decision.reason)
             self._move(Event.STOP if ending is Ending.COMMANDED else Event.FAIL)
         return lambda: self._settle(ending)
 
