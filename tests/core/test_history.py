@@ -145,3 +145,19 @@ def test_what_is_no_change_is_a_bug(wrong: object) -> None:
 )
 def test_a_duplicate_is_the_same_value_of_the_same_type(change: Change, *, duplicate: bool) -> None:
     assert is_duplicate(change) is duplicate
+
+
+def test_p6_it_knows_of_which_fields_something_was_dropped() -> None:
+    history = History(3, 1 << 20)
+    for revision, field in enumerate(["a", "b", "a", "c", "c", "c"], start=1):
+        paths = ((field, "deeper"),)
+        # What gave a place the value that it had counts as well.
+        touched, repeated = ((), paths) if field == "b" else (paths, ())
+        history.append(Entry(Revision(revision), AUTHOR, touched, repeated, b""))
+    assert history.oldest == 3
+    assert not history.holds_all(["a"], Revision(2))
+    assert history.holds_all(["a"], Revision(3))
+    assert not history.holds_all(["b"], Revision(1))
+    assert history.holds_all(["b"], Revision(2))
+    assert history.holds_all(["c"], Revision(0))
+    assert not history.holds_all(["c", "a"], Revision(0))

@@ -362,7 +362,7 @@ class TestDefects:
             with pytest.raises(zproc.WaitTimeout):
                 next(seen)
             ctx.state.cookies = 2
-            assert next(seen) == zproc.Change("cookies", "set", 0, 2)
+            assert next(ctx.state.changes(since=0, timeout=50)) == zproc.Change("cookies", "set", 0, 2)
 
     def test_8_commits_of_one_moment_are_told_apart(self) -> None:
         """By their numbers, and each of several processes' is told once."""

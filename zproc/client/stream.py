@@ -294,4 +294,5 @@ class ClientWatchers:
             own=options.get("include_own", True),
             duplicates=options.get("duplicate_okay", False),
             look=look,
+            oldest=options.get("since") == 0,
         )

@@ -35,6 +35,9 @@ T = TypeVar("T")
 
 _EVERYTHING: Final[tuple[Pattern, ...]] = ((ANY,),)
 
+_SEARCHES: Final = 10
+"""How often the oldest revision that is held is looked for."""
+
 _FAR: Final = 256
 """Past how many commits the state is rather read than moved on: as many as there are in one answer."""
 
@@ -102,7 +105,8 @@ class Cursor:
         client: how the state is reached.
         scope: which commits are wanted.
         begin: the life of the server and the revision to begin after; ``None`` for here and now.
-        since: a revision to begin after, of the present life of the server.
+        since: a revision to begin after, of the present life of the server; where ``oldest`` is true, and it is held no
+            more, the oldest one.
         own: whether commits of this process are wanted.
         duplicates: whether those are that set a value to what it was.
         look: whether the state at the beginning will be asked for.
@@ -126,6 +130,7 @@ class Cursor:
         own: bool = True,
         duplicates: bool = False,
         look: bool = False,
+        oldest: bool = False,
     ) -> None:
         self._client = client
         self._scope = scope
@@ -151,8 +156,10 @@ class Cursor:
             self.epoch, self.revision = client.position()
         if since is not None:
             self.revision = Revision(since)
+        # History may go on being dropped while its old end is looked for.
+        self._searching = _SEARCHES if oldest else 0
         if look:
-            self._note_computed(self.state())
+            self._note_computed(self.run(self._to_first_state()))
 
     def _encoded(self, patterns: tuple[Pattern, ...]) -> bytes:
         return self._client.schema.codec.encode(
@@ -245,7 +252,13 @@ class Cursor:
                 self._pending.popleft()
                 if self._concerns(entry, state):
                     return entry
-            if not (yield from self._fill(wait=wait)):
+            try:
+                found = yield from self._fill(wait=wait)
+            except HistoryGone as gone:
+                self._search(gone)
+                continue
+            self._searching = 0
+            if not found:
                 return None
 
     def to_present(self) -> Steps[StateModel]:
@@ -268,6 +281,24 @@ class Cursor:
                 yield from self._advance(mirror)
             self._state = mirror.snapshot()
         return self._state
+
+    def _to_first_state(self) -> Steps[StateModel]:
+        while True:
+            try:
+                return (yield from self.to_state())
+            except HistoryGone as gone:
+                self._search(gone)
+
+    def _search(self, gone: HistoryGone) -> None:
+        """Go to the oldest revision that is held, if that is where this begins.
+
+        Raises:
+            HistoryGone: it is not.
+        """
+        if not self._searching:
+            raise gone
+        self._searching -= 1
+        self._move(Revision(gone.oldest))
 
     def _move(self, revision: Revision) -> None:
         if revision != self.revision:

@@ -8,7 +8,7 @@ out.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -17,7 +17,7 @@ from zproc.schema.ops import MISSING, Set, op_from_plain, op_to_plain
 from zproc.schema.record import record
 from zproc.schema.transaction import Change
 from zproc.schema.values import same
-from zproc.typing import Path, Revision, SessionId
+from zproc.typing import Key, Path, Revision, SessionId
 
 __all__ = ["Author", "Entry", "History", "change_from_plain", "change_to_plain", "is_duplicate"]
 
@@ -72,6 +72,8 @@ class History:
         self._size = size
         self._held = 0
         self._entries: deque[Entry] = deque()
+        self._dropped: dict[Key, Revision] = {}
+        """By field, the newest commit to it that is not held any more."""
         self.newest: Revision = Revision(0)
 
     @property
@@ -86,7 +88,16 @@ class History:
         self.newest = entry.revision
         self._held += entry.size
         while len(self._entries) > self._commits or (self._held > self._size and len(self._entries) > 1):
-            self._held -= self._entries.popleft().size
+            dropped = self._entries.popleft()
+            self._held -= dropped.size
+            for path in dropped.touched:
+                self._dropped[path[0]] = dropped.revision
+            for path in dropped.repeated:
+                self._dropped[path[0]] = dropped.revision
+
+    def holds_all(self, fields: Iterable[Key], revision: Revision) -> bool:
+        """Whether every commit to some fields after a revision is held, whatever else was dropped."""
+        return all(self._dropped.get(field, 0) <= revision for field in fields)
 
     def since(self, revision: Revision) -> Iterator[Entry]:
         """Return the commits after a revision, oldest first.

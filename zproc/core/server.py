@@ -504,7 +504,10 @@ class ServerCore:
         found: list[Entry] = []
         room = self.limits.message_bytes - ENVELOPE
         most = 1 if watcher.command.state else self.limits.batch_commits
-        for entry in namespace.history.since(watcher.command.since):
+        history, since = namespace.history, watcher.command.since
+        if since < history.oldest and watcher.fields and history.holds_all(watcher.fields, since):
+            since = history.oldest  # what was dropped concerns somebody else
+        for entry in history.since(since):
             if not concerns(watcher, entry):
                 continue
             room -= len(entry.encoded) + _COMMIT_HEAD

@@ -30,6 +30,12 @@ class Watcher:
     command: Watch
     patterns: tuple[Pattern, ...]
 
+    @property
+    def fields(self) -> frozenset[Key]:
+        """The top-level fields of which it wants to hear; none if it wants to of any."""
+        fields = frozenset(_place(pattern)[0] for pattern in self.patterns)
+        return frozenset() if ANY in fields else fields
+
 
 def concerns(watcher: Watcher, entry: Entry) -> bool:
     """Whether a commit is an answer."""
