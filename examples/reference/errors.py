@@ -88,3 +88,7 @@ with zproc.Context(Bakery) as real:
 # Two that take a peer which is not what it should be.
 assert issubclass(zproc.ProtocolError, zproc.Error)  # it speaks another protocol
 assert issubclass(zproc.AuthenticationError, zproc.Error)  # it has the wrong key, or none
+
+# Names of the original zproc.
+assert zproc.ProcessWaitError is zproc.ProcessError
+assert zproc.RemoteException is zproc.RemoteError
