@@ -181,7 +181,7 @@ class TestEnds:
         begin = time.monotonic()
         arrivals = wire.arrivals(listener, 60)
         assert [each.frame for each in arrivals[:-1]] == [b"%d" % number for number in range(1, 60)]
-        assert arrivals[-1] == Closed(opened.peer, "the connection is lost")
+        assert arrivals[-1] == Closed(opened.peer, "closed by the peer")
         assert time.monotonic() - begin < 2
 
     def test_a_hint_about_another_connection_is_looked_after_and_no_more(self, wire: Wire) -> None:
@@ -219,7 +219,7 @@ class TestEnds:
             link = listener._links[opened.peer]
             assert link.backlog > 4 << 20
             assert link.sent - link.taken < WINDOW + 70_000
-        assert closed(wire, listener, opened) == "the connection is lost"
+        assert closed(wire, listener, opened) == "closed by the peer"
         assert not link.queue
         assert not listener._links
 

@@ -402,7 +402,7 @@ class RouterListener:
     def _lose(self, link: _Link) -> None:
         """Take note that nothing can be sent to a peer; what it had sent is read first."""
         if link.lost is None:
-            link.lost = "the connection is lost"
+            link.lost = CLOSED_BY_PEER if link.assembly.size is None else f"{CLOSED_BY_PEER} in the middle of a frame"
             link.queue.clear()
             link.backlog = 0
             self._lost[link.peer] = time.monotonic() + _UNREAD
