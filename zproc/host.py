@@ -7,8 +7,10 @@ else that is code, by him alone, over the line between the two. What its owner l
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
+import resource
 import secrets
 import signal
 import threading
@@ -169,6 +171,7 @@ def serve_here(
         UsageError: the address is in use, or can be reached from other machines and has no keys.
         Unavailable: the system refuses.
     """
+    _take_descriptors()
     stopped, asked, clock = threading.Event(), threading.Event(), SystemClock()
     epoch = Epoch(secrets.token_hex(8))
     schemas = {name: _schema(model) for name, model in models.items()}
@@ -204,6 +207,13 @@ def serve_here(
         address = listener.address
         listener.close()
         Bookmark.sweep(address)
+
+
+def _take_descriptors() -> None:
+    """Take as many descriptors as there may be: each client costs some, and the usual limit is for other programs."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # more than the system has
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _transport_limits(limits: Limits) -> transport.Limits:

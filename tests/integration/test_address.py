@@ -58,6 +58,8 @@ class TestStarting:
         with zproc.start_server(State, address=address) as server:
             assert server.address == address
             assert psutil.pid_exists(server.pid)
+            few, most = psutil.Process(server.pid).rlimit(psutil.RLIMIT_NOFILE)
+            assert few == most, "each client costs descriptors"
             pulse = zproc.ping(address, timeout=5)
             assert pulse.pid == server.pid
             assert 0 < pulse.latency < 5
