@@ -31,6 +31,7 @@ from zproc.process import (
     StrategyName,
     current_name,
     mapped,
+    times,
 )
 from zproc.record import ProcessTable, Recorder
 from zproc.schema.declared import Declared
@@ -367,7 +368,7 @@ class BaseContext(CallWhen[M]):
         **options: Unpack[Options],
     ) -> ProcessList[R]:
         """Start ``count`` processes of each of some functions; the rest is as for `spawn`."""
-        calls = [(function, args, kwargs or {}) for function in functions for _ in range(count)]
+        calls = [(function, args, kwargs or {}) for function in functions for _ in range(times(count))]
         first = self._first(stateful=stateful, pass_context=pass_context)
         return self._manager.make_many(calls, first=first, strategy=strategy, options=options)
 

@@ -208,6 +208,12 @@ def test_a_fork_may_not_use_it() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
+def test_it_cannot_be_sent_to_another_process() -> None:
+    with pytest.raises(UsageError, match="belongs to the process that made it") as caught:
+        make(print, make(int))
+    assert "ctx.processes" in str(caught.value)
+
+
 def test_its_repr_tells_name_pid_and_stage() -> None:
     process = make(int, options={"name": "zero"})
     process.wait(WITHIN)

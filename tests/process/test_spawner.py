@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from zproc.core.supervisor import Stage
@@ -65,3 +67,9 @@ def test_it_decorates(spawn: Spawn[str, str]) -> None:
 def test_an_unknown_option_is_refused_by_name(spawn: Spawn[str, str]) -> None:
     with pytest.raises(UsageError, match="retries"):
         spawn(retries=3)(tell)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("count", [-1, "3", 2.0, None.__class__])
+def test_a_count_is_a_number_of_processes(spawn: Spawn[str, str], count: Any) -> None:
+    with pytest.raises(UsageError, match="count"):
+        spawn(count=count)(tell)

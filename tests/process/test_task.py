@@ -95,3 +95,23 @@ def test_a_failure_is_listed_by_its_signal_or_by_any_of_its_classes(
 ) -> None:
     assert listed(error, (reason,)) is expected
     assert not listed(error, ())
+
+
+def test_what_does_not_make_sense_is_refused_before_anything_is_started() -> None:
+    async def coroutine() -> None: ...
+
+    with pytest.raises(UsageError, match=r"coroutine function; .*asyncio\.run"):
+        make(coroutine)
+    with pytest.raises(UsageError, match="not a number"):
+        make(retry_delay="1")
+    with pytest.raises(UsageError, match="not a number"):
+        make(intensity=5)
+    with pytest.raises(UsageError, match="sequence"):
+        Task.of(int, 5, None, (), {})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="mapping"):
+        Task.of(int, (), [5], (), {})  # type: ignore[arg-type]
+
+
+def test_a_task_is_about_the_function_that_the_program_has_given() -> None:
+    assert Task.of(int, (), None, (), {}).function == "builtins.int"
+    assert Task.of(int, (), None, (), {}, make).function == f"{__name__}.make"

@@ -141,8 +141,16 @@ class Policy:
     intensity: tuple[int, float] | None = (5, 60.0)
 
     def __post_init__(self) -> None:
+        try:
+            sense = self._sense()
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"a limit of restarts is not a number: {error}") from error
+        if wrong := [rule for rule, kept in sense.items() if not kept]:
+            raise UsageError("; ".join(wrong))
+
+    def _sense(self) -> dict[str, bool]:
         limit, period = self.intensity or (0, self.period)
-        sense = {
+        return {
             "retry_delay is a time in seconds": 0 <= self.retry_delay < math.inf,
             "backoff is a factor from 1 to 100": 1 <= self.backoff <= 100,  # noqa: PLR2004
             "max_delay is a time in seconds": 0 <= self.max_delay < math.inf,
@@ -150,8 +158,6 @@ class Policy:
             "max_retries is a number of tries, or None": self.max_retries is None or self.max_retries >= 0,
             "intensity is a number of failures and a time in seconds": limit >= 0 and 0 < period < math.inf,
         }
-        if wrong := [rule for rule, kept in sense.items() if not kept]:
-            raise UsageError("; ".join(wrong))
 
     @property
     def period(self) -> float:

@@ -11,7 +11,7 @@ from zproc.process.child import Orders, announce_ready, current_name, parent_wat
 from zproc.process.forkserver import fork_server_pid, shut_down
 from zproc.process.incarnation import Incarnation, stop_all
 from zproc.process.launch import start
-from zproc.process.manager import Manager, mapped
+from zproc.process.manager import Manager, mapped, times
 from zproc.process.process import Process, Report
 from zproc.process.process_list import ProcessList, StrategyName
 from zproc.process.run import is_root, run_id, sweep
@@ -64,6 +64,7 @@ __all__ = [
     "start",
     "stop_all",
     "sweep",
+    "times",
     "usage_of",
     "watch_process",
 ]

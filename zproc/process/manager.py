@@ -19,7 +19,7 @@ from zproc.process.process import Process, Report
 from zproc.process.process_list import ProcessList, StrategyName
 from zproc.process.task import Options, Task
 
-__all__ = ["Manager", "mapped"]
+__all__ = ["Manager", "mapped", "times"]
 
 R = TypeVar("R")
 
@@ -115,6 +115,18 @@ class Manager:
             ended = [each for each in self._made if each.done()]
             gone = set(map(id, ended[:-_ENDED_KEPT]))
             self._made[:] = [each for each in self._made if id(each) not in gone]
+
+
+def times(count: int) -> int:
+    """Return how many processes are to be made.
+
+    Raises:
+        UsageError: this is no such number.
+    """
+    given: object = count
+    if not (isinstance(given, int) and given >= 0):
+        raise UsageError(f"count is how many processes to make, not {count!r}")
+    return count
 
 
 def mapped(

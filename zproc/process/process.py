@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from zproc.core.supervisor import LIFE, Again, Ending, Event, Past, Stage, decide
 from zproc.exceptions import ProcessError, RemoteError, UsageError, WaitTimeout
@@ -102,6 +102,13 @@ class Process(Future[R]):
     def __repr__(self) -> str:
         pid = "" if self.pid is None else f" (pid {self.pid})"
         return f"<{type(self).__qualname__} {self.name}{pid}: {self._stage}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to travel."""
+        raise UsageError(
+            f"process {self.name} belongs to the process that made it, and cannot be sent to another; what has become "
+            "of it is told to everybody by ctx.processes"
+        )
 
     @property
     def target(self) -> Callable[..., R]:

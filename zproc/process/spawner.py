@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from zproc.core.supervisor import Strategy
-from zproc.process.manager import Manager
+from zproc.process.manager import Manager, times
 from zproc.process.process import Process
 from zproc.process.process_list import ProcessList, StrategyName
 from zproc.process.task import Options
@@ -143,6 +143,6 @@ class Spawn(Generic[S, C]):
             if count is None:
                 return self._manager.make(function, args, kwargs, first=first, options=options)
             calls: list[tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]] = [(function, args, kwargs)]
-            return self._manager.make_many(calls * count, first=first, strategy=strategy, options=options)
+            return self._manager.make_many(calls * times(count), first=first, strategy=strategy, options=options)
 
         return make

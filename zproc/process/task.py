@@ -6,6 +6,7 @@ The law: a task is complete and makes sense before anything is started of it. A 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeAlias, TypedDict, TypeVar
@@ -116,6 +117,11 @@ class Task(Generic[R]):
         """
         if not callable(target):
             raise UsageError(f"{parcel.describe(target)} is not a function")
+        if inspect.iscoroutinefunction(target) or inspect.isasyncgenfunction(target):
+            raise UsageError(f"{parcel.describe(target)} is a coroutine function; give one that calls asyncio.run")
+        given: tuple[object, object] = args, kwargs or {}
+        if not (isinstance(given[0], Sequence) and isinstance(given[1], Mapping)):
+            raise UsageError("args is a sequence of arguments, and kwargs a mapping of named ones")
         known = {each.name for each in dataclasses.fields(Policy)}
         if unknown := sorted(options.keys() - known - _OWN):
             raise UsageError(f"no such option: {', '.join(unknown)}; there are {', '.join(sorted(known | _OWN))}")
