@@ -145,10 +145,7 @@ class ServerCore:
     def add(self, name: str, schema: Schema[StateModel], farewell: str | None = None) -> None:
         """Add a namespace; of one that there is, make sure that it is declared like this.
 
-        Args:
-            name: what it is called.
-            schema: what it is declared as.
-            farewell: an action of it that is called with the name of each session of it that has ended.
+        Its action ``farewell``, if there is to be one, is called with the name of each session of it that has ended.
 
         Raises:
             SchemaMismatch: it is declared differently.
