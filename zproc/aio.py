@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Generic, Self, TypeVar, Unpack, cast
+from typing import Any, Final, Generic, Self, TypeVar, Unpack, cast, overload
 
 from zproc.client import Client, ClientWatchers
 from zproc.client.line import run
@@ -24,6 +24,7 @@ from zproc.schema.condition import Condition
 from zproc.schema.event import Change, Commit, Resync
 from zproc.schema.model import StateModel
 from zproc.schema.watchable import EventOptions, Options, StreamOptions, watchers_of
+from zproc.typing import Live
 
 __all__ = ["AsyncState", "AsyncStream"]
 
@@ -109,7 +110,11 @@ class AsyncState(Generic[M]):
         UsageError: it is none, or a part of one.
     """
 
-    def __init__(self, state: M) -> None:
+    @overload
+    def __init__(self, state: Live[M]) -> None: ...
+    @overload
+    def __init__(self, state: M) -> None: ...
+    def __init__(self, state: Any) -> None:
         watchers = watchers_of(state, "AsyncState")
         if not isinstance(watchers, ClientWatchers):
             raise UsageError("this state is not one that tasks can wait for")

@@ -6,9 +6,9 @@ The law: nothing here does anything. This module imports nothing of zproc.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import NewType, TypeAlias
+from typing import NewType, Protocol, TypeAlias, TypeVar
 
-__all__ = ["Epoch", "Key", "LeaseId", "Path", "PeerId", "RequestId", "Revision", "SessionId"]
+__all__ = ["Epoch", "Key", "LeaseId", "Live", "Path", "PeerId", "RequestId", "Revision", "SessionId"]
 
 Revision = NewType("Revision", int)
 """The number of a commit in its namespace: 1, 2, 3 ... in the one order that everybody sees; 0 is the state before the
@@ -35,3 +35,13 @@ Key: TypeAlias = Hashable
 
 Path: TypeAlias = tuple[Key, ...]
 """The address of a part of the state, from its root: ``("stock", "a.b")``."""
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Live(Protocol[T_co]):
+    """What stands for a value that lives elsewhere, and is typed as more than that: a handle of a generated client."""
+
+    def __zproc_value__(self) -> T_co:
+        """Return the value itself."""
+        ...

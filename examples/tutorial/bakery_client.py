@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     V = TypeVar("V")
 
     class BakeryHandle(Bakery):
+        def __zproc_value__(self) -> Bakery: ...
+
         @property
         def cookies(self) -> int: ...
 
@@ -185,6 +187,8 @@ if TYPE_CHECKING:
         ) -> Stream[Commit | Resync[Bakery]]: ...
 
     class OvenHandle(Oven):
+        def __zproc_value__(self) -> Oven: ...
+
         @property
         def temperature(self) -> int: ...
 

@@ -238,7 +238,7 @@ class TestTransaction:
                 next(iter(()))
 
     def test_what_is_no_state_is_refused(self) -> None:
-        with pytest.raises(UsageError, match="3"), transaction(3):  # type: ignore[type-var]  # that is the point
+        with pytest.raises(UsageError, match="3"), transaction(3):  # type: ignore[call-overload]  # that is the point
             pass
 
 

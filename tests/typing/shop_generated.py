@@ -16,6 +16,7 @@ from shop.client import (
     ShopStateHandle,
 )
 from shop.state import Address, Customer, Line, Machine, Order, ShopState, Status
+from zproc.aio import AsyncState
 from zproc.generated import DictHandle, ListHandle, SetHandle
 
 ctx = ShopContext()
@@ -215,3 +216,23 @@ ctx.call_when_truthy("opn")  # E
 ctx.call_when_change("stock.*", cout=3)  # E
 assert_type(ctx.state_at(3), ShopState)
 ctx.select(lambda shop: shop.machine.temp).equals("hot")  # E
+
+
+# Drafts and tasks are of the model, not of its live handle
+with zproc.transaction(state) as draft:
+    assert_type(draft, ShopState)
+    draft.queue = [1]
+    draft.queue = ["1"]  # E
+with zproc.transaction(state.machine) as part:
+    assert_type(part, Machine)
+with zproc.transaction(ShopState()) as plain:
+    assert_type(plain, ShopState)
+
+
+async def waits() -> None:
+    tasks = AsyncState(state)
+    assert_type(tasks, AsyncState[ShopState])
+    assert_type(await tasks.get_when_equal("visitors", 3), ShopState)
+    async for snapshot in tasks.when_change("stock"):
+        assert_type(snapshot, ShopState)
+        snapshot.stoc  # E

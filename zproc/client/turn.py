@@ -11,9 +11,9 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from typing import Concatenate, ParamSpec, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
@@ -27,7 +27,7 @@ from zproc.schema.draft import Draft, ModelDraft, Session, validator_draft
 from zproc.schema.ops import Op
 from zproc.schema.path import format_path
 from zproc.schema.transaction import Transaction
-from zproc.typing import Key, Path, Revision
+from zproc.typing import Key, Live, Path, Revision
 
 __all__ = ["atomic", "transact", "transaction"]
 
@@ -104,7 +104,11 @@ def transact(handle: Handle, body: Callable[[T], R], name: str) -> R:
         return cast("R", without_drafts(body(cast("T", draft))))
 
 
-@contextmanager
+@overload
+def transaction(state: Live[M]) -> AbstractContextManager[M]: ...
+@overload
+def transaction(state: M) -> AbstractContextManager[M]: ...
+@contextmanager  # type: ignore[misc]  # a handle is typed as what it stands for, which the implementation cannot see
 def transaction(state: M) -> Iterator[M]:
     """Change a state by a ``with`` block: the block runs alone, and what it does happens at once or not at all.
 

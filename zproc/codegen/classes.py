@@ -33,6 +33,7 @@ def handle_class(catalog: Catalog, entry: Entry, watched: Watched | None) -> lis
 
 
 def _handle_members(catalog: Catalog, entry: Entry, watched: Watched | None) -> Iterator[list[str]]:
+    yield method("__zproc_value__", [], entry.text)
     fixed = shape_of(entry.cls).frozen_fields
     for name, form in entry.fields.items():
         assigned = None if name in fixed else catalog.assigned(form)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     V = TypeVar("V")
 
     class CookieStateHandle(CookieState):
+        def __zproc_value__(self) -> CookieState: ...
+
         @property
         def cookies(self) -> int: ...
 

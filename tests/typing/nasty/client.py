@@ -297,6 +297,8 @@ if TYPE_CHECKING:
     class NastyStateHandle(NastyState):
         """A state, by a docstring with "quotes" at its end: \"\"\"quoted\"\"\" """
 
+        def __zproc_value__(self) -> NastyState: ...
+
         @property_
         def created(self) -> datetime_: ...
 
@@ -1926,6 +1928,8 @@ if TYPE_CHECKING:
         Of two lines.
         """
 
+        def __zproc_value__(self) -> Oven: ...
+
         @property_
         def temp(self) -> float: ...
 
@@ -1940,6 +1944,8 @@ if TYPE_CHECKING:
 
     class OvenHandle2(Oven_):
         """The other oven, with a \\ and \"\"\" in what is said of it."""
+
+        def __zproc_value__(self) -> Oven_: ...
 
         @property_
         def colour(self) -> Colour:
@@ -1962,6 +1968,8 @@ if TYPE_CHECKING:
         def get(self, value: int_) -> None: ...
 
     class CatHandle(Cat):
+        def __zproc_value__(self) -> Cat: ...
+
         @property_
         def kind(self) -> Literal["cat"]: ...
 
@@ -1975,6 +1983,8 @@ if TYPE_CHECKING:
         def lives(self, value: int_) -> None: ...
 
     class DogHandle(Dog):
+        def __zproc_value__(self) -> Dog: ...
+
         @property_
         def kind(self) -> Literal["dog"]: ...
 
@@ -1988,6 +1998,8 @@ if TYPE_CHECKING:
         def name(self, value: str_) -> None: ...
 
     class NodeHandle(Node):
+        def __zproc_value__(self) -> Node: ...
+
         @property_
         def value(self) -> int_: ...
 
@@ -2009,6 +2021,8 @@ if TYPE_CHECKING:
     class BoxIntHandle(Box[int_]):
         """A box of something."""
 
+        def __zproc_value__(self) -> Box[int_]: ...
+
         @property_
         def inside(self) -> int_: ...
 
@@ -2023,6 +2037,8 @@ if TYPE_CHECKING:
 
     class BoxBoxStrHandle(Box[Box[str_]]):
         """A box of something."""
+
+        def __zproc_value__(self) -> Box[Box[str_]]: ...
 
         @property_
         def inside(self) -> BoxStrHandle: ...
@@ -2039,6 +2055,8 @@ if TYPE_CHECKING:
     class BoxStrHandle(Box[str_]):
         """A box of something."""
 
+        def __zproc_value__(self) -> Box[str_]: ...
+
         @property_
         def inside(self) -> str_: ...
 
@@ -2052,6 +2070,8 @@ if TYPE_CHECKING:
         def spare(self, value: list_[str_] | ListHandle[str_]) -> None: ...
 
     class OuterHandle(Outer):
+        def __zproc_value__(self) -> Outer: ...
+
         @property_
         def inner(self) -> InnerHandle: ...
 
@@ -2059,6 +2079,8 @@ if TYPE_CHECKING:
         def inner(self, value: Outer.Inner) -> None: ...
 
     class InnerHandle(Outer.Inner):
+        def __zproc_value__(self) -> Outer.Inner: ...
+
         @property_
         def deep(self) -> int_: ...
 
@@ -2067,6 +2089,8 @@ if TYPE_CHECKING:
 
     class ShadowsHandle(Shadows_):
         """Fields by the names of what a generated module has to name."""
+
+        def __zproc_value__(self) -> Shadows_: ...
 
         @property_
         def int(self) -> float: ...
