@@ -38,6 +38,7 @@ __all__ = [
     "StreamOptions",
     "context",
     "handle",
+    "tasks",
 ]
 
 M = TypeVar("M", bound=StateModel)
@@ -78,6 +79,24 @@ def context(model: type[StateModel], module: str, name: str, table: Mapping[str,
     cls = _named(context_class(model), module, name)
     cls._declared = Declared(model, module, dict(table))
     return cls
+
+
+def tasks(module: str, *names: str) -> Callable[[str], object]:
+    """Return a module's ``__getattr__``, which gives what tasks wait by to those who ask for it.
+
+    Args:
+        module: the name of the client's module.
+        names: the names of the classes there.
+    """
+
+    def get(name: str) -> object:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        from zproc.aio import AsyncState  # noqa: PLC0415 - asyncio is slow to come, and most programs do without
+
+        return AsyncState
+
+    return get
 
 
 C = TypeVar("C", bound=type)

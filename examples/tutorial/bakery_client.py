@@ -27,6 +27,7 @@ from zproc.generated import (
     StreamOptions,
     context,
     handle,
+    tasks,
 )
 
 FINGERPRINTS: Final = {"bakery:Bakery": "a03fdb27d000f48cdb97cf825738ebe2e42e5e1c6198b455f20c67248a363cef"}
@@ -50,6 +51,8 @@ BakeryItems: TypeAlias = Literal["orders.*"]
 BakeryPattern: TypeAlias = BakeryPath | BakeryItems
 
 if TYPE_CHECKING:
+    from zproc.aio import AsyncState, AsyncStream
+
     V = TypeVar("V")
 
     class BakeryHandle(Bakery):
@@ -271,9 +274,129 @@ if TYPE_CHECKING:
 
         def call_when_available(self, field: BakeryPath, **options: Unpack[CallOptions]) -> Call: ...
 
+    class AsyncBakery(AsyncState[Bakery]):
+        """What tasks wait by for a state that is declared as `Bakery`."""
+
+        async def get_when_change(
+            self,
+            *fields: BakeryPattern,
+            exclude: tuple[BakeryPattern, ...] | list[BakeryPattern] = ...,
+            **options: Unpack[Options],
+        ) -> Bakery: ...
+
+        def when_change(self, *fields: BakeryPattern, **options: Unpack[EventOptions]) -> AsyncStream[Bakery]: ...
+
+        async def get_when(self, test: Callable[[Bakery], object], **options: Unpack[Options]) -> Bakery: ...
+
+        def when(self, test: Callable[[Bakery], object], **options: Unpack[StreamOptions]) -> AsyncStream[Bakery]: ...
+
+        @overload
+        async def get_when_equal(self, field: IntPath, value: int, **options: Unpack[Options]) -> Bakery: ...
+        @overload
+        async def get_when_equal(self, field: OvenPath, value: Oven, **options: Unpack[Options]) -> Bakery: ...
+        @overload
+        async def get_when_equal(self, field: ListStrPath, value: list[str], **options: Unpack[Options]) -> Bakery: ...
+        async def get_when_equal(self, field: str, value: object, **options: Unpack[Options]) -> Bakery: ...
+
+        @overload
+        def when_equal(self, field: IntPath, value: int, **options: Unpack[StreamOptions]) -> AsyncStream[Bakery]: ...
+        @overload
+        def when_equal(self, field: OvenPath, value: Oven, **options: Unpack[StreamOptions]) -> AsyncStream[Bakery]: ...
+        @overload
+        def when_equal(
+            self,
+            field: ListStrPath,
+            value: list[str],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[Bakery]: ...
+        def when_equal(self, field: str, value: object, **options: Unpack[StreamOptions]) -> AsyncStream[Bakery]: ...
+
+        @overload
+        async def get_when_not_equal(self, field: IntPath, value: int, **options: Unpack[Options]) -> Bakery: ...
+        @overload
+        async def get_when_not_equal(self, field: OvenPath, value: Oven, **options: Unpack[Options]) -> Bakery: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: ListStrPath,
+            value: list[str],
+            **options: Unpack[Options],
+        ) -> Bakery: ...
+        async def get_when_not_equal(self, field: str, value: object, **options: Unpack[Options]) -> Bakery: ...
+
+        @overload
+        def when_not_equal(
+            self,
+            field: IntPath,
+            value: int,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[Bakery]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: OvenPath,
+            value: Oven,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[Bakery]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: ListStrPath,
+            value: list[str],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[Bakery]: ...
+        def when_not_equal(
+            self,
+            field: str,
+            value: object,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[Bakery]: ...
+
+        async def get_when_none(self, field: BakeryPath, **options: Unpack[Options]) -> Bakery: ...
+
+        def when_none(self, field: BakeryPath, **options: Unpack[StreamOptions]) -> AsyncStream[Bakery]: ...
+
+        async def get_when_not_none(self, field: BakeryPath, **options: Unpack[Options]) -> Bakery: ...
+
+        def when_not_none(self, field: BakeryPath, **options: Unpack[StreamOptions]) -> AsyncStream[Bakery]: ...
+
+        async def get_when_truthy(self, field: BakeryPath, **options: Unpack[Options]) -> Bakery: ...
+
+        def when_truthy(self, field: BakeryPath, **options: Unpack[StreamOptions]) -> AsyncStream[Bakery]: ...
+
+        async def get_when_falsy(self, field: BakeryPath, **options: Unpack[Options]) -> Bakery: ...
+
+        def when_falsy(self, field: BakeryPath, **options: Unpack[StreamOptions]) -> AsyncStream[Bakery]: ...
+
+        async def get_when_available(self, field: BakeryPath, **options: Unpack[Options]) -> Bakery: ...
+
+        def when_available(self, field: BakeryPath, **options: Unpack[StreamOptions]) -> AsyncStream[Bakery]: ...
+
+        @overload
+        def changes(
+            self,
+            field: IntField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[int] | Resync[Bakery]]: ...
+        @overload
+        def changes(
+            self,
+            *fields: BakeryPattern,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change | Resync[Bakery]]: ...
+        def changes(self, *fields: str, **options: Unpack[EventOptions]) -> AsyncStream[Change | Resync[Bakery]]: ...
+
+        def commits(
+            self,
+            *fields: BakeryPattern,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Commit | Resync[Bakery]]: ...
+
 else:
     BakeryHandle = handle(Bakery, __name__, "BakeryHandle")
     OvenHandle = handle(Oven, __name__, "OvenHandle")
     OvenWatch = ModelPlace
     BakeryPlaces = Places
     BakeryContext = context(Bakery, __name__, "BakeryContext", SCHEMAS["bakery:Bakery"])
+    __getattr__ = tasks(__name__, "AsyncBakery")

@@ -60,6 +60,8 @@ def test_a_handle_is_an_instance_of_its_model_with_its_fields_said_anew() -> Non
         "class OvenHandle(Oven):",
         '    """An oven."""',
         "",
+        "    def __zproc_value__(self) -> Oven: ...",
+        "",
         "    @property",
         "    def temp(self) -> float:",
         '        """In degrees."""',

@@ -7,6 +7,7 @@ from zproc.codegen.names import Names
 def test_a_method_is_declared_and_has_no_body() -> None:
     assert method("f", ["a: int"], "str") == ["def f(self, a: int) -> str: ..."]
     assert method("__new__", [], "Self") == ["def __new__(cls) -> Self: ..."]
+    assert method("f", [], "str", awaited=True) == ["async def f(self) -> str: ..."]
 
 
 def test_a_documented_method_says_so() -> None:

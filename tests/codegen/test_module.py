@@ -72,6 +72,18 @@ def test_it_imports_zproc_and_the_modules_of_the_models_and_what_types_are_made_
     assert sources == {made.__name__, "__future__", "collections.abc", "typing", "zproc", "zproc.generated"}
 
 
+def test_asyncio_is_imported_for_those_who_ask(module: Any, tmp_path: Path) -> None:
+    made = module(BAKERY)
+    (tmp_path / "client.py").write_text(generate([made.BakeryState], version="1"), "utf-8")
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import client\n"
+        "print('asyncio' in sys.modules, client.AsyncBakeryState.__module__, hasattr(client, 'AsyncState'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False zproc.aio False\n"
+
+
 def test_the_same_models_give_the_same_text_in_any_process(module: Any, tmp_path: Path) -> None:
     made = module(BAKERY)
     program = (

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
+from zproc.aio import AsyncState
 from zproc.call_when import CallWhen
 from zproc.codegen.names import Names
 from zproc.codegen.watchers import NAMES, Watched, calls, watchers
@@ -26,13 +27,17 @@ WATCHED = Watched(
 )
 
 
-def declared(members: Any) -> dict[str, ast.FunctionDef]:
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def declared(members: Any) -> dict[str, Function]:
     """The last declaration of each method: the one that covers all its forms."""
     text = "\n".join(line for member in members for line in member)
-    return {node.name: node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    return {node.name: node for node in ast.parse(text).body if isinstance(node, Function)}
 
 
 STATE, CONTEXT = declared(watchers(WATCHED)), declared(calls(WATCHED))
+TASKS = declared(watchers(WATCHED, tasks=True))
 
 
 def methods_of(cls: type) -> dict[str, Callable[..., Any]]:
@@ -49,6 +54,7 @@ def test_every_method_that_can_be_exact_is_declared() -> None:
     assert STATE.keys() == {name for name, method in methods_of(Watchable).items() if exact(method)}
     assert CONTEXT.keys() == {name for name, method in methods_of(CallWhen).items() if exact(method)}
     assert STATE.keys() | CONTEXT.keys() == NAMES
+    assert TASKS.keys() == STATE.keys()
 
 
 def test_every_condition_has_its_methods() -> None:
@@ -62,10 +68,11 @@ def test_every_condition_has_its_methods() -> None:
     [
         *((node, getattr(Watchable, name)) for name, node in STATE.items()),
         *((node, getattr(CallWhen, name)) for name, node in CONTEXT.items()),
+        *((node, getattr(AsyncState, name)) for name, node in TASKS.items()),
     ],
     ids=lambda each: getattr(each, "__name__", getattr(each, "name", "")),
 )
-def test_its_parameters_are_those_of_the_method(node: ast.FunctionDef, method: Callable[..., Any]) -> None:
+def test_its_parameters_are_those_of_the_method(node: Function, method: Callable[..., Any]) -> None:
     parameters = inspect.signature(method).parameters
     arguments = node.args
     assert [each.arg for each in arguments.args] == [
@@ -78,6 +85,13 @@ def test_its_parameters_are_those_of_the_method(node: ast.FunctionDef, method: C
     assert {each.arg for each in arguments.kwonlyargs} == keywords.keys()
     assert arguments.kwarg
     assert ast.unparse(arguments.kwarg.annotation or ast.Constant("")) == str(parameters["options"].annotation)
+
+
+def test_tasks_await_what_threads_wait_for() -> None:
+    for name, node in TASKS.items():
+        assert isinstance(node, ast.AsyncFunctionDef) == inspect.iscoroutinefunction(getattr(AsyncState, name))
+        returned, of_threads = (ast.unparse(each.returns or ast.Constant("")) for each in (node, STATE[name]))
+        assert returned.replace("AsyncStream", "Stream") == of_threads
 
 
 def test_each_form_is_of_one_type() -> None:

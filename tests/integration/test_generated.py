@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 import zproc
 from zproc import generated
+from zproc.aio import AsyncState
 
 
 class Oven(BaseModel):
@@ -62,6 +63,13 @@ def test_a_context_of_a_stale_client_is_refused_before_anything_starts() -> None
         stale(Other)
     with pytest.raises(zproc.SchemaMismatch, match="zproc generate"):
         zproc.Context(Other)
+
+
+def test_what_tasks_wait_by_is_given_to_who_asks() -> None:
+    get = generated.tasks("app.client", "AsyncShop")
+    assert get("AsyncShop") is AsyncState
+    with pytest.raises(AttributeError, match=r"module 'app\.client' has no attribute 'AsyncShpo'"):
+        get("AsyncShpo")
 
 
 def test_each_name_is_there_and_sorted() -> None:

@@ -9,6 +9,7 @@ from typing import assert_type
 import zproc
 from shop.client import (
     AddressHandle,
+    AsyncShopState,
     CustomerHandle,
     MachineHandle,
     OrderHandle,
@@ -236,3 +237,15 @@ async def waits() -> None:
     async for snapshot in tasks.when_change("stock"):
         assert_type(snapshot, ShopState)
         snapshot.stoc  # E
+    exact = AsyncShopState(state)
+    assert_type(await exact.get_when_equal("visitors", 3, timeout=1), ShopState)
+    await exact.get_when_equal("visitors", "three")  # E
+    await exact.get_when_equal("visitor", 3)  # E
+    await exact.get_when_none("spar")  # E
+    async for found in exact.when_equal("open", True, count=1):
+        assert_type(found, ShopState)
+    async for event in exact.changes("visitors"):
+        if isinstance(event, zproc.Change):
+            assert_type(event.new, int | None)
+    exact.when_change("stocks.*")  # E
+    exact.commits("stock.*", since=0)

@@ -16,7 +16,7 @@ from zproc.schema.model import StateModel
 from zproc.schema.places import names_of
 from zproc.schema.shape import shape_of
 
-__all__ = ["context_class", "handle_class", "places_class", "root_places_class"]
+__all__ = ["context_class", "handle_class", "places_class", "root_places_class", "tasks_class"]
 
 
 def handle_class(catalog: Catalog, entry: Entry, watched: Watched | None) -> list[str]:
@@ -100,6 +100,13 @@ def context_class(catalog: Catalog, entry: Entry, name: str, places: str, watche
             *calls(watched),
         ],
     )
+
+
+def tasks_class(catalog: Catalog, entry: Entry, name: str, watched: Watched) -> list[str]:
+    """Return the class by which tasks wait for a state."""
+    base = catalog.names.of("zproc.aio", "AsyncState")
+    documentation = f"What tasks wait by for a state that is declared as `{entry.cls.__name__}`."
+    return class_of(f"class {name}({base}[{entry.text}]):", documentation, watchers(watched, tasks=True))
 
 
 def _documentation(entry: Entry) -> str | None:

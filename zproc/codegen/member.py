@@ -38,6 +38,7 @@ def method(
     *,
     decorators: Sequence[str] = (),
     documentation: str | None = None,
+    awaited: bool = False,
 ) -> list[str]:
     """Return a method.
 
@@ -47,10 +48,12 @@ def method(
         returns: what it returns.
         decorators: the decorators, without the ``@``.
         documentation: its docstring.
+        awaited: whether it is a coroutine function.
     """
     own = "cls" if name == "__new__" else "self"
     text = docstring(documentation)
-    head = Group(f"def {name}(", [own, *parameters], f") -> {returns}:" + ("" if text else " ..."))
+    start = f"async def {name}(" if awaited else f"def {name}("
+    head = Group(start, [own, *parameters], f") -> {returns}:" + ("" if text else " ..."))
     body = [*text, "..."] if text else []
     return [*(f"@{each}" for each in decorators), *head.lines(_INDENT), *indented(body)]
 
@@ -66,7 +69,12 @@ def property_of(
 
 
 def overloaded(
-    names: Names, name: str, forms: Sequence[tuple[Sequence[Text], str]], any_form: tuple[Sequence[Text], str]
+    names: Names,
+    name: str,
+    forms: Sequence[tuple[Sequence[Text], str]],
+    any_form: tuple[Sequence[Text], str],
+    *,
+    awaited: bool = False,
 ) -> list[str]:
     """Return a method that is called in any of some forms.
 
@@ -75,9 +83,10 @@ def overloaded(
         name: its name.
         forms: of each form, the parameters and what is returned.
         any_form: the parameters and the result that cover them all, which no caller sees.
+        awaited: whether it is a coroutine function.
     """
     if len(forms) < 2:  # noqa: PLR2004 - of one form there is no choice
-        return method(name, *(forms or [any_form])[0])
+        return method(name, *(forms or [any_form])[0], awaited=awaited)
     decorator = names.of("typing", "overload")
-    shown = [line for form in forms for line in method(name, *form, decorators=[decorator])]
-    return [*shown, *method(name, *any_form)]
+    shown = [line for form in forms for line in method(name, *form, decorators=[decorator], awaited=awaited)]
+    return [*shown, *method(name, *any_form, awaited=awaited)]

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from zproc.codegen import watchers
 from zproc.codegen.catalog import Catalog, Entry
-from zproc.codegen.classes import context_class, handle_class, places_class, root_places_class
+from zproc.codegen.classes import context_class, handle_class, places_class, root_places_class, tasks_class
 from zproc.codegen.layout import Group, import_lines, indented, quoted, union_lines
 from zproc.codegen.names import Names
 from zproc.codegen.paths import paths_of
@@ -27,6 +27,9 @@ __all__ = ["body_of", "generate"]
 
 _VERSION: Final = "# zproc "
 """What the line begins with that tells the version; it may differ where nothing else does."""
+
+_ONLY_SEEN: Final = ("zproc.aio",)
+"""The modules that a type checker imports and a program does not, unless it asks for something of theirs."""
 
 _LONGEST: Final = 30
 """How much of a name may tell a type."""
@@ -76,6 +79,7 @@ class _State:
     schema: Schema[StateModel]
     context: str
     places: str
+    tasks: str
     watched: Watched
 
     @property
@@ -101,8 +105,9 @@ class _Module:
         model = schema.model
         stem = model.__name__.removesuffix("State") or model.__name__
         context, places = self.names.new(f"{stem}Context"), self.names.new(f"{stem}Places")
+        tasks = self.names.new(f"Async{model.__name__}")
         entry = self.catalog.add(model)
-        return _State(entry, schema, context, places, self._watched(entry))
+        return _State(entry, schema, context, places, tasks, self._watched(entry))
 
     def _watched(self, entry: Entry) -> Watched:
         model = entry.cls.__name__
@@ -145,7 +150,9 @@ class _Module:
         yield ""
         yield "from __future__ import annotations"
         yield ""
-        for module, names in self.names.imports().items():
+        imports = self.names.imports()
+        seen = {module: imports.pop(module) for module in _ONLY_SEEN}
+        for module, names in imports.items():
             yield from import_lines(module, names)
         yield ""
         yield from constants
@@ -153,6 +160,9 @@ class _Module:
         yield from self.aliases
         yield ""
         yield f"if {checking}:"
+        for module, names in seen.items():
+            yield from indented(import_lines(module, names))
+        yield ""
         yield from indented(declared)
         yield ""
         yield "else:"
@@ -190,6 +200,7 @@ class _Module:
         for state in self.states:
             yield self._decorator(state)
             yield context_class(self.catalog, state.entry, state.context, state.places, state.watched)
+            yield tasks_class(self.catalog, state.entry, state.tasks, state.watched)
 
     def _decorator(self, state: _State) -> list[str]:
         alias, decorator = self.names.of("typing", "TypeAlias"), self.names.of("zproc.generated", "Decorator")
@@ -209,6 +220,9 @@ class _Module:
             table = f"SCHEMAS[{state.key}]"
             call = [state.entry.text, "__name__", quoted(state.context), table]
             yield from Group(f"{state.context} = {context}(", call, ")").lines(4)
+        tasks = [quoted(state.tasks) for state in self.states]
+        call_of_tasks = f"__getattr__ = {self.names.of('zproc.generated', 'tasks')}("
+        yield from Group(call_of_tasks, ["__name__", *tasks], ")").lines(4)
 
 
 def _fields_of(models: Sequence[type[BaseModel]]) -> set[str]:

@@ -61,35 +61,38 @@ class Watched:
         """Return the parameter that takes options."""
         return f"**options: {self.names.of('typing', 'Unpack')}[{self.own(name)}]"
 
-    def stream(self, of: str) -> str:
-        """Return the type of a stream."""
-        return f"{self.names.of('zproc', 'Stream')}[{of}]"
+    def stream(self, of: str, *, tasks: bool = False) -> str:
+        """Return the type of a stream, of threads or of tasks."""
+        stream = self.names.of("zproc.aio", "AsyncStream") if tasks else self.names.of("zproc", "Stream")
+        return f"{stream}[{of}]"
 
     def builtin(self, name: str) -> str:
         """Return what a builtin is called."""
         return self.names.builtin(name)
 
 
-def watchers(watched: Watched) -> Iterator[list[str]]:
-    """Yield the methods of a state."""
-    model, stream = watched.model, watched.stream(watched.model)
-    yield method(
-        "get_when_change",
-        [f"*fields: {watched.pattern}", _exclude(watched), watched.options("Options")],
-        model,
-    )
+def watchers(watched: Watched, *, tasks: bool = False) -> Iterator[list[str]]:
+    """Yield the methods of a state, or those that tasks wait by."""
+    model, stream = watched.model, watched.stream(watched.model, tasks=tasks)
+    changed = [f"*fields: {watched.pattern}", _exclude(watched), watched.options("Options")]
+    yield method("get_when_change", changed, model, awaited=tasks)
     yield method("when_change", [f"*fields: {watched.pattern}", watched.options("EventOptions")], stream)
-    yield method("get_when", [_test(watched), watched.options("Options")], model)
+    yield method("get_when", [_test(watched), watched.options("Options")], model, awaited=tasks)
     yield method("when", [_test(watched), watched.options("StreamOptions")], stream)
     for name in WITH_VALUE:
-        yield _by_value(watched, f"get_when_{name}", "Options", model)
+        yield _by_value(watched, f"get_when_{name}", "Options", model, awaited=tasks)
         yield _by_value(watched, f"when_{name}", "StreamOptions", stream)
     for name in WITHOUT_VALUE:
-        yield method(f"get_when_{name}", [f"field: {watched.path}", watched.options("Options")], model)
+        once = [f"field: {watched.path}", watched.options("Options")]
+        yield method(f"get_when_{name}", once, model, awaited=tasks)
         yield method(f"when_{name}", [f"field: {watched.path}", watched.options("StreamOptions")], stream)
-    yield _changes(watched)
+    yield _changes(watched, tasks=tasks)
     commits = f"{watched.names.of('zproc', 'Commit')} | {watched.names.of('zproc', 'Resync')}[{model}]"
-    yield method("commits", [f"*fields: {watched.pattern}", watched.options("EventOptions")], watched.stream(commits))
+    yield method(
+        "commits",
+        [f"*fields: {watched.pattern}", watched.options("EventOptions")],
+        watched.stream(commits, tasks=tasks),
+    )
 
 
 def calls(watched: Watched) -> Iterator[list[str]]:
@@ -113,21 +116,23 @@ def _test(watched: Watched) -> Text:
     return f"test: {callable_}[[{watched.model}], {watched.builtin('object')}]"
 
 
-def _by_value(watched: Watched, name: str, options: str, returns: str) -> list[str]:
+def _by_value(watched: Watched, name: str, options: str, returns: str, *, awaited: bool = False) -> list[str]:
     taken = watched.options(options)
     forms = [([f"field: {path}", f"value: {type_}", taken], returns) for path, type_ in watched.groups.items()]
     text, anything = watched.builtin("str"), watched.builtin("object")
-    return overloaded(watched.names, name, forms, ([f"field: {text}", f"value: {anything}", taken], returns))
+    return overloaded(
+        watched.names, name, forms, ([f"field: {text}", f"value: {anything}", taken], returns), awaited=awaited
+    )
 
 
-def _changes(watched: Watched) -> list[str]:
+def _changes(watched: Watched, *, tasks: bool) -> list[str]:
     taken, change = watched.options("EventOptions"), watched.names.of("zproc", "Change")
     resync = f"{watched.names.of('zproc', 'Resync')}[{watched.model}]"
     forms: list[tuple[list[Text], str]] = [
-        ([f"field: {path}", "/", taken], watched.stream(f"{change}[{type_}] | {resync}"))
+        ([f"field: {path}", "/", taken], watched.stream(f"{change}[{type_}] | {resync}", tasks=tasks))
         for path, type_ in watched.whole.items()
     ]
-    some = watched.stream(f"{change} | {resync}")
+    some = watched.stream(f"{change} | {resync}", tasks=tasks)
     return overloaded(
         watched.names,
         "changes",

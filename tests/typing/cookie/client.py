@@ -24,6 +24,7 @@ from zproc.generated import (
     StreamOptions,
     context,
     handle,
+    tasks,
 )
 
 FINGERPRINTS: Final = {"cookie.state:CookieState": "fb135e4b6b569e98cf34860d777d6ebf006659189a3211f4d604706011e8f1e5"}
@@ -36,6 +37,8 @@ IntField: TypeAlias = Literal["cookies"]
 CookieStatePath: TypeAlias = IntPath
 
 if TYPE_CHECKING:
+    from zproc.aio import AsyncState, AsyncStream
+
     V = TypeVar("V")
 
     class CookieStateHandle(CookieState):
@@ -173,7 +176,103 @@ if TYPE_CHECKING:
 
         def call_when_available(self, field: CookieStatePath, **options: Unpack[CallOptions]) -> Call: ...
 
+    class AsyncCookieState(AsyncState[CookieState]):
+        """What tasks wait by for a state that is declared as `CookieState`."""
+
+        async def get_when_change(
+            self,
+            *fields: CookieStatePath,
+            exclude: tuple[CookieStatePath, ...] | list[CookieStatePath] = ...,
+            **options: Unpack[Options],
+        ) -> CookieState: ...
+
+        def when_change(
+            self,
+            *fields: CookieStatePath,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[CookieState]: ...
+
+        async def get_when(self, test: Callable[[CookieState], object], **options: Unpack[Options]) -> CookieState: ...
+
+        def when(
+            self,
+            test: Callable[[CookieState], object],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[CookieState]: ...
+
+        async def get_when_equal(self, field: IntPath, value: int, **options: Unpack[Options]) -> CookieState: ...
+
+        def when_equal(
+            self,
+            field: IntPath,
+            value: int,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[CookieState]: ...
+
+        async def get_when_not_equal(self, field: IntPath, value: int, **options: Unpack[Options]) -> CookieState: ...
+
+        def when_not_equal(
+            self,
+            field: IntPath,
+            value: int,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[CookieState]: ...
+
+        async def get_when_none(self, field: CookieStatePath, **options: Unpack[Options]) -> CookieState: ...
+
+        def when_none(self, field: CookieStatePath, **options: Unpack[StreamOptions]) -> AsyncStream[CookieState]: ...
+
+        async def get_when_not_none(self, field: CookieStatePath, **options: Unpack[Options]) -> CookieState: ...
+
+        def when_not_none(
+            self,
+            field: CookieStatePath,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[CookieState]: ...
+
+        async def get_when_truthy(self, field: CookieStatePath, **options: Unpack[Options]) -> CookieState: ...
+
+        def when_truthy(self, field: CookieStatePath, **options: Unpack[StreamOptions]) -> AsyncStream[CookieState]: ...
+
+        async def get_when_falsy(self, field: CookieStatePath, **options: Unpack[Options]) -> CookieState: ...
+
+        def when_falsy(self, field: CookieStatePath, **options: Unpack[StreamOptions]) -> AsyncStream[CookieState]: ...
+
+        async def get_when_available(self, field: CookieStatePath, **options: Unpack[Options]) -> CookieState: ...
+
+        def when_available(
+            self,
+            field: CookieStatePath,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[CookieState]: ...
+
+        @overload
+        def changes(
+            self,
+            field: IntField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[int] | Resync[CookieState]]: ...
+        @overload
+        def changes(
+            self,
+            *fields: CookieStatePath,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change | Resync[CookieState]]: ...
+        def changes(
+            self,
+            *fields: str,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change | Resync[CookieState]]: ...
+
+        def commits(
+            self,
+            *fields: CookieStatePath,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Commit | Resync[CookieState]]: ...
+
 else:
     CookieStateHandle = handle(CookieState, __name__, "CookieStateHandle")
     CookiePlaces = Places
     CookieContext = context(CookieState, __name__, "CookieContext", SCHEMAS["cookie.state:CookieState"])
+    __getattr__ = tasks(__name__, "AsyncCookieState")

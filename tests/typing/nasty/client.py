@@ -37,6 +37,7 @@ from zproc.generated import (
     StreamOptions,
     context,
     handle,
+    tasks,
 )
 
 FINGERPRINTS: Final_ = {"nasty.state:NastyState": "ec2145bca09e92286ab1e81d637646851ff66573171c20867145557a50eed249"}
@@ -292,6 +293,8 @@ NastyStateItems: TypeAlias = Literal[
 NastyStatePattern: TypeAlias = NastyStatePath | NastyStateItems
 
 if TYPE_CHECKING:
+    from zproc.aio import AsyncState, AsyncStream
+
     V = TypeVar("V")
 
     class NastyStateHandle(NastyState):
@@ -2857,6 +2860,1521 @@ if TYPE_CHECKING:
 
         def call_when_available(self, field: NastyStatePath, **options: Unpack[CallOptions]) -> Call: ...
 
+    class AsyncNastyState(AsyncState[NastyState]):
+        """What tasks wait by for a state that is declared as `NastyState`."""
+
+        async def get_when_change(
+            self,
+            *fields: NastyStatePattern,
+            exclude: tuple[NastyStatePattern, ...] | list_[NastyStatePattern] = ...,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+
+        def when_change(
+            self,
+            *fields: NastyStatePattern,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[NastyState]: ...
+
+        async def get_when(self, test: Callable[[NastyState], object], **options: Unpack[Options]) -> NastyState: ...
+
+        def when(
+            self,
+            test: Callable[[NastyState], object],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+
+        @overload_
+        async def get_when_equal(
+            self,
+            field: Datetime_Path,
+            value: datetime_,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: OvenPath, value: Oven, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: FloatPath, value: float, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: BoolPath, value: bool, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: Oven_Path, value: Oven_, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: ColourPath, value: Colour, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: Str_Path, value: str_, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: Int_Path, value: int_, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: List_Int_Path,
+            value: list_[int_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: LevelPath, value: Level, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: LiteralColourREDNone3TrueNonePath,
+            value: Literal[Colour.RED, "none", 3, True, None],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: Int_NonePath,
+            value: int_ | None,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: OvenNonePath,
+            value: Oven | None,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: Int_Str_List_Str_Path,
+            value: int_ | str_ | list_[str_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: CatDogPath,
+            value: Cat | Dog,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: LiteralCatLiteralDogPath,
+            value: Literal["cat"] | Literal["dog"],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: List_CatDogPath,
+            value: list_[Cat | Dog],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: NodePath, value: Node, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: NodeNonePath,
+            value: Node | None,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: List_NodePath,
+            value: list_[Node],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: BoxInt_Path,
+            value: Box[int_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: BoxBoxStr_Path,
+            value: Box[Box[str_]],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: BoxStr_Path,
+            value: Box[str_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: List_Str_Path,
+            value: list_[str_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: List_BoxStr_Path,
+            value: list_[Box[str_]],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: OuterPath, value: Outer, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: OuterInnerPath,
+            value: Outer.Inner,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: PointPath, value: Point, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: DictStr_PointPath,
+            value: dict[str_, Point],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: List_List_FloatPath,
+            value: list_[list_[float]],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: DictStr_OvenPath,
+            value: dict[str_, Oven],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: DictLevelList_OvenPath,
+            value: dict[Level, list_[Oven]],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: SetUserIdPath,
+            value: set[UserId],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: UserIdPath, value: UserId, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: NamesPath, value: Names, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: TupleInt_Str_Path,
+            value: tuple[int_, str_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: TupleInt_Path,
+            value: tuple[int_, ...],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: FrozensetStr_Path,
+            value: frozenset[str_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: AddressPath,
+            value: Address,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: JsonValuePath,
+            value: JsonValue,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: DictStr_Int_Path,
+            value: dict[str_, int_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: DecimalPath,
+            value: Decimal,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: UUIDPath, value: UUID, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: PathPath, value: Path, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: BytesPath, value: bytes, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: ComplexPath,
+            value: complex,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: List_DictColourTupleOvenPath,
+            value: list_[dict[Colour, tuple[Oven, ...]]],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: Shadows_Path,
+            value: Shadows_,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: DatePath, value: date, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: Datetime_NonePath,
+            value: datetime_ | None,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(
+            self,
+            field: TupleBoolPath,
+            value: tuple[bool, ...],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_equal(self, field: ObjectPath, value: object, **options: Unpack[Options]) -> NastyState: ...
+        async def get_when_equal(self, field: str_, value: object, **options: Unpack[Options]) -> NastyState: ...
+
+        @overload_
+        def when_equal(
+            self,
+            field: Datetime_Path,
+            value: datetime_,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: OvenPath,
+            value: Oven,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: FloatPath,
+            value: float,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: BoolPath,
+            value: bool,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: Oven_Path,
+            value: Oven_,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: ColourPath,
+            value: Colour,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: Str_Path,
+            value: str_,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: Int_Path,
+            value: int_,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: List_Int_Path,
+            value: list_[int_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: LevelPath,
+            value: Level,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: LiteralColourREDNone3TrueNonePath,
+            value: Literal[Colour.RED, "none", 3, True, None],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: Int_NonePath,
+            value: int_ | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: OvenNonePath,
+            value: Oven | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: Int_Str_List_Str_Path,
+            value: int_ | str_ | list_[str_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: CatDogPath,
+            value: Cat | Dog,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: LiteralCatLiteralDogPath,
+            value: Literal["cat"] | Literal["dog"],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: List_CatDogPath,
+            value: list_[Cat | Dog],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: NodePath,
+            value: Node,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: NodeNonePath,
+            value: Node | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: List_NodePath,
+            value: list_[Node],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: BoxInt_Path,
+            value: Box[int_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: BoxBoxStr_Path,
+            value: Box[Box[str_]],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: BoxStr_Path,
+            value: Box[str_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: List_Str_Path,
+            value: list_[str_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: List_BoxStr_Path,
+            value: list_[Box[str_]],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: OuterPath,
+            value: Outer,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: OuterInnerPath,
+            value: Outer.Inner,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: PointPath,
+            value: Point,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: DictStr_PointPath,
+            value: dict[str_, Point],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: List_List_FloatPath,
+            value: list_[list_[float]],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: DictStr_OvenPath,
+            value: dict[str_, Oven],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: DictLevelList_OvenPath,
+            value: dict[Level, list_[Oven]],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: SetUserIdPath,
+            value: set[UserId],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: UserIdPath,
+            value: UserId,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: NamesPath,
+            value: Names,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: TupleInt_Str_Path,
+            value: tuple[int_, str_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: TupleInt_Path,
+            value: tuple[int_, ...],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: FrozensetStr_Path,
+            value: frozenset[str_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: AddressPath,
+            value: Address,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: JsonValuePath,
+            value: JsonValue,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: DictStr_Int_Path,
+            value: dict[str_, int_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: DecimalPath,
+            value: Decimal,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: UUIDPath,
+            value: UUID,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: PathPath,
+            value: Path,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: BytesPath,
+            value: bytes,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: ComplexPath,
+            value: complex,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: List_DictColourTupleOvenPath,
+            value: list_[dict[Colour, tuple[Oven, ...]]],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: Shadows_Path,
+            value: Shadows_,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: DatePath,
+            value: date,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: Datetime_NonePath,
+            value: datetime_ | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: TupleBoolPath,
+            value: tuple[bool, ...],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_equal(
+            self,
+            field: ObjectPath,
+            value: object,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        def when_equal(
+            self,
+            field: str_,
+            value: object,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: Datetime_Path,
+            value: datetime_,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(self, field: OvenPath, value: Oven, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: FloatPath,
+            value: float,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(self, field: BoolPath, value: bool, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: Oven_Path,
+            value: Oven_,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: ColourPath,
+            value: Colour,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(self, field: Str_Path, value: str_, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(self, field: Int_Path, value: int_, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: List_Int_Path,
+            value: list_[int_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: LevelPath,
+            value: Level,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: LiteralColourREDNone3TrueNonePath,
+            value: Literal[Colour.RED, "none", 3, True, None],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: Int_NonePath,
+            value: int_ | None,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: OvenNonePath,
+            value: Oven | None,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: Int_Str_List_Str_Path,
+            value: int_ | str_ | list_[str_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: CatDogPath,
+            value: Cat | Dog,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: LiteralCatLiteralDogPath,
+            value: Literal["cat"] | Literal["dog"],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: List_CatDogPath,
+            value: list_[Cat | Dog],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(self, field: NodePath, value: Node, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: NodeNonePath,
+            value: Node | None,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: List_NodePath,
+            value: list_[Node],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: BoxInt_Path,
+            value: Box[int_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: BoxBoxStr_Path,
+            value: Box[Box[str_]],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: BoxStr_Path,
+            value: Box[str_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: List_Str_Path,
+            value: list_[str_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: List_BoxStr_Path,
+            value: list_[Box[str_]],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: OuterPath,
+            value: Outer,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: OuterInnerPath,
+            value: Outer.Inner,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: PointPath,
+            value: Point,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: DictStr_PointPath,
+            value: dict[str_, Point],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: List_List_FloatPath,
+            value: list_[list_[float]],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: DictStr_OvenPath,
+            value: dict[str_, Oven],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: DictLevelList_OvenPath,
+            value: dict[Level, list_[Oven]],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: SetUserIdPath,
+            value: set[UserId],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: UserIdPath,
+            value: UserId,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: NamesPath,
+            value: Names,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: TupleInt_Str_Path,
+            value: tuple[int_, str_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: TupleInt_Path,
+            value: tuple[int_, ...],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: FrozensetStr_Path,
+            value: frozenset[str_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: AddressPath,
+            value: Address,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: JsonValuePath,
+            value: JsonValue,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: DictStr_Int_Path,
+            value: dict[str_, int_],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: DecimalPath,
+            value: Decimal,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(self, field: UUIDPath, value: UUID, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(self, field: PathPath, value: Path, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: BytesPath,
+            value: bytes,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: ComplexPath,
+            value: complex,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: List_DictColourTupleOvenPath,
+            value: list_[dict[Colour, tuple[Oven, ...]]],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: Shadows_Path,
+            value: Shadows_,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(self, field: DatePath, value: date, **options: Unpack[Options]) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: Datetime_NonePath,
+            value: datetime_ | None,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: TupleBoolPath,
+            value: tuple[bool, ...],
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        @overload_
+        async def get_when_not_equal(
+            self,
+            field: ObjectPath,
+            value: object,
+            **options: Unpack[Options],
+        ) -> NastyState: ...
+        async def get_when_not_equal(self, field: str_, value: object, **options: Unpack[Options]) -> NastyState: ...
+
+        @overload_
+        def when_not_equal(
+            self,
+            field: Datetime_Path,
+            value: datetime_,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: OvenPath,
+            value: Oven,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: FloatPath,
+            value: float,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: BoolPath,
+            value: bool,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: Oven_Path,
+            value: Oven_,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: ColourPath,
+            value: Colour,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: Str_Path,
+            value: str_,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: Int_Path,
+            value: int_,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: List_Int_Path,
+            value: list_[int_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: LevelPath,
+            value: Level,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: LiteralColourREDNone3TrueNonePath,
+            value: Literal[Colour.RED, "none", 3, True, None],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: Int_NonePath,
+            value: int_ | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: OvenNonePath,
+            value: Oven | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: Int_Str_List_Str_Path,
+            value: int_ | str_ | list_[str_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: CatDogPath,
+            value: Cat | Dog,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: LiteralCatLiteralDogPath,
+            value: Literal["cat"] | Literal["dog"],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: List_CatDogPath,
+            value: list_[Cat | Dog],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: NodePath,
+            value: Node,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: NodeNonePath,
+            value: Node | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: List_NodePath,
+            value: list_[Node],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: BoxInt_Path,
+            value: Box[int_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: BoxBoxStr_Path,
+            value: Box[Box[str_]],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: BoxStr_Path,
+            value: Box[str_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: List_Str_Path,
+            value: list_[str_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: List_BoxStr_Path,
+            value: list_[Box[str_]],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: OuterPath,
+            value: Outer,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: OuterInnerPath,
+            value: Outer.Inner,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: PointPath,
+            value: Point,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: DictStr_PointPath,
+            value: dict[str_, Point],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: List_List_FloatPath,
+            value: list_[list_[float]],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: DictStr_OvenPath,
+            value: dict[str_, Oven],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: DictLevelList_OvenPath,
+            value: dict[Level, list_[Oven]],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: SetUserIdPath,
+            value: set[UserId],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: UserIdPath,
+            value: UserId,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: NamesPath,
+            value: Names,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: TupleInt_Str_Path,
+            value: tuple[int_, str_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: TupleInt_Path,
+            value: tuple[int_, ...],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: FrozensetStr_Path,
+            value: frozenset[str_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: AddressPath,
+            value: Address,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: JsonValuePath,
+            value: JsonValue,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: DictStr_Int_Path,
+            value: dict[str_, int_],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: DecimalPath,
+            value: Decimal,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: UUIDPath,
+            value: UUID,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: PathPath,
+            value: Path,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: BytesPath,
+            value: bytes,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: ComplexPath,
+            value: complex,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: List_DictColourTupleOvenPath,
+            value: list_[dict[Colour, tuple[Oven, ...]]],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: Shadows_Path,
+            value: Shadows_,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: DatePath,
+            value: date,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: Datetime_NonePath,
+            value: datetime_ | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: TupleBoolPath,
+            value: tuple[bool, ...],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        @overload_
+        def when_not_equal(
+            self,
+            field: ObjectPath,
+            value: object,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+        def when_not_equal(
+            self,
+            field: str_,
+            value: object,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+
+        async def get_when_none(self, field: NastyStatePath, **options: Unpack[Options]) -> NastyState: ...
+
+        def when_none(self, field: NastyStatePath, **options: Unpack[StreamOptions]) -> AsyncStream[NastyState]: ...
+
+        async def get_when_not_none(self, field: NastyStatePath, **options: Unpack[Options]) -> NastyState: ...
+
+        def when_not_none(self, field: NastyStatePath, **options: Unpack[StreamOptions]) -> AsyncStream[NastyState]: ...
+
+        async def get_when_truthy(self, field: NastyStatePath, **options: Unpack[Options]) -> NastyState: ...
+
+        def when_truthy(self, field: NastyStatePath, **options: Unpack[StreamOptions]) -> AsyncStream[NastyState]: ...
+
+        async def get_when_falsy(self, field: NastyStatePath, **options: Unpack[Options]) -> NastyState: ...
+
+        def when_falsy(self, field: NastyStatePath, **options: Unpack[StreamOptions]) -> AsyncStream[NastyState]: ...
+
+        async def get_when_available(self, field: NastyStatePath, **options: Unpack[Options]) -> NastyState: ...
+
+        def when_available(
+            self,
+            field: NastyStatePath,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[NastyState]: ...
+
+        @overload_
+        def changes(
+            self,
+            field: Datetime_Field,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[datetime_] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            field: Int_Field,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[int_] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            field: ColourField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[Colour] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            field: LevelField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[Level] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            field: LiteralColourREDNone3TrueNoneField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[Literal[Colour.RED, "none", 3, True, None]] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            field: Int_NoneField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[int_ | None] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            field: UserIdField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[UserId] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            field: TupleInt_Str_Field,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[tuple[int_, str_]] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            field: TupleInt_Field,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[tuple[int_, ...]] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            field: FrozensetStr_Field,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[frozenset[str_]] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            field: DecimalField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[Decimal] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            field: UUIDField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[UUID] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            field: PathField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[Path] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            field: BytesField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[bytes] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            field: ComplexField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[complex] | Resync[NastyState]]: ...
+        @overload_
+        def changes(
+            self,
+            *fields: NastyStatePattern,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change | Resync[NastyState]]: ...
+        def changes(
+            self,
+            *fields: str_,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change | Resync[NastyState]]: ...
+
+        def commits(
+            self,
+            *fields: NastyStatePattern,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Commit | Resync[NastyState]]: ...
+
 else:
     NastyStateHandle = handle(NastyState, __name__, "NastyStateHandle")
     OvenHandle = handle(Oven, __name__, "OvenHandle")
@@ -2882,3 +4400,4 @@ else:
     ShadowsWatch = ModelPlace
     NastyPlaces = Places
     NastyContext = context(NastyState, __name__, "NastyContext", SCHEMAS["nasty.state:NastyState"])
+    __getattr__ = tasks(__name__, "AsyncNastyState")

@@ -31,6 +31,7 @@ from zproc.generated import (
     StreamOptions,
     context,
     handle,
+    tasks,
 )
 
 FINGERPRINTS: Final = {"shop.state:ShopState": "e582a284dd1782a274ba061499442c2a4f420725b95df674baafbf250341f7b4"}
@@ -165,6 +166,8 @@ ShopStateItems: TypeAlias = Literal[
 ShopStatePattern: TypeAlias = ShopStatePath | ShopStateItems
 
 if TYPE_CHECKING:
+    from zproc.aio import AsyncState, AsyncStream
+
     V = TypeVar("V")
 
     class ShopStateHandle(ShopState):
@@ -1380,6 +1383,636 @@ if TYPE_CHECKING:
 
         def call_when_available(self, field: ShopStatePath, **options: Unpack[CallOptions]) -> Call: ...
 
+    class AsyncShopState(AsyncState[ShopState]):
+        """What tasks wait by for a state that is declared as `ShopState`."""
+
+        async def get_when_change(
+            self,
+            *fields: ShopStatePattern,
+            exclude: tuple[ShopStatePattern, ...] | list[ShopStatePattern] = ...,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+
+        def when_change(self, *fields: ShopStatePattern, **options: Unpack[EventOptions]) -> AsyncStream[ShopState]: ...
+
+        async def get_when(self, test: Callable[[ShopState], object], **options: Unpack[Options]) -> ShopState: ...
+
+        def when(
+            self,
+            test: Callable[[ShopState], object],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+
+        @overload
+        async def get_when_equal(self, field: StrPath, value: str, **options: Unpack[Options]) -> ShopState: ...
+        @overload
+        async def get_when_equal(self, field: BoolPath, value: bool, **options: Unpack[Options]) -> ShopState: ...
+        @overload
+        async def get_when_equal(self, field: IntPath, value: int, **options: Unpack[Options]) -> ShopState: ...
+        @overload
+        async def get_when_equal(self, field: DecimalPath, value: Decimal, **options: Unpack[Options]) -> ShopState: ...
+        @overload
+        async def get_when_equal(
+            self,
+            field: FloatNonePath,
+            value: float | None,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_equal(
+            self,
+            field: SettingsPath,
+            value: Settings,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_equal(
+            self,
+            field: LiteralEURUSDPath,
+            value: Literal["EUR", "USD"],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_equal(self, field: MailPath, value: Mail, **options: Unpack[Options]) -> ShopState: ...
+        @overload
+        async def get_when_equal(
+            self,
+            field: StrNonePath,
+            value: str | None,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_equal(
+            self,
+            field: TimedeltaPath,
+            value: timedelta,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_equal(
+            self,
+            field: DictStrCustomerPath,
+            value: dict[str, Customer],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_equal(
+            self,
+            field: DictIntOrderPath,
+            value: dict[int, Order],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_equal(
+            self,
+            field: ListIntPath,
+            value: list[int],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_equal(
+            self,
+            field: DictStrIntPath,
+            value: dict[str, int],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_equal(
+            self,
+            field: DictStrDecimalPath,
+            value: dict[str, Decimal],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_equal(self, field: MachinePath, value: Machine, **options: Unpack[Options]) -> ShopState: ...
+        @overload
+        async def get_when_equal(self, field: FloatPath, value: float, **options: Unpack[Options]) -> ShopState: ...
+        @overload
+        async def get_when_equal(
+            self,
+            field: ListStrPath,
+            value: list[str],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_equal(
+            self,
+            field: DatetimeNonePath,
+            value: datetime | None,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_equal(
+            self,
+            field: MachineNonePath,
+            value: Machine | None,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_equal(
+            self,
+            field: ListDatetimePath,
+            value: list[datetime],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        async def get_when_equal(self, field: str, value: object, **options: Unpack[Options]) -> ShopState: ...
+
+        @overload
+        def when_equal(
+            self,
+            field: StrPath,
+            value: str,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: BoolPath,
+            value: bool,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: IntPath,
+            value: int,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: DecimalPath,
+            value: Decimal,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: FloatNonePath,
+            value: float | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: SettingsPath,
+            value: Settings,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: LiteralEURUSDPath,
+            value: Literal["EUR", "USD"],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: MailPath,
+            value: Mail,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: StrNonePath,
+            value: str | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: TimedeltaPath,
+            value: timedelta,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: DictStrCustomerPath,
+            value: dict[str, Customer],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: DictIntOrderPath,
+            value: dict[int, Order],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: ListIntPath,
+            value: list[int],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: DictStrIntPath,
+            value: dict[str, int],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: DictStrDecimalPath,
+            value: dict[str, Decimal],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: MachinePath,
+            value: Machine,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: FloatPath,
+            value: float,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: ListStrPath,
+            value: list[str],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: DatetimeNonePath,
+            value: datetime | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: MachineNonePath,
+            value: Machine | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_equal(
+            self,
+            field: ListDatetimePath,
+            value: list[datetime],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        def when_equal(self, field: str, value: object, **options: Unpack[StreamOptions]) -> AsyncStream[ShopState]: ...
+
+        @overload
+        async def get_when_not_equal(self, field: StrPath, value: str, **options: Unpack[Options]) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(self, field: BoolPath, value: bool, **options: Unpack[Options]) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(self, field: IntPath, value: int, **options: Unpack[Options]) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: DecimalPath,
+            value: Decimal,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: FloatNonePath,
+            value: float | None,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: SettingsPath,
+            value: Settings,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: LiteralEURUSDPath,
+            value: Literal["EUR", "USD"],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(self, field: MailPath, value: Mail, **options: Unpack[Options]) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: StrNonePath,
+            value: str | None,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: TimedeltaPath,
+            value: timedelta,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: DictStrCustomerPath,
+            value: dict[str, Customer],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: DictIntOrderPath,
+            value: dict[int, Order],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: ListIntPath,
+            value: list[int],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: DictStrIntPath,
+            value: dict[str, int],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: DictStrDecimalPath,
+            value: dict[str, Decimal],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: MachinePath,
+            value: Machine,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(self, field: FloatPath, value: float, **options: Unpack[Options]) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: ListStrPath,
+            value: list[str],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: DatetimeNonePath,
+            value: datetime | None,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: MachineNonePath,
+            value: Machine | None,
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        @overload
+        async def get_when_not_equal(
+            self,
+            field: ListDatetimePath,
+            value: list[datetime],
+            **options: Unpack[Options],
+        ) -> ShopState: ...
+        async def get_when_not_equal(self, field: str, value: object, **options: Unpack[Options]) -> ShopState: ...
+
+        @overload
+        def when_not_equal(
+            self,
+            field: StrPath,
+            value: str,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: BoolPath,
+            value: bool,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: IntPath,
+            value: int,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: DecimalPath,
+            value: Decimal,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: FloatNonePath,
+            value: float | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: SettingsPath,
+            value: Settings,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: LiteralEURUSDPath,
+            value: Literal["EUR", "USD"],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: MailPath,
+            value: Mail,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: StrNonePath,
+            value: str | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: TimedeltaPath,
+            value: timedelta,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: DictStrCustomerPath,
+            value: dict[str, Customer],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: DictIntOrderPath,
+            value: dict[int, Order],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: ListIntPath,
+            value: list[int],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: DictStrIntPath,
+            value: dict[str, int],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: DictStrDecimalPath,
+            value: dict[str, Decimal],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: MachinePath,
+            value: Machine,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: FloatPath,
+            value: float,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: ListStrPath,
+            value: list[str],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: DatetimeNonePath,
+            value: datetime | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: MachineNonePath,
+            value: Machine | None,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        @overload
+        def when_not_equal(
+            self,
+            field: ListDatetimePath,
+            value: list[datetime],
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+        def when_not_equal(
+            self,
+            field: str,
+            value: object,
+            **options: Unpack[StreamOptions],
+        ) -> AsyncStream[ShopState]: ...
+
+        async def get_when_none(self, field: ShopStatePath, **options: Unpack[Options]) -> ShopState: ...
+
+        def when_none(self, field: ShopStatePath, **options: Unpack[StreamOptions]) -> AsyncStream[ShopState]: ...
+
+        async def get_when_not_none(self, field: ShopStatePath, **options: Unpack[Options]) -> ShopState: ...
+
+        def when_not_none(self, field: ShopStatePath, **options: Unpack[StreamOptions]) -> AsyncStream[ShopState]: ...
+
+        async def get_when_truthy(self, field: ShopStatePath, **options: Unpack[Options]) -> ShopState: ...
+
+        def when_truthy(self, field: ShopStatePath, **options: Unpack[StreamOptions]) -> AsyncStream[ShopState]: ...
+
+        async def get_when_falsy(self, field: ShopStatePath, **options: Unpack[Options]) -> ShopState: ...
+
+        def when_falsy(self, field: ShopStatePath, **options: Unpack[StreamOptions]) -> AsyncStream[ShopState]: ...
+
+        async def get_when_available(self, field: ShopStatePath, **options: Unpack[Options]) -> ShopState: ...
+
+        def when_available(self, field: ShopStatePath, **options: Unpack[StreamOptions]) -> AsyncStream[ShopState]: ...
+
+        @overload
+        def changes(
+            self,
+            field: StrField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[str] | Resync[ShopState]]: ...
+        @overload
+        def changes(
+            self,
+            field: BoolField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[bool] | Resync[ShopState]]: ...
+        @overload
+        def changes(
+            self,
+            field: IntField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[int] | Resync[ShopState]]: ...
+        @overload
+        def changes(
+            self,
+            field: DecimalField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[Decimal] | Resync[ShopState]]: ...
+        @overload
+        def changes(
+            self,
+            field: FloatNoneField,
+            /,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change[float | None] | Resync[ShopState]]: ...
+        @overload
+        def changes(
+            self,
+            *fields: ShopStatePattern,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Change | Resync[ShopState]]: ...
+        def changes(self, *fields: str, **options: Unpack[EventOptions]) -> AsyncStream[Change | Resync[ShopState]]: ...
+
+        def commits(
+            self,
+            *fields: ShopStatePattern,
+            **options: Unpack[EventOptions],
+        ) -> AsyncStream[Commit | Resync[ShopState]]: ...
+
 else:
     ShopStateHandle = handle(ShopState, __name__, "ShopStateHandle")
     SettingsHandle = handle(Settings, __name__, "SettingsHandle")
@@ -1398,3 +2031,4 @@ else:
     MachineWatch = ModelPlace
     ShopPlaces = Places
     ShopContext = context(ShopState, __name__, "ShopContext", SCHEMAS["shop.state:ShopState"])
+    __getattr__ = tasks(__name__, "AsyncShopState")
