@@ -30,16 +30,17 @@ __all__ = ["AsyncState", "AsyncStream"]
 
 M = TypeVar("M", bound=StateModel)
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 R = TypeVar("R")
 
 
-class AsyncStream(Generic[T]):
+class AsyncStream(Generic[T_co]):
     """Results as they come: an asynchronous iterator, to be closed, or used in ``async with``, if left early.
 
     Tasks may share it: each result is given to one of them.
     """
 
-    def __init__(self, client: Client, following: Following[T]) -> None:
+    def __init__(self, client: Client, following: Following[T_co]) -> None:
         self._client: Final = client
         self._following: Final = following
         self._turn = asyncio.Lock()
@@ -48,7 +49,7 @@ class AsyncStream(Generic[T]):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> T:
+    async def __anext__(self) -> T_co:
         """Wait for the next result.
 
         Raises:
