@@ -164,10 +164,7 @@ class ServerCore:
 
     def survey(self, *, now: float) -> list[str]:
         """Say, for people, who has the turn of each state, and what everybody waits for."""
-        hellos = {known.id: known.peer.hello for known in self._peers.values()}
-        titles = {name: f"state {name!r}, revision {space.namespace.revision}" for name, space in self._spaces.items()}
-        told = [survey(titles[name], at.turns, at.watchers, hellos, now=now) for name, at in self._spaces.items()]
-        return [line for lines in told for line in lines]
+        return survey(self._spaces, [known.peer for known in self._peers.values()], now=now)
 
     # What the shell calls
 

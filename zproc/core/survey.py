@@ -5,39 +5,60 @@ The law: looking changes nothing, and what is said is of one moment. Who it is a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import assert_never
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol, assert_never
 
 from zproc.core.lease import Turns, Waiting
-from zproc.core.messages import Acquire, Act, Commit, Hello
+from zproc.core.messages import Acquire, Act, Commit
+from zproc.core.namespace import Namespace
+from zproc.core.peer import Peer
 from zproc.core.watch import Watcher, Watchers
 from zproc.schema.path import format_path
 from zproc.typing import PeerId
 
-__all__ = ["survey"]
+__all__ = ["Space", "survey"]
 
 
-def survey(title: str, turns: Turns, watchers: Watchers, hellos: Mapping[PeerId, Hello], *, now: float) -> list[str]:
-    """Say who does and who waits for what at one state, one fact a line.
+class Space(Protocol):
+    """A state, with whoever waits for it."""
+
+    @property
+    def namespace(self) -> Namespace:
+        """The state."""
+        ...
+
+    @property
+    def turns(self) -> Turns:
+        """Whose turn it is."""
+        ...
+
+    @property
+    def watchers(self) -> Watchers:
+        """Who waits for a change."""
+        ...
+
+
+def survey(spaces: Mapping[str, Space], peers: Iterable[Peer], *, now: float) -> list[str]:
+    """Say who does and who waits for what, one fact a line.
 
     Args:
-        title: the first line.
-        turns: its turns.
-        watchers: who waits for a change of it.
-        hellos: what each connection has said of itself.
+        spaces: the states, by name.
+        peers: who is connected.
         now: the monotonic time, in seconds.
     """
+    names = {peer.id: f"{peer.hello.process} (pid {peer.hello.pid})" for peer in peers}
+    return [line for name, space in spaces.items() for line in _facts(name, space, names, now)]
 
-    def who(peer: PeerId) -> str:
-        return f"{hellos[peer].process} (pid {hellos[peer].pid})"
 
-    lines = [title]
-    if turns.holder is not None:
-        left = max(0.0, turns.holder.deadline - now)
-        lines.append(f"  {who(turns.holder.peer)} has the turn, for another {left:.1f} s at most")
-    lines += [f"  {who(waiting.peer)} waits for the turn, to {_purpose(waiting)}" for waiting in turns.queue()]
-    lines += [f"  {who(watcher.peer)} waits for a change of {_places(watcher)}" for watcher in watchers.parked()]
-    return lines
+def _facts(name: str, space: Space, names: Mapping[PeerId, str], now: float) -> Iterator[str]:
+    yield f"state {name!r}, revision {space.namespace.revision}"
+    holder = space.turns.holder
+    if holder is not None:
+        yield f"  {names[holder.peer]} has the turn, for another {max(0.0, holder.deadline - now):.1f} s at most"
+    for waiting in space.turns.queue():
+        yield f"  {names[waiting.peer]} waits for the turn, to {_purpose(waiting)}"
+    for watcher in space.watchers.parked():
+        yield f"  {names[watcher.peer]} waits for a change of {_places(watcher)}"
 
 
 def _purpose(waiting: Waiting) -> str:
