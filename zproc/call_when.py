@@ -87,6 +87,8 @@ class CallWhen(Generic[M]):
             exclude: fields of which changes are looked past.
             options: see `CallOptions`.
         """
+        if any(callable(field) for field in fields):
+            raise UsageError('the fields come first, and the function after them: @ctx.call_when_change("cookies")')
         return self._call("change", fields, exclude, options=options)
 
     def call_when(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -556,6 +557,10 @@ class TestSelections:
 
 
 class TestClosing:
+    def test_it_is_of_its_process(self, served: Served[Shop]) -> None:
+        with pytest.raises(UsageError, match="pass the state, and make one there"):
+            pickle.dumps(served.state.changes())
+
     def test_a_watcher_that_nobody_asks_costs_the_server_nothing(self, served: Served[Shop], others: Shop) -> None:
         streams = [served.state.changes("cookies") for _ in range(20)]
         assert parked(served) == 0

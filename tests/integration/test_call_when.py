@@ -284,6 +284,7 @@ def test_several_make_a_chain(method: str) -> None:
         (lambda ctx: ctx.call_when_change("cookies", since=-1), zproc.UsageError),
         (lambda ctx: ctx.call_when_change("cookies", exclude="cookies"), zproc.UsageError),
         (lambda ctx: ctx.call_when("cookies"), zproc.UsageError),
+        (lambda ctx: ctx.call_when_change(later), zproc.UsageError),
         (lambda ctx: ctx.call_when_change("cookies")("not a function"), zproc.UsageError),
         (lambda ctx: ctx.call_when_change("cookies")(later), zproc.UsageError),
     ],

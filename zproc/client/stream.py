@@ -10,11 +10,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Generic, Self, TypeVar, cast
+from typing import Final, Generic, NoReturn, Self, TypeVar, cast
 
 from zproc.client.client import Client
 from zproc.client.watch import Closed, Cursor, Entry, Steps
-from zproc.exceptions import HistoryGone, WaitTimeout
+from zproc.exceptions import HistoryGone, UsageError, WaitTimeout
 from zproc.schema.condition import Condition, Scope, values_at
 from zproc.schema.event import Change, Commit, Kind, Resync, change_of
 from zproc.schema.model import StateModel
@@ -153,6 +153,9 @@ class Following(Generic[T]):
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError("a stream is of the process that made it; pass the state, and make one there")
 
 
 def commit_of(shape: Shape, epoch: Epoch, entry: Entry) -> Commit:
