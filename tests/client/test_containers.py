@@ -35,6 +35,7 @@ class Shared(StateModel):
     nested: dict[str, list[dict[str, int]]] = {}
     few: list[int] = Field(default=[], max_length=2)
     maybe: list[int] | None = None
+    either: list[int] | dict[int, str] = []
 
 
 # One server for all examples: each begins by assigning what it begins with.
@@ -337,7 +338,10 @@ class TestCommits:
             (lambda it: it.numbers.extend(number for number in (4, 5)), [Splice(("numbers",), None, 0, (4, 5))]),
             (lambda it: it.numbers.insert(0, 4), [Splice(("numbers",), 0, 0, (4,))]),
             (lambda it: it.numbers.insert(-1, 4), [Splice(("numbers",), -1, 0, (4,))]),
+            (lambda it: it.numbers.__setitem__(0, 9), [Set(("numbers", 0), 9)]),
+            (lambda it: it.numbers.__setitem__(-1, 9), [Set(("numbers", -1), 9)]),
             (lambda it: it.table.__setitem__("x", 1), [Set(("table", "x"), 1)]),
+            (lambda it: it.table.__delitem__("a"), [Delete(("table", "a"))]),
             (lambda it: it.table.update(x=1, y=2), [Set(("table", "x"), 1), Set(("table", "y"), 2)]),
             (lambda it: it.elements.add(1), [Add(("elements",), (1,))]),
             (lambda it: it.elements.update([1, 2], [2, 3]), [Add(("elements",), (1, 2, 3))]),
@@ -350,6 +354,7 @@ class TestCommits:
         self, served: Served[Shared], change: Callable[[Shared], object], ops: list[Op]
     ) -> None:
         served.state.numbers, served.state.nested, served.state.elements = [1, 2, 3], {"a": []}, {1}
+        served.state.table["a"] = 1
         before = len(served.asked(Commit))
         change(served.state)
         assert element(served) == ops
@@ -361,7 +366,6 @@ class TestCommits:
         [
             (lambda it: it.numbers.pop(), [Splice(("numbers",), 2, 1, ())]),
             (lambda it: it.numbers.remove(2), [Splice(("numbers",), 1, 1, ())]),
-            (lambda it: it.numbers.__setitem__(-1, 9), [Set(("numbers", 2), 9)]),
             (lambda it: it.numbers.__delitem__(0), [Splice(("numbers",), 0, 1, ())]),
             (lambda it: it.numbers.clear(), [Splice(("numbers",), 0, 3, ())]),
             (lambda it: it.numbers.reverse(), [Splice(("numbers",), 0, 3, (3, 2, 1))]),
@@ -381,6 +385,33 @@ class TestCommits:
         assert ops is None or element(served) == ops
         assert len(served.asked(Commit)) == before + 1
         assert len(served.asked(Acquire)) == 1
+
+    @pytest.mark.parametrize(
+        ("change", "error"),
+        [
+            (lambda it: it.numbers.__setitem__(3, 9), IndexError),
+            (lambda it: it.numbers.__setitem__(-4, 9), IndexError),
+            (lambda it: it.table.__delitem__("nothing"), KeyError),
+            (lambda it: it.table.__delitem__([]), TypeError),
+            (lambda it: it.numbers.__setitem__(0, "x"), ValidationRefused),
+        ],
+    )
+    def test_what_cannot_be_done_without_a_look_says_so_as_a_list_or_a_dict_does(
+        self, served: Served[Shared], change: Callable[[Shared], object], error: type[Exception]
+    ) -> None:
+        served.state.numbers, served.state.table = [1, 2, 3], {"a": 1}
+        before = served.revision
+        with pytest.raises(error):
+            change(served.state)
+        assert served.revision == before
+
+    def test_what_stands_there_now_is_not_changed_as_what_stood_there(self, served: Served[Shared]) -> None:
+        served.state.either = [1, 2]
+        numbers = served.state.either
+        served.state.either = {0: "x"}
+        with pytest.raises(UnknownPath, match="no list"):
+            numbers[0] = 5
+        assert served.value.either == {0: "x"}
 
     @pytest.mark.parametrize(
         "change",

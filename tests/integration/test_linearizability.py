@@ -127,13 +127,15 @@ class Disaster:
         folder.mkdir()
         program = ROOT / "tests" / "integration" / "disaster.py"
         arguments = [str(seed), str(seconds), str(folder), *([bug] if bug else [])]
-        subprocess.run(
+        ended = subprocess.run(
             [sys.executable, str(program), *arguments],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             timeout=seconds + 50,
-            check=True,
+            text=True,
+            check=False,
         )
+        assert ended.returncode == 0, ended.stderr
         self.notes: list[list[Any]] = []
         for log in folder.glob("*.log"):
             # A process that was killed in the middle of a line never got to what the line was about.

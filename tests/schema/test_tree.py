@@ -73,3 +73,13 @@ def test_the_past_is_restored_in_a_private_transaction_only() -> None:
     for change in reversed(changes):
         past.restore(change)
     assert (past.read(("n",)), state.n) == (0, 5)
+
+
+@pytest.mark.parametrize("path", [("items", -3), ("items", -3, "v")])
+def test_an_index_before_the_first_element_is_no_place(path: tuple[str | int, ...]) -> None:
+    """Counted from the end twice, it would be another one's."""
+    state = State()
+    transaction = Transaction(state, validator_draft)
+    with pytest.raises(UnknownPath, match="no place -3"):
+        transaction.apply(Set(path, 5))
+    assert [item.v for item in state.items] == [0, 1]

@@ -31,7 +31,8 @@ from zproc.client.number import sent
 from zproc.client.replica import LARGE
 from zproc.client.turn import transact
 from zproc.schema.containers import DictDraft, ListDraft, SetDraft
-from zproc.schema.ops import MISSING, Add, Discard, Op, Set, Splice
+from zproc.schema.ops import MISSING, Add, Delete, Discard, Op, Set, Splice
+from zproc.schema.shape import Kind
 from zproc.schema.values import View, detached, plain
 from zproc.typing import Key
 
@@ -104,7 +105,8 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
         echo = self._zproc_echo(place, value)
         if echo is None:
             one = plain(value)
-            self._turn(lambda draft: draft.__setitem__(place, one), "__setitem__")
+            if not self._zproc_at_once(Kind.LIST, Set((*self._zproc_path, place), one)):
+                self._turn(lambda draft: draft.__setitem__(place, one), "__setitem__")
         elif echo:
             self._zproc_commit(*echo)
             sent(value)
@@ -270,7 +272,9 @@ class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict
         self._zproc_put(key, value)
 
     def __delitem__(self, key: K) -> None:
-        self._turn(lambda draft: draft.__delitem__(key), "__delitem__")
+        hash(key)
+        if not self._zproc_at_once(Kind.DICT, Delete((*self._zproc_path, plain(key)))):
+            self._turn(lambda draft: draft.__delitem__(key), "__delitem__")
 
     def items(self) -> ItemsView[K, R]:
         return _Items(self)

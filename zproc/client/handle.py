@@ -25,7 +25,7 @@ from zproc.schema.draft import class_attribute, operators, set_class_attribute
 from zproc.schema.model import StateModel
 from zproc.schema.ops import MISSING, Op, Set, get
 from zproc.schema.path import format_path
-from zproc.schema.shape import Shape, shape_of
+from zproc.schema.shape import Kind, Shape, shape_at, shape_of
 from zproc.schema.values import View, detached, is_atom, plain
 from zproc.typing import Key, Path
 
@@ -151,6 +151,21 @@ class Handle(View):
         if isinstance(value, Handle):
             return () if address_of(value) == (self._zproc_client, path) else None
         return pending_ops(value, self._zproc_client.mark, path) or None
+
+    def _zproc_at_once(self, kind: Kind, op: Op) -> bool:
+        """Commit an op on this container without a look at it, and tell whether that could be done.
+
+        It cannot if the schema lets something else stand here, or if the op goes nowhere: what is wrong then, the
+        container's own method says as a list or a dict does.
+        """
+        shape = shape_at(self._zproc_client.schema.shape, self._zproc_path)
+        if shape is None or shape.kind is not kind:
+            return False
+        try:
+            self._zproc_commit(op)
+        except UnknownPath:
+            return False
+        return True
 
     def _zproc_commit(self, *ops: Op) -> None:
         self._zproc_client.commit(ops, "")

@@ -157,6 +157,8 @@ class Tree:
             if isinstance(node, BaseModel):
                 self._pass_model(node, nodes, shape, path[: depth + 1], assigned=assign and depth == last, loose=loose)
             elif type(key) is int and key < 0 and isinstance(node, list):
+                if key < -len(node):
+                    raise UnknownPath(format_path(path), f"a list of {len(node)} elements has no place {key}")
                 path = (*path[:depth], key + len(node), *path[depth + 1 :])
                 key = path[depth]  # noqa: PLW2901 - as above
             around, shape = shape, shape.child(node, key)
