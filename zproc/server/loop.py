@@ -89,8 +89,8 @@ def serve(
             if stopping():
                 return
             look = None
-        waits = (None if deadline is None else clock.until(deadline), None if look is None else look - started)
-        arrivals = listener.poll(min((max(0.0, wait) for wait in waits if wait is not None), default=None))
+        wait = None if look is None else max(0.0, look - started)
+        arrivals = listener.poll(wait if deadline is None else _sooner(wait, clock.until(deadline)))
         for arrival in arrivals:
             # Looked at for each: what came before it may have computed for a second, and a turn begins now.
             now = clock.now()
@@ -114,6 +114,10 @@ def serve(
             core.tick(now=now)
             perform(core.effects(), listener, words, core.limits.message_bytes)
         deadline = core.next_deadline()
+
+
+def _sooner(wait: float | None, other: float) -> float:
+    return other if wait is None or other < wait else wait
 
 
 def _take(core: ServerCore, peer: PeerId, frame: bytes, now: float, wall: float) -> None:
