@@ -116,8 +116,10 @@ def serve(
         deadline = core.next_deadline()
 
 
-def _sooner(wait: float | None, other: float) -> float:
-    return other if wait is None or other < wait else wait
+def _sooner(wait: float | None, other: float | None) -> float | None:
+    if wait is None or other is None:
+        return other if wait is None else wait
+    return min(wait, other)
 
 
 def _take(core: ServerCore, peer: PeerId, frame: bytes, now: float, wall: float) -> None:
