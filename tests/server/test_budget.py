@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -93,6 +94,22 @@ def test_each_computation_has_its_own_time_whatever_the_alarm_was_set_for(before
     with pytest.raises(BudgetExceeded), alarm_budget(0.2):
         act(State(), "endless")
     assert 0.2 <= time.monotonic() - began < 2
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside threads, on later Pythons
+def test_a_forked_child_has_an_alarm_of_its_own() -> None:
+    with alarm_budget(5):
+        act(State(), "short")
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # as in a server that was forked, which begins anew
+        try:
+            with alarm_budget(0.05):
+                act(State(), "endless")
+        except BudgetExceeded:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
 
 
 def test_p1_an_interruption_never_tears_our_own_bookkeeping() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import math
+import os
 import signal
 import time
 from types import FrameType, TracebackType
@@ -86,3 +87,12 @@ class alarm_budget:  # noqa: N801 - it is used like the function that contextlib
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _Alarm.deadline = math.inf
+
+
+def _after_fork_in_child() -> None:
+    # Timers are not inherited, and signals are given back their default action in a child that begins anew.
+    _Alarm.installed, _Alarm.deadline, _Alarm.rings = False, math.inf, math.inf
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
