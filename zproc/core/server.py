@@ -222,12 +222,8 @@ class ServerCore:
 
     def next_deadline(self) -> float | None:
         """Return when ``tick`` is to be called at the latest, in the time that ``now`` is given in."""
-        earliest: float | None = None
-        for space in self._spaces.values():
-            deadline = space.turns.deadline()
-            if deadline is not None and (earliest is None or deadline < earliest):
-                earliest = deadline
-        return earliest
+        deadlines = [deadline for space in self._spaces.values() if (deadline := space.turns.deadline()) is not None]
+        return min(deadlines, default=None)
 
     def effects(self) -> list[Effect]:
         """Return what is to be done, in order, and forget it."""
