@@ -72,6 +72,17 @@ def test_it_serves_until_it_is_told_to_end(serve: Serve, zproc: Any, project: Pa
 
 
 @pytest.mark.slow
+def test_with_keys_it_is_reached_by_who_has_some(serve: Serve, zproc: Any, project: Path) -> None:
+    zproc("keys", "new", "keys")
+    address = tcp_address().replace("127.0.0.1", "0.0.0.0")
+    process, line = serve("--address", address, "--keys", "keys/server")
+    assert line == address
+    near = address.replace("0.0.0.0", "127.0.0.1")
+    assert zproc.json("ping", "--address", near, "--keys", "keys/client")[0]["pid"] == process.pid
+    assert "left no token" in zproc("ping", "--address", near, code=1)
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_it_in_order_and_clients_are_told(serve: Serve, project: Path) -> None:
     process, line = serve("--json", "--address", fresh_address(), "--namespace", "shop")
     told = json.loads(line)

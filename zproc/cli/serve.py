@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from zproc.core.limits import Limits
     from zproc.core.server import ServerCore
     from zproc.host import place, serve_here
-    from zproc.transport import Listener, fresh_address
+    from zproc.transport import Listener, fresh_address, parse_address
 
     schema = schema_of(arguments.model)
     schema.initial()
@@ -57,10 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
         def begin(_core: ServerCore, listener: Listener) -> Callable[[], bool]:
             if arguments.pidfile:
                 stack.enter_context(_pidfile(arguments.pidfile))
+            told = parse_address(listener.address).public  # where our keys are is nobody's business
             if arguments.json:
-                print_json({"address": listener.address, "pid": os.getpid()})
+                print_json({"address": told, "pid": os.getpid()})
             else:
-                print(listener.address, flush=True)
+                print(told, flush=True)
             return bool  # nothing but a signal ends it
 
         models = {arguments.namespace: schema.model}
