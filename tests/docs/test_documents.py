@@ -127,3 +127,11 @@ def test_every_program_for_the_documentation_is_shown() -> None:
     there = {*PROGRAMS, *TESTS, *(ROOT / "examples").rglob("*.out")}
     assert {name(path) for path in there - shown} == set()
     assert {path for path in shown if not path.exists()} == set()
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"])
+def test_a_page_outside_of_the_site_links_to_what_is_there(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
+        if "://" not in link:
+            assert (ROOT / page).parent.joinpath(link).exists(), link
