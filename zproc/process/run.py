@@ -31,6 +31,9 @@ VARIABLE = "ZPROC_RUN_ID"
 _LOOKS = 3
 """How many looks in a row have to find nobody: who is between a fork and an exit can be missed by one."""
 
+_LOOKS_AT_MOST = 20
+"""How many, while somebody on this machine makes processes: it may be whom we look for."""
+
 _named: tuple[str, int] | None = None
 """The run that was named here, and by which process: a fork of it has this, too."""
 
@@ -92,8 +95,10 @@ def sweep(run: str, *, spare: Collection[int] = ()) -> set[int]:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     yield psutil.Process(pid)
 
-    looks = 0
-    while looks < _LOOKS:
+    looks, newest = 0, _newest_process()
+    while looks < (_LOOKS if _newest_process() == newest else _LOOKS_AT_MOST):
+        if looks % _LOOKS == 0:
+            newest = _newest_process()
         found = tree.end_all(members, spare=kept)
         looks = 0 if found else looks + 1
         killed |= {process.pid for process in found}
@@ -101,6 +106,13 @@ def sweep(run: str, *, spare: Collection[int] = ()) -> set[int]:
         _, stuck = psutil.wait_procs(list(found), timeout=1)
         kept |= {process.pid for process in stuck}
     return killed
+
+
+def _newest_process() -> str:
+    """Tell which process was made last, where the kernel tells."""
+    with contextlib.suppress(OSError), open("/proc/loadavg", encoding="ascii") as file:
+        return file.read().split()[-1]
+    return ""
 
 
 def _belongs(pid: int, run: str) -> bool:
