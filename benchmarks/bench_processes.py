@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from multiprocessing import get_context
 from multiprocessing.context import SpawnContext
 from typing import Any, cast
 
 import psutil
 from harness import Timed, cost
+from models import Counter
+from peers import until_it_runs, without_main
 
 import zproc
 from zproc.process import Manager, StartMethod, announce_ready
@@ -28,25 +29,9 @@ MANY = 100
 IDLE_SECONDS = 10.0
 
 
-class Counter(zproc.StateModel):
-    c: int = 0
-
-
 def _median(measure: Callable[[], float], times: int) -> float:
     """Return the median of a few, in milliseconds."""
     return statistics.median(measure() for _ in range(times)) * 1e3
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Keep multiprocessing from running the main script in its children again: it is the harness, and costs them."""
-    main = sys.modules["__main__"]
-    path = main.__dict__.pop("__file__", None)
-    try:
-        yield
-    finally:
-        if path is not None:
-            main.__file__ = path
 
 
 # Until it runs, until it has been joined
@@ -102,22 +87,11 @@ def _peer(method: StartMethod, once: Callable[[SpawnContext], float]) -> Timed:
     context = cast("SpawnContext", get_context(method.value))  # all three have the same methods
 
     def prepare(stack: ExitStack) -> Callable[[], float]:
-        stack.enter_context(_without_main())
+        stack.enter_context(without_main())
         once(context)
         return lambda: _median(lambda: once(context), TIMES[method])
 
     return Timed(f"multiprocessing.Process, {method.value}", prepare)
-
-
-def _peer_running(context: SpawnContext) -> float:
-    here, there = context.Pipe()
-    process = context.Process(target=there.send, args=(None,))
-    begun = time.perf_counter()
-    process.start()
-    here.recv()
-    elapsed = time.perf_counter() - begun
-    process.join()
-    return elapsed
 
 
 def _peer_joined(context: SpawnContext) -> float:
@@ -197,7 +171,7 @@ CASES = [
             f"process.running.{method}",
             "until it runs",
             _ours(method, _running, "ctx.spawn"),
-            _peer(method, _peer_running),
+            _peer(method, until_it_runs),
             unit="ms",
             goal=BOUND,
         )

@@ -10,14 +10,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from multiprocessing import get_context
 from multiprocessing.context import SpawnContext
 from typing import cast
 
 from harness import Timed, cost
 from models import Counter
+from peers import until_it_runs, without_main
 
 import zproc
 from zproc.process import StartMethod
@@ -46,36 +47,13 @@ def _context(method: StartMethod) -> Timed:
     return Timed("Context()", prepare)
 
 
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Keep multiprocessing from running the main script in its children again: it is the harness, and costs them."""
-    main = sys.modules["__main__"]
-    path = main.__dict__.pop("__file__", None)
-    try:
-        yield
-    finally:
-        if path is not None:
-            main.__file__ = path
-
-
 def _process(method: StartMethod) -> Timed:
     context = cast("SpawnContext", get_context(method.value))  # all three have the same methods
 
-    def once() -> float:
-        here, there = context.Pipe()
-        # A method of the pipe as the target, so that the child need import nothing to find it.
-        process = context.Process(target=there.send, args=(None,))
-        begun = time.perf_counter()
-        process.start()
-        here.recv()
-        elapsed = time.perf_counter() - begun
-        process.join()
-        return elapsed
-
     def prepare(stack: ExitStack) -> Callable[[], float]:
-        stack.enter_context(_without_main())
-        once()
-        return lambda: _median(once)
+        stack.enter_context(without_main())
+        until_it_runs(context)
+        return lambda: _median(lambda: until_it_runs(context))
 
     return Timed(f"multiprocessing.Process, {method.value}", prepare)
 

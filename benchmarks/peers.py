@@ -10,10 +10,13 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
+from multiprocessing.context import SpawnContext
 from multiprocessing.managers import BaseManager, SyncManager
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
@@ -134,3 +137,28 @@ def _manager_locked(stack: ExitStack) -> Make:
 
 
 MANAGER_LOCKED = Subject("Manager: with lock: d[k] = d[k] + 1", _manager_locked)
+
+
+@contextmanager
+def without_main() -> Iterator[None]:
+    """Keep multiprocessing from running the main script in its children again: it is the harness, and costs them."""
+    main = sys.modules["__main__"]
+    path = main.__dict__.pop("__file__", None)
+    try:
+        yield
+    finally:
+        if path is not None:
+            main.__file__ = path
+
+
+def until_it_runs(context: SpawnContext) -> float:
+    """Start a process of the standard library; return how long it took until it said that it runs, in seconds."""
+    here, there = context.Pipe()
+    # A method of the pipe as the target, so that the child need import nothing to find it.
+    process = context.Process(target=there.send, args=(None,))
+    begun = time.perf_counter()
+    process.start()
+    here.recv()
+    elapsed = time.perf_counter() - begun
+    process.join()
+    return elapsed
