@@ -8,7 +8,20 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import NewType, Protocol, TypeAlias, TypeVar
 
-__all__ = ["Epoch", "Key", "LeaseId", "Live", "Path", "PeerId", "RequestId", "Revision", "SessionId"]
+__all__ = [
+    "ChunkId",
+    "Epoch",
+    "JobId",
+    "Key",
+    "LeaseId",
+    "Live",
+    "Path",
+    "PeerId",
+    "RequestId",
+    "Revision",
+    "SessionId",
+    "WorkerId",
+]
 
 Revision = NewType("Revision", int)
 """The number of a commit in its namespace: 1, 2, 3 ... in the one order that everybody sees; 0 is the state before the
@@ -29,6 +42,15 @@ RequestId = NewType("RequestId", int)
 
 LeaseId = NewType("LeaseId", int)
 """One turn. Later turns have greater ids, so that a commit of an older turn can be told and refused."""
+
+JobId = NewType("JobId", int)
+"""One map, or what was submitted on the same terms, as a scheduler counts them."""
+
+ChunkId = NewType("ChunkId", int)
+"""Items of one job that travel to a worker together."""
+
+WorkerId = NewType("WorkerId", int)
+"""One worker's life. The one that takes its place has another."""
 
 Key: TypeAlias = Hashable
 """One step of a path: a field's name, a dict's key or a list's index."""

@@ -1,0 +1,596 @@
+"""Maps: which items travel together, to which worker, and what becomes of those whose worker is lost.
+
+The law: every item is settled exactly once, whatever happens to workers: by its worker's word, or by a `Fail`. Items
+are known by their place alone; what they are, and what came of them, is the shell's. A worker does its chunks one after
+the other, in the order in which they were sent, and its first unsettled item is to blame when it dies. Where that
+cannot be told, because a chunk's results travel together, nobody is blamed: the chunk is done again, carefully, each
+result on its own. What a dead worker had not begun goes to another, and costs no try.
+
+So that nobody waits behind a long item, a chunk that was sent ahead is recalled when another worker is idle, and a
+worker gives back the rest of a chunk that takes longer than was expected. Look-ahead is bounded: no item is begun that
+is more than a window ahead of what was consumed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Final
+
+from zproc.core.assignment import Break, Chunk, Dismiss, Effect, Fail, Hire, Kill, Loss, Recall, Send, Terms
+from zproc.core.pace import BUDGET, Pace
+from zproc.core.supervisor import Ending, Over, Past, Policy, Restart, decide
+from zproc.typing import ChunkId, JobId, WorkerId
+
+__all__ = ["Scheduler"]
+
+_AHEAD: Final = 0.005
+"""How much work a worker has in hand before it is sent more, in seconds: longer than it takes to send it."""
+
+_DEPTH: Final = 16
+"""How many chunks a worker has in hand at most."""
+
+_FRUITLESS: Final = Policy(restart=Restart.ALWAYS, retry_delay=0.05, max_delay=1.0, jitter=0.0, intensity=(5, 60.0))
+"""What is done about workers that end with nothing in hand although there is work."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """What is known of a job.
+
+    Attributes:
+        next: the place of the first item that was never sent.
+        supplied: how many items there are so far.
+        ended: whether there will be no more.
+        consumed: how many outcomes were taken.
+        again: what is to be sent again, first things first.
+        tries: how often items were tried in vain.
+        dropped: items that are not to be done.
+    """
+
+    id: JobId
+    terms: Terms
+    pace: Pace
+    next: int = 0
+    supplied: int = 0
+    ended: bool = False
+    consumed: int = 0
+    again: deque[tuple[int, int, bool]] = field(default_factory=deque)
+    tries: dict[int, int] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
+    cancelled: bool = False
+    killing: bool = False
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A chunk in a worker's hands.
+
+    Attributes:
+        done: how many of its items have come back.
+        estimate: how long it should take, in seconds.
+    """
+
+    chunk: Chunk
+    estimate: float
+    done: int = 0
+
+    @property
+    def index(self) -> int:
+        """The place of the first item that has not come back."""
+        return self.chunk.first + self.done
+
+
+@dataclass(slots=True)
+class _Worker:
+    """What is known of a worker.
+
+    Attributes:
+        began: since when it has been at the first item in its hands.
+        victim: the item that it was killed for, and why.
+        taken: whether it is known to have taken in all that it was sent.
+    """
+
+    id: WorkerId
+    ready: bool = False
+    retiring: bool = False
+    hand: deque[_Sent] = field(default_factory=deque)
+    load: float = 0.0
+    began: float = 0.0
+    victim: tuple[JobId, int, Loss] | None = None
+    taken: bool = False
+
+
+class Scheduler:
+    """Decides about one crew of workers and all the jobs that it has.
+
+    Args:
+        size: how many workers there may be; they are hired when there is work for them.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._jobs: dict[JobId, _Job] = {}
+        # Those that have something to send now, in the order of their turns.
+        self._open: OrderedDict[JobId, _Job] = OrderedDict()
+        self._workers: dict[WorkerId, _Worker] = {}
+        self._effects: list[Effect] = []
+        self._ids = count(1)
+        self._past = Past()
+        self._hire_at = 0.0
+
+    @property
+    def size(self) -> int:
+        """How many workers there may be."""
+        return self._size
+
+    def effects(self) -> list[Effect]:
+        """Hand over what is to be done, in this order."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    # ----------------------------------------------------------------------------------------------------- the jobs
+
+    def begin(self, terms: Terms, cost: float | None = None) -> JobId:
+        """Take in a job, whose items come by `supply`; ``cost`` is what `forget` has told of one like it."""
+        job = _Job(JobId(next(self._ids)), terms, Pace(terms, self._size, cost))
+        self._jobs[job.id] = job
+        return job.id
+
+    def supply(self, job_id: JobId, items: int, *, ended: bool = False, now: float) -> None:
+        """Hear that there are more items.
+
+        Args:
+            job_id: whose.
+            items: how many more.
+            ended: whether these were the last.
+            now: the monotonic time, in seconds.
+        """
+        job = self._jobs[job_id]
+        job.supplied += items
+        job.ended = job.ended or ended
+        self._dispatch(job, now)
+
+    def consumed(self, job_id: JobId, items: int, *, now: float) -> None:
+        """Hear that outcomes were taken, which makes room for as many."""
+        job = self._jobs[job_id]
+        job.consumed += items
+        self._dispatch(job, now)
+
+    def weigh(self, job_id: JobId, nbytes: float) -> None:
+        """Hear how many bytes one of a job's large items or results has."""
+        job = self._jobs.get(job_id)
+        if job is not None:
+            job.pace.weigh(nbytes)
+
+    def window(self, job_id: JobId) -> int:
+        """Tell how far, in items, a job may be ahead of what was consumed."""
+        return self._jobs[job_id].pace.window
+
+    def hurry(self, job_id: JobId, *, now: float) -> None:
+        """Do all of a job, however far that is ahead of what was consumed."""
+        job = self._jobs[job_id]
+        job.pace.hurry()
+        self._dispatch(job, now)
+
+    def cancel(self, job_id: JobId, *, running: bool = False, now: float) -> int:
+        """Do no more of a job.
+
+        Args:
+            job_id: which.
+            running: whether to kill the workers that are at it; otherwise what is begun is finished.
+            now: the monotonic time, in seconds.
+
+        Returns:
+            How many of its items are settled, sooner or later; those after them were not begun, and will not be.
+        """
+        job = self._jobs[job_id]
+        job.cancelled, job.killing, job.ended = True, running or job.killing, True
+        for first, items, _ in _drained(job.again):
+            self._requeue(job, first, items, careful=False)
+        self._open.pop(job_id, None)
+        for worker in self._workers.values():
+            if any(sent.chunk.job == job_id for sent in worker.hand):
+                self._effects.append(Recall(worker.id))
+        self._settle_down(now)
+        return job.next
+
+    def withdraw(self, job_id: JobId, index: int) -> None:
+        """See that one item is not done, if it was not begun; if that succeeds, there is a `Fail` for it."""
+        job = self._jobs.get(job_id)
+        if job is None:
+            return
+        if index >= job.next:
+            job.dropped.add(index)
+            self._effects.append(Fail(job_id, index, Loss.CANCELLED, None))
+        elif (index, 1, True) in job.again or (index, 1, False) in job.again:
+            job.again = deque(each for each in job.again if each[0] != index)
+            self._effects.append(Fail(job_id, index, Loss.CANCELLED, None))
+        else:
+            for worker in self._workers.values():
+                if any(sent.chunk.job == job_id and sent.chunk.first == index for sent in worker.hand):
+                    job.dropped.add(index)
+                    self._effects.append(Recall(worker.id))
+
+    def condemn(self, job_id: JobId, index: int) -> None:
+        """Have the worker killed that is at an item, if one is; then there is a `Fail` for it."""
+        for worker in self._workers.values():
+            if worker.hand and worker.victim is None:
+                sent = worker.hand[0]
+                if sent.chunk.job == job_id and sent.index == index:
+                    self._doom(worker, Loss.CANCELLED)
+
+    def forget(self, job_id: JobId) -> float | None:
+        """Let go of a job; what still comes of it is nobody's business.
+
+        Returns:
+            How long an item of it took, in seconds, if that is known.
+        """
+        job = self._jobs.pop(job_id, None)
+        self._open.pop(job_id, None)
+        return None if job is None else job.pace.cost
+
+    # -------------------------------------------------------------------------------------------------- the workers
+
+    def resize(self, size: int, *, now: float) -> None:
+        """Have more or fewer workers from now on; those that are too many end when they have nothing in hand."""
+        self._size = size
+        for job in self._jobs.values():
+            job.pace.resize(size)
+        staying = [worker for worker in self._workers.values() if not worker.retiring]
+        for worker in sorted(staying, key=lambda each: (each.ready, len(each.hand)))[: max(0, len(staying) - size)]:
+            worker.retiring = True
+            self._retire(worker)
+        self._dispatch(None, now)
+
+    def ready(self, worker_id: WorkerId, *, now: float) -> None:
+        """Hear that a worker listens."""
+        worker = self._workers.get(worker_id)
+        if worker is not None:
+            worker.ready = True
+            self._retire(worker)
+            self._dispatch(None, now)
+
+    def returned(
+        self,
+        worker_id: WorkerId,
+        chunk_id: ChunkId,
+        items: int,
+        failed: Collection[int] = (),
+        *,
+        seconds: float,
+        now: float,
+    ) -> Collection[int] | None:
+        """Hear that a worker has done the next items of the first chunk in its hands.
+
+        Args:
+            worker_id: who.
+            chunk_id: which chunk.
+            items: how many of its items.
+            failed: the places of those that raised.
+            seconds: how long they took.
+            now: the monotonic time, in seconds.
+
+        Returns:
+            The places of those that are tried again, so that they are not settled; ``None`` if nobody wants any.
+        """
+        worker = self._workers.get(worker_id)
+        if worker is None or not worker.hand or worker.hand[0].chunk.id != chunk_id:
+            return None
+        sent = worker.hand[0]
+        sent.done += items
+        worker.began = now
+        self._past = Past()
+        if sent.done == sent.chunk.count:
+            self._drop_first(worker)
+        job = self._jobs.get(sent.chunk.job)
+        retried: Collection[int] = ()
+        if job is not None:
+            job.pace.learn(items, seconds)
+            if failed:
+                retried = [index for index in failed if self._try_again(job, index)]
+        self._dispatch(None, now)
+        return None if job is None else retried
+
+    def gave_back(self, worker_id: WorkerId, chunk_id: ChunkId, *, careful: bool = False, now: float) -> None:
+        """Hear that a worker has not done the rest of the first chunk in its hands.
+
+        Args:
+            worker_id: who.
+            chunk_id: which chunk.
+            careful: whether each item of it is to travel alone from now on, because they could not be read together.
+            now: the monotonic time, in seconds.
+        """
+        worker = self._workers.get(worker_id)
+        if worker is None or not worker.hand or worker.hand[0].chunk.id != chunk_id:
+            return
+        sent = self._drop_first(worker)
+        worker.began = now
+        job = self._jobs.get(sent.chunk.job)
+        if job is not None:
+            self._give_back(job, sent, alone=careful, careful=careful)
+        self._dispatch(None, now)
+
+    def unsent(self, worker_id: WorkerId, chunk_id: ChunkId, *, again: bool, now: float) -> None:
+        """Hear that a chunk could not be sent.
+
+        Args:
+            worker_id: to whom.
+            chunk_id: which chunk.
+            again: whether each item of it is to be sent alone; otherwise they are settled.
+            now: the monotonic time, in seconds.
+        """
+        worker = self._workers[worker_id]
+        (sent,) = (each for each in worker.hand if each.chunk.id == chunk_id)
+        worker.hand.remove(sent)
+        worker.load = sum(each.estimate for each in worker.hand)
+        job = self._jobs.get(sent.chunk.job)
+        if again and job is not None:
+            self._give_back(job, sent, alone=True)
+        self._settle_down(now)
+
+    def recalled(self, worker_id: WorkerId, chunk_ids: Sequence[ChunkId], *, now: float) -> None:
+        """Hear which chunks could be taken back from a worker; what else it has in hand it has taken in."""
+        worker = self._workers.get(worker_id)
+        if worker is None:
+            return
+        back = [sent for sent in worker.hand if sent.chunk.id in chunk_ids]
+        worker.hand = deque(sent for sent in worker.hand if sent.chunk.id not in chunk_ids)
+        worker.load = sum(sent.estimate for sent in worker.hand)
+        worker.taken = True
+        for sent in worker.hand:  # it is too late for these
+            if (job := self._jobs.get(sent.chunk.job)) is not None:
+                job.dropped -= set(range(sent.chunk.first, sent.chunk.first + sent.chunk.count))
+        for sent in reversed(back):
+            if (job := self._jobs.get(sent.chunk.job)) is not None:
+                self._give_back(job, sent, careful=sent.chunk.careful)
+        self._doom_if_killing(worker)
+        self._settle_down(now)
+
+    def lost(self, worker_id: WorkerId, untaken: Collection[ChunkId] = (), *, now: float) -> None:
+        """Hear that a worker is dead.
+
+        Args:
+            worker_id: who.
+            untaken: the chunks that it had not taken in.
+            now: the monotonic time, in seconds.
+        """
+        worker = self._workers.pop(worker_id, None)
+        if worker is None:
+            return
+        hand = list(worker.hand)
+        under_way = hand.pop(0) if hand and hand[0].chunk.id not in untaken else None
+        for sent in reversed(hand):
+            if (job := self._jobs.get(sent.chunk.job)) is not None:
+                self._give_back(job, sent, careful=sent.chunk.careful)
+        if under_way is not None:
+            self._past = Past()
+            self._blame(worker, under_way)
+        elif not worker.retiring and worker.victim is None and self._is_needed():
+            self._despair(now)
+        self._settle_down(now)
+
+    # ------------------------------------------------------------------------------------------------------- the clock
+
+    def next_deadline(self) -> float | None:
+        """Tell when `tick` is due."""
+        deadlines = [deadline for worker in self._workers.values() if (deadline := self._deadline(worker)) is not None]
+        if self._open and len(self._workers) < self._size and self._hire_at:
+            deadlines.append(self._hire_at)
+        return min(deadlines, default=None)
+
+    def tick(self, *, now: float) -> None:
+        """Do what is due; any number of times."""
+        for worker in self._workers.values():
+            deadline = self._deadline(worker)
+            if deadline is not None and now >= deadline:
+                self._doom(worker, Loss.TIMED_OUT)
+        if self._hire_at and now >= self._hire_at:
+            self._dispatch(None, now)
+
+    def _deadline(self, worker: _Worker) -> float | None:
+        if not worker.hand or worker.victim is not None:
+            return None
+        job = self._jobs.get(worker.hand[0].chunk.job)
+        return None if job is None or job.terms.timeout is None else worker.began + job.terms.timeout
+
+    # ---------------------------------------------------------------------------------------------- what is lost, again
+
+    def _doom(self, worker: _Worker, loss: Loss) -> None:
+        sent = worker.hand[0]
+        worker.victim = sent.chunk.job, sent.index, loss
+        self._effects.append(Kill(worker.id))
+
+    def _doom_if_killing(self, worker: _Worker) -> None:
+        if worker.hand and worker.victim is None:
+            job = self._jobs.get(worker.hand[0].chunk.job)
+            if job is not None and job.killing:
+                self._doom(worker, Loss.CANCELLED)
+
+    def _blame(self, worker: _Worker, sent: _Sent) -> None:
+        """Settle who is to blame for a death."""
+        job = self._jobs.get(sent.chunk.job)
+        if job is None:
+            return
+        index, last = sent.index, sent.chunk.first + sent.chunk.count
+        if worker.victim is not None and worker.victim[:2] != (job.id, index):
+            self._requeue(job, index, last - index, careful=True)  # it was killed for the item before
+        elif sent.chunk.careful or last - index == 1:
+            self._requeue(job, index + 1, last - index - 1, careful=True)
+            loss = Loss.DIED if worker.victim is None else worker.victim[2]
+            if loss is Loss.CANCELLED or not self._try_again(job, index):
+                self._effects.append(Fail(job.id, index, loss, worker.id))
+        else:
+            self._requeue(job, index, last - index, careful=True)
+
+    def _try_again(self, job: _Job, index: int) -> bool:
+        tries = job.tries.get(index, 0)
+        if tries >= job.terms.retries or job.cancelled:
+            job.tries.pop(index, None)
+            return False
+        job.tries[index] = tries + 1
+        self._requeue(job, index, 1, careful=True)
+        return True
+
+    def _give_back(self, job: _Job, sent: _Sent, *, alone: bool = False, careful: bool = False) -> None:
+        rest = sent.chunk.count - sent.done
+        if not alone:
+            self._requeue(job, sent.index, rest, careful=careful)
+            return
+        for index in reversed(range(sent.index, sent.index + rest)):
+            self._requeue(job, index, 1, careful=True)
+
+    def _requeue(self, job: _Job, first: int, items: int, *, careful: bool) -> None:
+        """Have items sent once more before others, unless nobody wants them any more."""
+        if items <= 0:
+            return
+        if job.cancelled or (items == 1 and first in job.dropped):
+            for index in range(first, first + items):
+                job.dropped.discard(index)
+                self._effects.append(Fail(job.id, index, Loss.CANCELLED, None))
+            return
+        job.again.appendleft((first, items, careful))
+        self._open[job.id] = job
+
+    def _is_needed(self) -> bool:
+        return bool(self._open) or any(worker.hand for worker in self._workers.values())
+
+    def _despair(self, now: float) -> None:
+        """Wait before the next worker is hired, or give up: one has ended with nothing in hand."""
+        decision = decide(_FRUITLESS, self._past, Ending.FAILED, now=now, chance=0.0)
+        if isinstance(decision, Over):
+            self._past = Past()
+            self._jobs.clear()
+            self._open.clear()
+            self._effects.append(Break(f"workers end before they begin: {decision.reason}"))
+        else:
+            self._past, self._hire_at = decision.past, decision.at
+
+    # ------------------------------------------------------------------------------------------------------- dispatch
+
+    def _settle_down(self, now: float) -> None:
+        for worker in list(self._workers.values()):
+            self._retire(worker)
+        self._dispatch(None, now)
+
+    def _retire(self, worker: _Worker) -> None:
+        if worker.retiring and not worker.hand and worker.victim is None:
+            del self._workers[worker.id]
+            self._effects.append(Dismiss(worker.id))
+
+    def _drop_first(self, worker: _Worker) -> _Sent:
+        sent = worker.hand.popleft()
+        worker.load = sum(each.estimate for each in worker.hand)
+        worker.taken = False
+        self._retire(worker)
+        self._doom_if_killing(worker)
+        return sent
+
+    def _dispatch(self, job: _Job | None, now: float) -> None:
+        """Send what can be sent: to the idle first, then ahead; and level out what was sent ahead too early."""
+        if job is not None and not job.cancelled and self._has_work(job):
+            self._open[job.id] = job
+        if self._open:
+            workers = [each for each in self._workers.values() if _can_take(each)]
+            for worker in workers:
+                if not worker.hand:
+                    self._feed(worker, now)
+            for worker in workers:
+                while self._open and worker.load < _AHEAD and 0 < len(worker.hand) < _DEPTH and self._feed(worker, now):
+                    pass
+            self._hire(now)
+        if len(self._workers) > 1:
+            self._level()
+
+    def _feed(self, worker: _Worker, now: float) -> bool:
+        """Send a worker one more chunk, if there is one for it."""
+        chunk = self._next_chunk(ahead=bool(worker.hand))
+        if chunk is None:
+            return False
+        cost = self._jobs[chunk.job].pace.cost
+        estimate = chunk.count * cost if cost is not None else math.inf
+        if not worker.hand:
+            worker.began = now
+        worker.hand.append(_Sent(chunk, estimate))
+        worker.load += estimate
+        worker.taken = False
+        self._effects.append(Send(worker.id, chunk))
+        return True
+
+    def _next_chunk(self, *, ahead: bool) -> Chunk | None:
+        """Take the next chunk of the job whose turn it is; ``ahead`` of need, only one that is worth a message."""
+        for job_id, job in list(self._open.items()):
+            if not self._has_work(job):
+                del self._open[job_id]
+                continue
+            taken = self._take(job, ahead=ahead)
+            if taken is None:
+                continue
+            self._open.move_to_end(job_id)
+            if not self._has_work(job):
+                del self._open[job_id]
+            first, items, careful = taken
+            terms = job.terms
+            careful = careful or terms.timeout is not None or items == 1 or terms.chunksize == 1
+            budget = BUDGET if terms.chunksize in (None, 1) and items > 1 else None
+            return Chunk(ChunkId(next(self._ids)), job_id, first, items, careful, budget)
+        return None
+
+    def _has_work(self, job: _Job) -> bool:
+        while job.dropped and job.next in job.dropped:
+            job.dropped.discard(job.next)
+            job.next += 1
+        if job.again:
+            return True
+        return not job.cancelled and job.next < job.supplied and job.next - job.consumed < job.pace.window
+
+    def _take(self, job: _Job, *, ahead: bool) -> tuple[int, int, bool] | None:
+        if job.again:
+            return None if ahead and job.pace.cost is None else job.again.popleft()
+        left = job.supplied - job.next
+        wanted = job.pace.share(left) if job.ended else job.pace.size
+        items = min(wanted, left, job.pace.window - (job.next - job.consumed))
+        if ahead and (job.pace.cost is None or (items < wanted and not job.ended)):
+            return None
+        if job.dropped:
+            items = next((place for place in range(1, items) if job.next + place in job.dropped), items)
+        first = job.next
+        job.next += items
+        return first, items, False
+
+    def _hire(self, now: float) -> None:
+        """Have as many workers as there is work for."""
+        if len(self._workers) >= self._size or now < self._hire_at:
+            return
+        self._hire_at = 0.0
+        staying = [worker for worker in self._workers.values() if not worker.retiring]
+        coming = sum(not worker.ready for worker in staying)
+        wanted = sum(self._backlog(job) for job in self._open.values()) - coming
+        for _ in range(min(wanted, self._size - len(staying))):
+            worker = _Worker(WorkerId(next(self._ids)))
+            self._workers[worker.id] = worker
+            self._effects.append(Hire(worker.id))
+
+    @staticmethod
+    def _backlog(job: _Job) -> int:
+        return len(job.again) + max(0, job.supplied - job.next)
+
+    def _level(self) -> None:
+        """Take back what waits behind something else while somebody is idle."""
+        if not any(not each.hand and _can_take(each) for each in self._workers.values()):
+            return
+        behind = [each for each in self._workers.values() if len(each.hand) > 1 and not each.taken]
+        if behind:
+            self._effects.append(Recall(max(behind, key=lambda each: each.load).id))
+
+
+def _can_take(worker: _Worker) -> bool:
+    return worker.ready and not worker.retiring and worker.victim is None
+
+
+def _drained(queue: deque[tuple[int, int, bool]]) -> Iterator[tuple[int, int, bool]]:
+    while queue:
+        yield queue.popleft()
