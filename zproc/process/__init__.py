@@ -7,11 +7,15 @@ others. It is the only one that touches psutil, multiprocessing and pickle.
 
 from __future__ import annotations
 
-from zproc.process.child import Orders, announce_ready, current_name, parent_watch
+from zproc.process import descriptor, parcel
+from zproc.process.cargo import INLINE, Cargo, Loan, Packer, Segment, unpack_cargo
+from zproc.process.child import Orders, announce_ready, current_name, parent_watch, take_descriptors
 from zproc.process.forkserver import fork_server_pid, shut_down
+from zproc.process.functions import FunctionPacker, FunctionShelf, PackedFunction
 from zproc.process.incarnation import Incarnation, stop_all
 from zproc.process.launch import start
 from zproc.process.manager import Manager, mapped, times
+from zproc.process.memory import kills_for_memory
 from zproc.process.process import Process, Report
 from zproc.process.process_list import ProcessList, StrategyName
 from zproc.process.run import is_root, run_id, sweep
@@ -25,20 +29,30 @@ from zproc.process.signals import (
 )
 from zproc.process.spawner import Spawn
 from zproc.process.start_method import StartMethod, choose
+from zproc.process.supervision import LOG
 from zproc.process.task import Options
 from zproc.process.tree import descendants, describe, kill_tree
 from zproc.process.usage import Usage, usage_of
 from zproc.process.watch import Watch, watch_process
 
 __all__ = [
+    "INLINE",
+    "LOG",
+    "Cargo",
+    "FunctionPacker",
+    "FunctionShelf",
     "Incarnation",
+    "Loan",
     "Manager",
     "Options",
     "Orders",
+    "PackedFunction",
+    "Packer",
     "Process",
     "ProcessExit",
     "ProcessList",
     "Report",
+    "Segment",
     "SignalException",
     "Spawn",
     "StartMethod",
@@ -50,11 +64,14 @@ __all__ = [
     "current_name",
     "descendants",
     "describe",
+    "descriptor",
     "exception_to_signal",
     "fork_server_pid",
     "is_root",
     "kill_tree",
+    "kills_for_memory",
     "mapped",
+    "parcel",
     "parent_watch",
     "run_id",
     "send_signal",
@@ -64,7 +81,9 @@ __all__ = [
     "start",
     "stop_all",
     "sweep",
+    "take_descriptors",
     "times",
+    "unpack_cargo",
     "usage_of",
     "watch_process",
 ]

@@ -34,7 +34,7 @@ from zproc.process import descriptor, parcel, run, tree, wire
 from zproc.process.watch import Watch, adopt, watch_process
 from zproc.process.wire import Frame, Kind, Setup, Surroundings
 
-__all__ = ["Orders", "announce_ready", "current_name", "main", "parent_watch", "take_over"]
+__all__ = ["Orders", "announce_ready", "current_name", "main", "parent_watch", "take_descriptors", "take_over"]
 
 
 @dataclass(slots=True)
@@ -87,6 +87,16 @@ def parent_watch() -> Watch:
         UsageError: this process was not started by zproc.
     """
     return _this_life("parent_watch").parent
+
+
+def take_descriptors(count: int) -> list[int]:
+    """Wait for descriptors that the parent hands over, and return them; they are this process's own.
+
+    Raises:
+        UsageError: this process was not started by zproc.
+        EOFError: the parent is gone.
+    """
+    return [descriptor.keep(number) for number in wire.take_over(_this_life("take_descriptors").line, count)]
 
 
 class Orders:

@@ -150,6 +150,22 @@ class Incarnation(Generic[R]):
             raise answer
         return cast("object", answer)
 
+    def hand_over(self, numbers: Sequence[int], timeout: float = 30.0) -> None:
+        """Give descriptors to a process that waits for them; see `take_descriptors`.
+
+        Raises:
+            WaitTimeout: it does not take them.
+            ProcessError: it has ended.
+        """
+        with self._mine():
+            self._advance()
+            if self._exitcode is not None:
+                raise self._error("has ended, and takes no descriptors")
+            try:
+                wire.hand_over(time.monotonic() + timeout, self._line, numbers)
+            except OSError as error:
+                raise self._error(f"takes no descriptors: {error}") from error
+
     def _order(self, body: bytes, deadline: float) -> None:
         with self._mine():
             self._advance()

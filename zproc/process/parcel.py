@@ -10,6 +10,7 @@ Nothing but the line between a parent and the child it started carries what is m
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
@@ -27,15 +28,29 @@ import tblib
 
 from zproc.exceptions import UsageError
 
-__all__ = ["Call", "Raised", "describe", "full_name", "pack_call", "pack_error", "pack_value", "unpack", "unpack_error"]
+__all__ = [
+    "Call",
+    "CodePickler",
+    "Raised",
+    "by_value",
+    "describe",
+    "dump",
+    "full_name",
+    "pack_call",
+    "pack_error",
+    "pack_value",
+    "unfindable",
+    "unpack",
+    "unpack_error",
+]
 
 _TEXT_LIMIT = 10_000
-_by_value = threading.RLock()
+_registering = threading.RLock()
 
 
 def _after_fork_in_child() -> None:
-    global _by_value  # noqa: PLW0603 - its holder may not have come along
-    _by_value = threading.RLock()
+    global _registering  # noqa: PLW0603 - its holder may not have come along
+    _registering = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -81,7 +96,7 @@ def pack_call(call: Call) -> bytes:
         UsageError: something of it cannot travel; the cause says what.
     """
     try:
-        return _pack_by_value(call, _unfindable(call.target))
+        return dump(call, unfindable(call.target))
     except Exception as error:
         raise UsageError(
             f"{describe(call.target)} cannot be sent to another process, or one of its arguments cannot: {error}"
@@ -97,7 +112,7 @@ def pack_value(value: object) -> bytes:
     try:
         return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
     except Exception:  # noqa: BLE001 - pickle raises what `__reduce__` raises; the second try tells the story
-        return _dump(value)
+        return dump(value)
 
 
 def unpack(data: bytes) -> Any:
@@ -141,24 +156,33 @@ def describe(value: object) -> str:
 # ------------------------------------------------------------------------------------------------------------ functions
 
 
-def _pack_by_value(call: Call, module: ModuleType | None) -> bytes:
+@contextlib.contextmanager
+def by_value(module: ModuleType | None) -> Iterator[None]:
+    """Have what a module defines travel by value."""
     if module is None:
-        return _dump(call)
-    with _by_value:  # cloudpickle's list of such modules is the whole program's
+        yield
+        return
+    with _registering:  # cloudpickle's list of such modules is the whole program's
         cloudpickle.register_pickle_by_value(module)
         try:
-            return _dump(call)
+            yield
         finally:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def _dump(value: object) -> bytes:
+def dump(value: object, module: ModuleType | None = None) -> bytes:
+    """Pack a value, and by value whatever a module defines that another process would not find.
+
+    Raises:
+        Exception: whatever pickle, or the classes of the value, raise.
+    """
     buffer = io.BytesIO()
-    _CodePickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
+    with by_value(module):
+        CodePickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
     return buffer.getvalue()
 
 
-class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
+class CodePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
     """Pickles code with the name of its file.
 
     cloudpickle leaves it out, so that the same function is the same bytes everywhere. A traceback without it shows
@@ -166,6 +190,7 @@ class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
     """
 
     def reducer_override(self, obj: object) -> Any:
+        """Give the recipe of an object, as pickle asks for it."""
         if not isinstance(obj, CodeType):
             return super().reducer_override(obj)
         return _code_of_file, (obj.co_filename, *self.dispatch_table[CodeType](obj))
@@ -175,7 +200,7 @@ def _code_of_file(name: str, make: Callable[..., CodeType], args: tuple[object, 
     return make(*args).replace(co_filename=name)
 
 
-def _unfindable(target: object) -> ModuleType | None:
+def unfindable(target: object) -> ModuleType | None:
     """Give the target's module if it is in use here, but another process would not find it under its name.
 
     Modules that were run from a file, or made by a test runner, are of that kind. (``__main__`` is, too, and
@@ -236,7 +261,7 @@ class _Pickler(pickle.Pickler):
         return NotImplemented if reduced is None else reduced
 
 
-class _ValuePickler(_CodePickler):
+class _ValuePickler(CodePickler):
     """The same, for exceptions whose classes have to travel by value."""
 
     def reducer_override(self, obj: object) -> Any:

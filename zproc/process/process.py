@@ -12,7 +12,7 @@ import random
 import signal as signals
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -279,6 +279,19 @@ class Process(Future[R]):
         with self._mine():
             if self._incarnation is not None:
                 self._incarnation.send_signal(signum)
+
+    def hand_over(self, numbers: Sequence[int]) -> None:
+        """Give descriptors to the running try, which waits for them.
+
+        Raises:
+            UsageError: it was not started.
+            WaitTimeout: it does not take them.
+            ProcessError: it has ended.
+        """
+        incarnation = self._incarnation
+        if incarnation is None:
+            raise UsageError(f"process {self.name} was not started")
+        incarnation.hand_over(numbers)
 
     def pause(self, grace: float) -> bool:
         """End the running try, and leave it to `resume` to begin the next; tell whether it rests now."""

@@ -15,12 +15,24 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from zproc.exceptions import WaitTimeout
 
-__all__ = ["Decoder", "Frame", "Kind", "Setup", "Surroundings", "poll", "receive", "send", "send_before"]
+__all__ = [
+    "Decoder",
+    "Frame",
+    "Kind",
+    "Setup",
+    "Surroundings",
+    "hand_over",
+    "poll",
+    "receive",
+    "send",
+    "send_before",
+    "take_over",
+]
 
 _HEADER = struct.Struct("!BQ")
 _CHUNK = 1 << 18
@@ -36,6 +48,7 @@ class Kind(enum.IntEnum):
     RAISED = 5
     ORDER = 6
     ANSWER = 7
+    DESCRIPTORS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +168,38 @@ def send_before(deadline: float, line: int, *frames: Frame) -> None:
             except BlockingIOError:
                 if not poll({line: select.POLLOUT}, deadline) and time.monotonic() >= deadline:
                     raise WaitTimeout("a new process takes its instructions", deadline - began) from None
+
+
+def hand_over(deadline: float, line: int, numbers: Sequence[int]) -> None:
+    """Send descriptors to a child that waits for them by `take_over`, over a line that does not block.
+
+    Raises:
+        OSError: the child is gone.
+        WaitTimeout: it does not listen.
+    """
+    began = time.monotonic()
+    with _as_socket(line) as stream:
+        while True:
+            try:
+                socket.send_fds(stream, [_HEADER.pack(Kind.DESCRIPTORS, 0)], numbers)
+                return
+            except BlockingIOError:
+                if not poll({line: select.POLLOUT}, deadline) and time.monotonic() >= deadline:
+                    raise WaitTimeout("a new process takes its descriptors", deadline - began) from None
+
+
+def take_over(line: int, count: int) -> list[int]:
+    """Wait for so many descriptors, and return them.
+
+    Raises:
+        EOFError: the other side is gone.
+    """
+    with _as_socket(line) as stream:
+        data, numbers, _, _ = socket.recv_fds(stream, _HEADER.size, count)
+    if not data:
+        raise EOFError
+    assert _HEADER.unpack(data) == (Kind.DESCRIPTORS, 0), "something else where descriptors were due"
+    return numbers
 
 
 def receive(line: int, kind: Kind) -> bytes:
