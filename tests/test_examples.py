@@ -90,6 +90,19 @@ def bake(method: str, times: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_work_is_mapped_over_workers(tmp_path: Path) -> None:
+    assert run(ROOT / "examples" / "mapper.py", tmp_path) == [
+        "[1, 4, 9, 16]",
+        "[0, 1, 8, 27, 64]",
+        "[4, 9, 36, 256]",
+        "4950 100",
+        "[0, 1, 4, 9, 16]",
+        "[0, 1, 2, 'WorkerDied', 4]",
+        "[1, 2, 4, 8, 16]",
+    ]
+
+
+@pytest.mark.slow
 def test_an_action_restocks_from_three_processes(tmp_path: Path) -> None:
     assert run(ROOT / "examples" / "restock.py", tmp_path) == [
         "6 cookies in 3 deliveries",

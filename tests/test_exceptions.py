@@ -21,6 +21,7 @@ ERRORS = [
 
 SAMPLES: dict[str, object] = {
     "str": "stock.flour",
+    "bool": True,
     "int": 7,
     "float": 2.5,
     "dict[str, str]": {"Oven.temp": "float"},

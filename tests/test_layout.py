@@ -15,6 +15,11 @@ COVERED_ELSEWHERE: dict[str, str] = {
     "aio.py": "tests/client/test_aio.py: it is the client's cursor, awaited, and needs a server as that does",
     "call_when.py": "tests/integration/test_call_when.py: it is about processes",
     "generated.py": "tests/integration/test_generated.py: it is about contexts",
+    "swarm/crews.py": "tests/integration/test_process_map.py: it is what a context has of swarms",
+    "swarm/job.py": "tests/swarm/test_swarm.py and test_engine.py: what a job is, is what becomes of it",
+    "swarm/link.py": "tests/swarm/test_engine.py: a link is nothing without the worker at its other end",
+    "swarm/loading.py": "tests/swarm/test_swarm.py and test_engine.py: what is loaded is what a worker reads",
+    "swarm/outcome.py": "tests/swarm/test_engine.py: every outcome is what a worker has said, or failed to",
     "host.py": "tests/integration/test_namespace.py and test_promises.py: it is nothing without its process",
 }
 """Modules without a test file of their own, each with the reason: what covers it instead."""

@@ -40,6 +40,7 @@ from zproc.exceptions import (
     ValidationRefused,
     ValidatorCrashed,
     WaitTimeout,
+    WorkerDied,
 )
 
 if TYPE_CHECKING:  # the same for who reads types; `tests/test_exports.py` compares the two
@@ -61,6 +62,7 @@ if TYPE_CHECKING:  # the same for who reads types; `tests/test_exports.py` compa
     from zproc.schema.event import Author, Change, Commit, Resync
     from zproc.schema.selection import Watch
     from zproc.schema.watchable import Stream
+    from zproc.swarm import Swarm
 
 __all__ = [
     "AuthenticationError",
@@ -92,6 +94,7 @@ __all__ = [
     "SignalException",
     "StateModel",
     "Stream",
+    "Swarm",
     "Unavailable",
     "UnknownPath",
     "UsageError",
@@ -99,6 +102,7 @@ __all__ = [
     "ValidatorCrashed",
     "WaitTimeout",
     "Watch",
+    "WorkerDied",
     "action",
     "atomic",
     "exception_to_signal",
@@ -129,6 +133,7 @@ _HOMES = {
     "zproc.schema.event": ["Author", "Change", "Commit", "Resync"],
     "zproc.schema.selection": ["Watch"],
     "zproc.schema.watchable": ["Stream"],
+    "zproc.swarm": ["Swarm"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

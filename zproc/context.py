@@ -40,6 +40,7 @@ from zproc.schema.model import Schema, StateModel
 from zproc.schema.path import format_path, no_field, selected
 from zproc.schema.places import Places
 from zproc.schema.selection import Watch
+from zproc.swarm import Crews, Maps
 from zproc.typing import Revision
 
 __all__ = ["BaseContext", "Context", "ContextOptions", "Linked", "context_class"]
@@ -88,7 +89,7 @@ class Linked(Protocol[C_co]):
         ...
 
 
-class BaseContext(CallWhen[M]):
+class BaseContext(CallWhen[M], Maps):
     """All of a context but how it is made, which stands apart because a checker reads that off ``Context.__new__``."""
 
     _model: ClassVar[type[StateModel] | None] = None
@@ -118,6 +119,9 @@ class BaseContext(CallWhen[M]):
         self._options = options
         self._recorder = Recorder(lambda: self.address)
         self._manager = Manager(options, self._recorder.note)
+        # Workers are not tried again: whoever takes the place of one is another, and begins with the items it left.
+        workers = Manager(Options(start_method=options.get("start_method")), self._recorder.note)
+        self._crews = Crews(workers, lambda: self.state)
         self._others: dict[tuple[str, type[StateModel]], Context[Any]] = {}
         self._host: Server | None = None
         address, starts = _place(address, keys, start=start_server)
@@ -438,6 +442,7 @@ class BaseContext(CallWhen[M]):
         if self._owner != os.getpid():
             return
         atexit.unregister(self._at_exit)
+        self._crews.close()
         self.stop_all()
         if self._host is None:
             self._recorder.flush()  # the server goes on, and so does its record

@@ -20,6 +20,7 @@
      +-- WaitTimeout               the wait was longer than its timeout                    (TimeoutError)
      +-- ProcessError              a process ended badly: pid, exit code, signal
           +-- RemoteError          an exception of another process, the original as __cause__
+          +-- WorkerDied           a worker died of an item
 
 The law: an error is made of fields, computes its text from them, and survives pickling with its fields, notes and
 cause. This module imports nothing of zproc.
@@ -52,6 +53,7 @@ __all__ = [
     "ValidationRefused",
     "ValidatorCrashed",
     "WaitTimeout",
+    "WorkerDied",
 ]
 
 
@@ -362,6 +364,24 @@ class RemoteError(ProcessError):
 
     def __str__(self) -> str:
         return f"{super().__str__()}: {self.error}\n\n{self.traceback}".rstrip()
+
+
+@dataclass(eq=False)
+class WorkerDied(ProcessError):
+    """A worker died while it was at an item; other items went to other workers.
+
+    Attributes:
+        item: the place of the item in its map; ``None`` for a single call.
+        likely_out_of_memory: whether it was killed while the kernel was killing for want of memory.
+    """
+
+    item: int | None = None
+    likely_out_of_memory: bool = False
+
+    def __str__(self) -> str:
+        doing = "" if self.item is None else f", at item {self.item}"
+        memory = "; memory had likely run out" if self.likely_out_of_memory else ""
+        return f"{super().__str__()}{doing}{memory}"
 
 
 ProcessWaitError = ProcessError

@@ -119,31 +119,6 @@ class TestKeys:
         assert time.monotonic() - begin < 1.5
         assert keyed.poll(0) == []
 
-    def test_a_client_whose_key_is_taken_off_the_list_is_sent_away(
-        self, keys: Path, tcp: Wire, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Who has the server's own keys stays; so does everybody while the list cannot be read."""
-        monkeypatch.setattr(router, "_RECHECK", 0.02)
-        listener = tcp.listen(address=with_keys(tcp.address, str(keys / "server")))
-        channels = []
-        for name in ("client", "server"):
-            channels.append(connect(with_keys(tcp.address, str(keys / name))))
-            (opened,) = tcp.arrivals(listener, 1)
-            listener.allow(opened.peer, 1000)
-        kept = keys / "server" / "clients"
-        kept.rename(keys / "aside")
-        until = time.monotonic() + 0.1
-        while time.monotonic() < until:
-            assert listener.poll(0.02) == []
-        kept.write_text("# nobody\n")
-        (gone,) = tcp.arrivals(listener, 1)
-        assert gone.reason == "the key of this client is no longer on the server's list"
-        with pytest.raises(Unavailable, match="no longer on the server's list"):
-            channels[0].recv(20)
-        channels[1].send(b"still here")
-        assert tcp.frames(listener, 1) == [b"still here"]
-        channels[1].close()
-
     def test_a_list_that_cannot_be_read_lets_nobody_in(self, keys: Path, tcp: Wire, keyed: RouterListener) -> None:
         (keys / "server" / "clients").unlink()
         with pytest.raises(AuthenticationError):

@@ -44,7 +44,6 @@ from zproc.transport.base import (
 from zproc.transport.bell import Bell
 from zproc.transport.endpoint import Place
 from zproc.transport.fork import disown_after_fork
-from zproc.transport.keys import AllowList
 from zproc.transport.link import (
     ACK,
     BYE,
@@ -72,7 +71,6 @@ _QUEUE: Final = 512  # connections that the kernel keeps until they are accepted
 _PROBES: Final = (0.002, 0.01, 0.05, 0.25, 1.0)  # seconds after the hint that a peer is gone
 _UNREAD: Final = 0.1  # seconds that what a peer had sent before it left may take to be read
 _LEAVING: Final = 1.0  # seconds that a peer has to read why it is sent away
-_RECHECK: Final = 1.0  # seconds between two looks whether those that are there may still be
 _FLUSH: Final = 250  # milliseconds that the farewells may take at the end
 _LONGEST_NAME: Final = 32
 
@@ -88,7 +86,6 @@ class _Link:
         "fd",
         "heard",
         "identity",
-        "key",
         "limit",
         "lost",
         "name",
@@ -106,7 +103,6 @@ class _Link:
         self.token = token
         self.fd = fd
         self.identity = _identity(fd)
-        self.key = b""  # by which it was let in, where that is by key
         self.limit = limit
         self.assembly = Assembly()
         self.heard = False  # whether a frame of it has ever been delivered
@@ -160,9 +156,6 @@ class RouterListener:
             raise
         disown_after_fork(self)
         self._monitor_fd: Final = self._monitor.fileno()
-        if place.keys is not None and isinstance(place.keys.allowed, AllowList):
-            allowed = place.keys.allowed
-            self._after(_RECHECK, lambda: self._recheck(allowed))
         for fd in (descriptor_of(self._router), self._monitor_fd, self._bell.fileno()):
             self._poller.register(fd, READABLE)
 
@@ -279,8 +272,6 @@ class RouterListener:
                 self._lose(before)
             _, token, *_ = FROM_CLIENT.unpack_from(body)
             link = _Link(PeerId(next(self._numbers)), name, token, fd, self._limits.first_frame)
-            if self._place.keys is not None:
-                link.key = str(message.get("User-Id")).encode("ascii")
             self._links[link.peer] = self._by_name[name] = self._by_fd[fd] = link
             self._probation.enter(link.peer, time.monotonic())
             self._arrivals.append(Opened(link.peer, who.pid if who is not None else None))
@@ -316,15 +307,6 @@ class RouterListener:
         self._post(link, FROM_SERVER.pack(PROBE, 0, 0))
         if step < len(_PROBES):
             self._after(_PROBES[step], lambda: self._probe(link, step + 1))
-
-    def _recheck(self, allowed: AllowList) -> None:
-        """Send away whose key was taken off the list: ZeroMQ asks for it once, in the handshake."""
-        # A list that is just being written is no reason to send everybody away; nobody new is let in meanwhile.
-        with contextlib.suppress(UsageError):
-            for link in list(self._links.values()):
-                if not allowed(link.key):
-                    self._drop(link, "the key of this client is no longer on the server's list")
-        self._after(_RECHECK, lambda: self._recheck(allowed))
 
     # -- deadlines
 

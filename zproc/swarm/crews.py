@@ -1,0 +1,173 @@
+"""The swarms of a context.
+
+The law: a context has one swarm that its maps share, and any number of others; all of them end with it. Their workers
+are in its record of processes, and not in the list of those that it waits for, because they do not end by themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypeVar, Unpack, overload
+
+from zproc.process import Manager, ProcessList
+from zproc.swarm.outbox import outbox
+from zproc.swarm.results import Results
+from zproc.swarm.swarm import MapOptions, Swarm
+
+__all__ = ["Crews", "Maps"]
+
+R = TypeVar("R")
+
+
+class Crews:
+    """Makes the swarms of one context, and ends them.
+
+    Args:
+        manager: who makes the processes of their workers.
+        state: gives the live state, and refuses to when the context is closed.
+    """
+
+    def __init__(self, manager: Manager, state: Callable[[], Any]) -> None:
+        self._manager = manager
+        self._state = state
+        self._lock = threading.Lock()
+        self._shared: Swarm | None = None
+        self._made: weakref.WeakSet[Swarm] = weakref.WeakSet()
+
+    @property
+    def workers(self) -> ProcessList[Any]:
+        """The processes of all workers that are there now."""
+        return ProcessList([process for swarm in list(self._made) for process in swarm.workers])
+
+    def make(self, count: int | None, *, stateful: bool) -> Swarm:
+        """Make a swarm."""
+        state = self._state()
+        swarm = Swarm(count, first=(state,) if stateful else (), manager=self._manager)
+        self._made.add(swarm)
+        return swarm
+
+    def map(
+        self,
+        function: Callable[..., R],
+        map_iter: Iterable[Any] | None,
+        *,
+        count: int | None,
+        stateful: bool,
+        new: bool,
+        **options: Unpack[MapOptions],
+    ) -> Results[R]:
+        """Do a map, by the shared swarm or by one for it alone."""
+        first = (self._state(),) if stateful else ()
+        if new:
+            swarm = self.make(count, stateful=False)
+            return swarm.start_map(
+                function, map_iter, options, first=first, ended=lambda: swarm.shutdown(wait=False, cancel_futures=True)
+            )
+        return self._common(count).start_map(function, map_iter, options, first=first)
+
+    def task(self, results: Results[Any], keep: float) -> str:
+        """Keep results for who asks by the id that this returns."""
+        return outbox().keep(results, keep)
+
+    def _common(self, count: int | None) -> Swarm:
+        with self._lock:
+            if self._shared is None:
+                self._shared = self.make(count, stateful=False)
+            elif count is not None and count != self._shared.count:
+                self._shared.count = count
+            return self._shared
+
+    def close(self) -> None:
+        """End all of them, with what they are at."""
+        for swarm in list(self._made):
+            swarm.close()
+
+
+class Maps:
+    """What a context offers of maps and swarms."""
+
+    _crews: Crews
+
+    @property
+    def worker_list(self) -> ProcessList[Any]:
+        """The processes of the workers that this context's maps and swarms have now."""
+        return self._crews.workers
+
+    def create_swarm(self, count: int | None = None, *, stateful: bool = False) -> Swarm:
+        """Make a swarm: workers that are there for whatever is given to them; see `zproc.Swarm`.
+
+        Args:
+            count: how many workers there may be; by default as many as there are processors for this process.
+            stateful: whether each function is given the live state before its own arguments.
+
+        Returns:
+            A swarm that ends with this context, if it was not shut down before.
+
+        Raises:
+            UsageError: this context is closed, or the count makes no sense.
+        """
+        return self._crews.make(count, stateful=stateful)
+
+    @overload
+    def process_map(
+        self,
+        function: Callable[..., R],
+        map_iter: Iterable[Any] | None = ...,
+        *,
+        count: int | None = ...,
+        stateful: bool = ...,
+        new: bool = ...,
+        return_task: Literal[False] = ...,
+        **options: Unpack[MapOptions],
+    ) -> Results[R]: ...
+    @overload
+    def process_map(
+        self,
+        function: Callable[..., R],
+        map_iter: Iterable[Any] | None = ...,
+        *,
+        count: int | None = ...,
+        stateful: bool = ...,
+        new: bool = ...,
+        return_task: Literal[True],
+        keep: float = ...,
+        **options: Unpack[MapOptions],
+    ) -> str: ...
+    def process_map(
+        self,
+        function: Callable[..., R],
+        map_iter: Iterable[Any] | None = None,
+        *,
+        count: int | None = None,
+        stateful: bool = False,
+        new: bool = False,
+        return_task: bool = False,
+        keep: float = 600.0,
+        **options: Unpack[MapOptions],
+    ) -> Results[R] | str:
+        """Call ``function(map_iter[i], *map_args[i], *args, **map_kwargs[i], **kwargs)`` for each ``i``, in workers.
+
+        The shortest of the three iterables says how many; those that are not given are left out. They may be endless.
+        Workers begin at once, stay for the next map, and are never further ahead of what was taken than a window.
+
+        Args:
+            function: what to call.
+            map_iter: gives the first argument of each call.
+            count: how many workers there are to be, from now on, for all maps that share them.
+            stateful: whether the function is given the live state before its own arguments.
+            new: whether to have workers for this map alone.
+            return_task: whether to return an id by which any process can get the results, by `zproc.Swarm.result`.
+            keep: how long these are kept when the map is done, in seconds.
+            options: see `zproc.swarm.MapOptions`: the other arguments, ``chunksize``, ``timeout``, ``retries``,
+                ``on_error``, ``progress`` ...
+
+        Returns:
+            An iterator of the results, in order, or the id.
+
+        Raises:
+            UsageError: this context is closed, an option makes no sense, or the function cannot be sent to a worker.
+        """
+        results = self._crews.map(function, map_iter, count=count, stateful=stateful, new=new, **options)
+        return self._crews.task(results, keep) if return_task else results

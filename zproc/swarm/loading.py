@@ -1,0 +1,96 @@
+"""Items and functions, as they go to workers.
+
+The law: items that share their fate are packed together, and those that do not each by itself, so that one that cannot
+be read harms no other. A function goes to each worker once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from zproc.core.assignment import Chunk
+from zproc.process import Cargo, Packer, Segment
+from zproc.swarm.channel import Flag, Frame, Kind, Task, locate
+from zproc.swarm.job import Function, Job
+from zproc.swarm.link import Link
+from zproc.swarm.storage import Storage
+
+__all__ = ["Loader", "Place"]
+
+_HARMLESS: Final = frozenset({int, float, complex, str, bool, type(None)})
+"""Kinds that cannot fail to be read, so that there is nobody to blame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where items lie that are too long for a message.
+
+    Attributes:
+        number: the segment's.
+        nbytes: how long they are.
+    """
+
+    number: int
+    nbytes: int
+
+
+class Loader:
+    """Packs what workers are sent.
+
+    Args:
+        storage: where it puts what is too long for a message.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._packer = Packer()
+        self._storage = storage
+
+    def load(self, job: Job, chunk: Chunk, items: Sequence[Any]) -> tuple[Task, Place | None, Sequence[int]]:
+        """Pack a chunk: the message, where its items lie if not in there, and the descriptors that go along.
+
+        Raises:
+            Exception: whatever the items' classes raise.
+            OSError: there is no memory left for them.
+        """
+        cargo, flags = self._packed(job, chunk, items)
+        place: Place | None = None
+        along: Sequence[int] = ()
+        if cargo.is_short:
+            body = cargo.joined()
+        else:
+            number, segment, layout = self._storage.place(cargo)
+            body, flags, along = locate(number, segment, layout), flags | Flag.SEGMENT, (segment.descriptor,)
+            place = Place(number, cargo.nbytes)
+        return Task(chunk.id, job.function.number, chunk.count, flags, chunk.budget or 0.0, body), place, along
+
+    def _packed(self, job: Job, chunk: Chunk, items: Sequence[Any]) -> tuple[Cargo, int]:
+        module = job.function.module
+        if job.function.cargo is None:  # calls, packed when they were submitted
+            if chunk.count == 1:
+                return items[0], Flag.ALONE
+            return self._packer.pack([call.joined() for call in items]), Flag.CAREFUL | Flag.PACKED
+        if chunk.count == 1:
+            return self._packer.pack(items[0], module), Flag.ALONE
+        if not chunk.careful:
+            return self._packer.pack(items, module), 0
+        if _HARMLESS.issuperset(map(type, items)):
+            return self._packer.pack(items), Flag.CAREFUL
+        packed = [self._packer.pack_whole(item, module) for item in items]
+        return self._packer.pack(packed), Flag.CAREFUL | Flag.PACKED
+
+    def teach(self, link: Link, function: Function) -> None:
+        """See that a worker has a function."""
+        cargo = function.cargo
+        if cargo is None or function.number in link.functions:
+            return
+        link.functions.add(function.number)
+        if cargo.is_short:
+            link.tell(Frame(Kind.FUNCTION, function.number, 0, 0, 0.0, cargo.joined()))
+            return
+        if function.segment is None:
+            function.segment = Segment.room_for(cargo)
+            function.layout = function.segment.fill(cargo)
+        body = locate(0, function.segment, function.layout)
+        link.tell(Frame(Kind.FUNCTION, function.number, 0, Flag.SEGMENT, 0.0, body), (function.segment.descriptor,))

@@ -1,0 +1,233 @@
+"""Where the items of a job come from.
+
+The law: what is there already is taken when it is needed. What has yet to be made is made by a thread of its own,
+because making it may take any time, and never further ahead than was allowed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice, repeat
+from typing import Any, Final, Protocol
+
+from zproc.exceptions import UsageError
+
+__all__ = ["Feeder", "Ready", "Source", "Tray", "item_source"]
+
+_AT_HAND: Final = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, deque)
+"""Kinds whose iterators neither wait nor call anybody."""
+
+
+class Source(Protocol):
+    """Items, taken in order.
+
+    Attributes:
+        ended: whether there are no more to come.
+        error: what was raised instead of the next item.
+    """
+
+    ended: bool
+    error: BaseException | None
+
+    def arrived(self) -> int:
+        """Tell how many items are there that were not told of before."""
+        ...
+
+    def take(self, count: int) -> list[Any]:
+        """Take some of those."""
+        ...
+
+    def allow(self, limit: int) -> None:
+        """Allow so many to be made in all."""
+        ...
+
+    def close(self) -> None:
+        """Make no more."""
+        ...
+
+
+class Ready:
+    """Items that are there already.
+
+    Args:
+        items: gives them.
+        length: how many.
+    """
+
+    def __init__(self, items: Iterator[Any], length: int) -> None:
+        self.ended = True
+        self.error: BaseException | None = None
+        self.length = length
+        self._items = items
+        self._untold = length
+
+    def arrived(self) -> int:
+        """Tell how many there are, the first time."""
+        untold, self._untold = self._untold, 0
+        return untold
+
+    def take(self, count: int) -> list[Any]:
+        """Take some."""
+        return list(islice(self._items, count))
+
+    def allow(self, limit: int) -> None:
+        """Nothing is made."""
+
+    def close(self) -> None:
+        """Let go of them."""
+        self._items = iter(())
+
+
+class Tray:
+    """Items that are put there one by one, by one thread at a time."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.error: BaseException | None = None
+        self._items: deque[Any] = deque()
+        self._count = 0  # of who puts
+        self._told = 0  # of who takes
+
+    def put(self, item: object) -> None:
+        """Put one there."""
+        self._items.append(item)
+        self._count += 1
+
+    def arrived(self) -> int:
+        """Tell how many are new."""
+        new = self._count - self._told
+        self._told += new
+        return new
+
+    def take(self, count: int) -> list[Any]:
+        """Take some."""
+        return [self._items.popleft() for _ in range(count)]
+
+    def allow(self, limit: int) -> None:
+        """Whoever puts them there decides how many."""
+
+    def close(self) -> None:
+        """Take no more."""
+        self.ended = True
+
+
+class Feeder:
+    """Items that are made by a thread.
+
+    Args:
+        items: makes them; only that thread asks it.
+    """
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.ended = False
+        self.error: BaseException | None = None
+        self._made: deque[Any] = deque()
+        self._count = 0
+        self._told = 0
+        self._limit = 0
+        self._hungry = True
+        self._closed = False
+        self._allowed = threading.Condition(threading.Lock())
+        self._items: Iterable[Any] = items
+        self._wake: Callable[[], None] = _nothing
+
+    def start(self, wake: Callable[[], None]) -> None:
+        """Begin, and call a function when something has come that was waited for."""
+        self._wake = wake
+        threading.Thread(target=self._make, name="zproc-feeder", daemon=True).start()
+
+    def arrived(self) -> int:
+        """Tell how many are new; when there are more, the function is called."""
+        self._hungry = True  # first, so that what comes between is not missed
+        new = self._count - self._told
+        self._told += new
+        return new
+
+    def take(self, count: int) -> list[Any]:
+        """Take some."""
+        return [self._made.popleft() for _ in range(count)]
+
+    def allow(self, limit: int) -> None:
+        """Allow so many to be made in all."""
+        if limit > self._limit:
+            with self._allowed:
+                self._limit = limit
+                self._allowed.notify()
+
+    def close(self) -> None:
+        """Make no more, and let go of those that were made; one that is just being made is lost."""
+        with self._allowed:
+            self._closed = True
+            self._allowed.notify()
+        self._made.clear()
+
+    def _make(self) -> None:
+        try:
+            items = iter(self._items)
+            while self._may_go_on():
+                try:
+                    item = next(items)
+                except StopIteration:
+                    break
+                self._made.append(item)
+                self._count += 1
+                del item
+                self._tell()
+        except BaseException as error:  # noqa: BLE001 - it is the program's, and raised where the results are taken
+            self.error = error
+        finally:
+            self._items = ()
+        self.ended = True
+        self._hungry = True
+        self._tell()
+
+    def _may_go_on(self) -> bool:
+        if self._count < self._limit and not self._closed:
+            return True
+        with self._allowed:
+            while self._count >= self._limit and not self._closed:
+                self._allowed.wait()
+        return not self._closed
+
+    def _tell(self) -> None:
+        if self._hungry:
+            self._hungry = False
+            self._wake()
+
+
+def item_source(
+    map_iter: Iterable[Any] | None,
+    map_args: Iterable[Sequence[Any]] | None,
+    map_kwargs: Iterable[Mapping[str, Any]] | None,
+) -> tuple[Ready | Feeder, bool]:
+    """Make the items of a map, and tell whether each is a pair of positional and named arguments.
+
+    Raises:
+        UsageError: none of the three is given.
+    """
+    given = [each for each in (map_iter, map_args, map_kwargs) if each is not None]
+    if not given:
+        raise UsageError("a map needs map_iter, map_args or map_kwargs")
+    spread = map_args is not None or map_kwargs is not None
+    items: Iterable[Any] = _spread(map_iter, map_args, map_kwargs) if spread else given[0]
+    if all(type(each) in _AT_HAND for each in given):
+        return Ready(iter(items), min(len(each) for each in given)), spread  # type: ignore[arg-type]  # they have one
+    return Feeder(items), spread
+
+
+def _spread(
+    map_iter: Iterable[Any] | None,
+    map_args: Iterable[Sequence[Any]] | None,
+    map_kwargs: Iterable[Mapping[str, Any]] | None,
+) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    first = repeat(()) if map_iter is None else ((item,) for item in map_iter)
+    more = repeat(()) if map_args is None else map_args
+    named = repeat({}) if map_kwargs is None else map_kwargs
+    for item, arguments, keywords in zip(first, more, named, strict=False):
+        yield (*item, *arguments), dict(keywords)
+
+
+def _nothing() -> None:
+    pass

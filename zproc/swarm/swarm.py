@@ -1,0 +1,423 @@
+"""Swarms: workers that are there while there is work for them, and all the ways to give them some.
+
+The law: a swarm is a handle. Its workers belong to the process that has it: where a swarm is sent to another process,
+a worker of its own for one, it stands for workers that are started there. So a task may spread work in turn, and waits
+for nobody who waits for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import uuid
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from itertools import count as counter
+from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, cast
+
+from zproc.core.assignment import Terms
+from zproc.exceptions import UsageError
+from zproc.process import Manager, Options, Process, ProcessList, StartMethod
+from zproc.swarm.calls import Calls, Task
+from zproc.swarm.engine import Engine
+from zproc.swarm.job import Function, Job
+from zproc.swarm.outbox import fetch, outbox
+from zproc.swarm.progress import Progress, bar_of
+from zproc.swarm.results import Claim, Inbox, OnError, Results
+from zproc.swarm.source import Feeder, item_source
+from zproc.swarm.worker import work
+
+__all__ = ["MapOptions", "Swarm"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_ENDLESS: Final = 1 << 62
+"""How far single calls may be ahead of nobody."""
+
+
+_KEEP: Final = 600.0
+"""How long the results of a task are kept, in seconds."""
+
+
+class MapOptions(TypedDict, total=False):
+    """What goes with a map.
+
+    Attributes:
+        map_args: gives more positional arguments of each call.
+        args: positional arguments of all calls.
+        map_kwargs: gives named arguments of each call.
+        kwargs: named arguments of all calls.
+        chunksize: how many items travel together; by default as many as take a few milliseconds, so that short ones
+            cost little and long ones balance. With 1, each result is on its way before the next item is begun.
+        look_ahead: how many items may be begun before the first of them is taken; by default as many as take a fraction
+            of a second.
+        timeout: how long one item may take, in seconds; its worker is killed if it takes longer.
+        retries: how often an item is tried again if it raises, takes too long or its worker dies.
+        on_error: whether the error of an item is raised, which ends the map, given in place of its result
+            (``"return"``), or passed over (``"skip"``).
+        progress: whether to show how far it is; or what makes a bar, called like tqdm.
+    """
+
+    map_args: Iterable[Sequence[Any]] | None
+    args: Sequence[Any] | None
+    map_kwargs: Iterable[Mapping[str, Any]] | None
+    kwargs: Mapping[str, Any] | None
+    chunksize: int | None
+    look_ahead: int | None
+    timeout: float | None
+    retries: int
+    on_error: OnError
+    progress: Progress
+
+
+class Swarm(Executor):
+    """Workers, and the work that is spread over them.
+
+    It is a `concurrent.futures.Executor`. Workers are started when there is work for them, and stay until the swarm is
+    shut down: at the end of a ``with`` block, by `shutdown`, or when this process ends, in whatever way.
+
+    Args:
+        count: how many workers there may be; by default as many as there are processors for this process.
+        start_method: how they are made.
+        first: what is given to each function before its own arguments.
+        manager: who makes their processes.
+
+    Raises:
+        UsageError: the count or the start method makes no sense.
+    """
+
+    def __init__(
+        self,
+        count: int | None = None,
+        *,
+        start_method: StartMethod | str | None = None,
+        first: tuple[Any, ...] = (),
+        manager: Manager | None = None,
+    ) -> None:
+        self._count = _checked(count)
+        self._method = start_method
+        self._first = first
+        self._manager = manager or Manager(Options(start_method=start_method))
+        self._token = uuid.uuid4().hex
+        self._begin()
+        _known[self._token] = self
+
+    def _begin(self) -> None:
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._calls: dict[Terms, Calls] = {}
+        self._closed = False
+        self._names = counter(1)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{len(self.workers)} of {self._count} workers"
+        return f"<{type(self).__qualname__}: {state}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel as a description: elsewhere it stands for other workers."""
+        return _elsewhere, (self._token, self._count, self._method, self._first)
+
+    @property
+    def count(self) -> int:
+        """How many workers there may be; it can be changed at any time.
+
+        If it becomes less, those that are too many end when they are done with what they are at.
+        """
+        return self._count
+
+    @count.setter
+    def count(self, count: int) -> None:
+        self._count = _checked(count)
+        if self._engine is not None and self._owner == os.getpid():
+            self._engine.resize(self._count)
+
+    @property
+    def workers(self) -> ProcessList[Any]:
+        """The processes of the workers that are there now."""
+        engine = self._engine if self._owner == os.getpid() else None
+        return ProcessList([] if engine is None else engine.processes())
+
+    # ----------------------------------------------------------------------------------------------------------- calls
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Task[R]:
+        """Have a function called by a worker.
+
+        Returns:
+            A future of what it returns: a `concurrent.futures.Future`, whose ``cancel(running=True)`` kills the worker.
+
+        Raises:
+            UsageError: the swarm is closed, or this is no function.
+        """
+        return self._calls_on(_SINGLE).submit(fn, (*self._first, *args), kwargs)
+
+    def run(
+        self,
+        function: Callable[..., R],
+        /,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+    ) -> Task[R]:
+        """Have a function called by a worker, on terms.
+
+        Args:
+            function: what to call.
+            args: its positional arguments.
+            kwargs: its named arguments.
+            timeout: how long it may take, in seconds; its worker is killed if it takes longer.
+            retries: how often it is tried again if it raises, takes too long or its worker dies.
+
+        Returns:
+            A future of what it returns.
+
+        Raises:
+            UsageError: the swarm is closed, this is no function, or the terms make no sense.
+        """
+        terms = Terms(chunksize=1, timeout=timeout, retries=retries, ahead=_ENDLESS)
+        return self._calls_on(terms).submit(function, (*self._first, *args), dict(kwargs or {}))
+
+    def _calls_on(self, terms: Terms) -> Calls:
+        self._open()
+        calls = self._calls.get(terms)
+        if calls is None:
+            engine = self._open()
+            with self._lock:
+                calls = self._calls.get(terms)
+                if calls is None:
+                    calls = self._calls[terms] = Calls(engine, terms)
+        return calls
+
+    # ------------------------------------------------------------------------------------------------------------ maps
+
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        **options: Any,
+    ) -> Results[R]:
+        """Call a function with the items of one iterable, or of several side by side, as the built-in ``map`` does.
+
+        Args:
+            fn: what to call.
+            iterables: where its arguments come from; the shortest says how many. They may be endless.
+            timeout: how long to wait, in seconds from now, for results; for all of them, as `concurrent.futures` has
+                it. (How long an item may take is said to `map_lazy`.)
+            chunksize: how many items travel together; by default as many as take a few milliseconds.
+            options: see `zproc.swarm.MapOptions`.
+
+        Returns:
+            An iterator of the results, in the order of the items.
+
+        Raises:
+            UsageError: the swarm is closed, an option makes no sense, or the function cannot be sent to a worker.
+        """
+        given = cast("MapOptions", {**options, "chunksize": chunksize})
+        if len(iterables) > 1:
+            given["map_args"] = _zipped(iterables)
+        return self.start_map(fn, iterables[0] if len(iterables) == 1 else None, given, patience=timeout)
+
+    def starmap(
+        self, function: Callable[..., R], iterable: Iterable[Sequence[Any]], /, **options: Unpack[MapOptions]
+    ) -> Results[R]:
+        """Call a function with each item's elements: ``function(*item)``; the rest is as for `map_lazy`."""
+        return self.start_map(function, None, {**options, "map_args": iterable})
+
+    def map_lazy(
+        self, function: Callable[..., R], map_iter: Iterable[Any] | None = None, **options: Unpack[MapOptions]
+    ) -> Results[R]:
+        """Call ``function(map_iter[i], *map_args[i], *args, **map_kwargs[i], **kwargs)`` for each ``i``.
+
+        The shortest of the three iterables says how many; those that are not given are left out. They may be endless.
+        Workers begin at once, and are never further ahead of what was taken than a window.
+
+        Args:
+            function: what to call.
+            map_iter: gives the first argument of each call.
+            options: see `zproc.swarm.MapOptions`.
+
+        Returns:
+            An iterator of the results, in order.
+
+        Raises:
+            UsageError: the swarm is closed, an option makes no sense, or the function cannot be sent to a worker.
+        """
+        return self.start_map(function, map_iter, options)
+
+    def imap_unordered(
+        self, function: Callable[..., R], map_iter: Iterable[Any] | None = None, **options: Unpack[MapOptions]
+    ) -> Results[R]:
+        """Do the same as `map_lazy`, and give the results as they come."""
+        return self.start_map(function, map_iter, options, ordered=False)
+
+    def start_map(
+        self,
+        function: Callable[..., R],
+        map_iter: Iterable[Any] | None,
+        options: MapOptions,
+        *,
+        ordered: bool = True,
+        patience: float | None = None,
+        first: tuple[Any, ...] | None = None,
+        ended: Callable[[], None] | None = None,
+    ) -> Results[R]:
+        """Begin a map; all the forms of it come here."""
+        on_error = options.get("on_error", "raise")
+        if on_error not in ("raise", "return", "skip"):
+            raise UsageError(f"on_error {on_error!r} is not one of raise, return, skip")
+        if unknown := sorted(options.keys() - MapOptions.__annotations__.keys()):
+            known = ", ".join(sorted(MapOptions.__annotations__))
+            raise UsageError(f"no such option: {', '.join(unknown)}; there are {known}")
+        engine = self._open()
+        terms = Terms(
+            options.get("chunksize"), options.get("timeout"), options.get("retries", 0), options.get("look_ahead")
+        )
+        source, spread = item_source(map_iter, options.get("map_args"), options.get("map_kwargs"))
+        first = self._first if first is None else first
+        packed = Function.of(function, first, options.get("args") or (), options.get("kwargs"), spread=spread)
+        inbox = Inbox(ordered=ordered)
+        job = Job(packed, source, inbox, terms)
+        total = None if isinstance(source, Feeder) else source.length
+        claim = Claim(engine, job, inbox, bar_of(options.get("progress", False), packed.name, total), ended)
+        results: Results[R] = Results(claim, on_error=on_error, timeout=patience)
+        engine.begin(job)
+        return results
+
+    def start_task(
+        self,
+        function: Callable[..., Any],
+        map_iter: Iterable[Any] | None = None,
+        *,
+        keep: float = _KEEP,
+        **options: Unpack[MapOptions],
+    ) -> str:
+        """Do a map whose results are asked for later, by any process, by `result`.
+
+        Args:
+            function: what to call.
+            map_iter: gives the first argument of each call.
+            keep: how long the results are kept when the map is done, in seconds.
+            options: see `zproc.swarm.MapOptions`.
+
+        Returns:
+            The id of the map.
+        """
+        return outbox().keep(self.start_map(function, map_iter, options), keep)
+
+    @staticmethod
+    def result(task_id: str, timeout: float | None = None) -> list[Any]:
+        """Get the results of a map by its id, once, from the process that has done it.
+
+        To another process than that, they travel as data: they have to be values that a state could hold.
+
+        Args:
+            task_id: what `start_task`, or ``return_task=True``, has returned.
+            timeout: how long to wait until the map is done, in seconds; ``None`` for as long as it takes.
+
+        Returns:
+            The results, in order.
+
+        Raises:
+            WaitTimeout: the map is not done in time.
+            RemoteError: an item has raised, and its errors were neither returned nor skipped.
+            SchemaError: a result is no value that a state could hold.
+            Unavailable: the process that has them is gone, or has nothing for anybody any more.
+            UsageError: there are none of this id: never were, were asked for before, or their time is over.
+        """
+        return fetch(task_id, timeout)
+
+    # --------------------------------------------------------------------------------------------------------- the end
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - Executor's
+        """Take no more work, finish what there is, and end the workers.
+
+        What was submitted is done, and maps over what is of known length. Maps over anything else are cancelled: their
+        results come as they are taken, and nobody may take them any more.
+
+        Args:
+            wait: whether to wait until all that is done.
+            cancel_futures: whether to cancel what has not begun.
+        """
+        if self._owner != os.getpid():
+            return
+        with self._lock:
+            self._closed = True
+            engine = self._engine
+        if engine is not None:
+            engine.shut(cancel=cancel_futures)
+            if wait:
+                engine.join()
+
+    def close(self) -> None:
+        """End the workers at once, with what they are at, and wait until they are gone."""
+        if self._owner != os.getpid():
+            return
+        with self._lock:
+            self._closed = True
+            engine = self._engine
+        if engine is not None:
+            engine.shut(cancel=True, running=True)
+            engine.join()
+
+    def _open(self) -> Engine:
+        """Give the engine, and make it first if there is none in this process."""
+        if self._owner != os.getpid():
+            self._begin()  # in a fork: the workers are its parent's
+        engine = self._engine
+        if engine is not None and not self._closed:
+            return engine
+        with self._lock:
+            if self._closed:
+                raise UsageError("this swarm is closed")
+            if self._engine is None:
+                self._engine = Engine(self._count, functools.partial(_hire, self._manager, self._names))
+                self._finalizer = weakref.finalize(self, _end, self._engine)
+            return self._engine
+
+
+_SINGLE: Final = Terms(chunksize=1, ahead=_ENDLESS)
+
+_known: weakref.WeakValueDictionary[str, Swarm] = weakref.WeakValueDictionary()
+_stand_ins: dict[str, Swarm] = {}
+"""Swarms that came from another process: they stay, so that each task that brings one finds its workers there."""
+
+
+def _elsewhere(token: str, count: int, method: StartMethod | str | None, first: tuple[Any, ...]) -> Swarm:
+    swarm = _known.get(token)
+    if swarm is None:
+        swarm = _stand_ins[token] = Swarm(count, start_method=method, first=first)
+        swarm._token = token  # noqa: SLF001 - of the same class
+        _known[token] = swarm
+    return swarm
+
+
+def _hire(manager: Manager, names: Iterable[int]) -> Process[Any]:
+    number = next(iter(names))
+    return manager.make(work, options=Options(name=f"worker-{number}", restart="never", start=True))
+
+
+def _end(engine: Engine) -> None:
+    """End an engine whose swarm nobody has any more; at the end of the program, too."""
+    if engine.owner == os.getpid():
+        engine.shut(cancel=True, running=True)
+        engine.join()
+
+
+def _zipped(iterables: Sequence[Iterable[Any]]) -> Iterable[tuple[Any, ...]]:
+    pairs = zip(*iterables, strict=False)
+    return list(pairs) if all(isinstance(each, (list, tuple, range)) for each in iterables) else pairs
+
+
+def _checked(count: int | None) -> int:
+    if count is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if count < 1:
+        raise UsageError(f"a swarm of {count} workers does nothing; it needs 1 at least")
+    return count
