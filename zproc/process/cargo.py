@@ -177,7 +177,7 @@ class Segment:
             except BaseException:
                 descriptor.close(number)
                 raise
-        self.descriptor = number
+        self.descriptor: int = number
         try:
             self._memory = _mapped(number, size)
         except BaseException:

@@ -74,8 +74,8 @@ class Link:
         self.worker = worker
         self.process = process
         self.functions: set[int] = set()
-        self.eof = False
-        self.kills_before = kills_for_memory()
+        self.eof: bool = False
+        self.kills_before: int = kills_for_memory()
         (self._tasks, far_tasks), (self._line, far_line) = pairs()
         self._far = adopt(far_tasks, self._tasks.type)
         self._reader = Reader(self._line)

@@ -67,7 +67,7 @@ class Outbox:
     """Keeps the results of maps of this process."""
 
     def __init__(self) -> None:
-        self.owner = os.getpid()
+        self.owner: int = os.getpid()
         self._lock = threading.Lock()
         self._parcels: dict[str, _Parcel] = {}
         self._codec = Codec()

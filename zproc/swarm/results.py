@@ -35,7 +35,7 @@ class Failure:
     __slots__ = ("error",)
 
     def __init__(self, error: BaseException) -> None:
-        self.error = error
+        self.error: BaseException = error
 
 
 Batch: TypeAlias = "Sequence[Any] | Failure"
@@ -147,7 +147,7 @@ class Claim:
         self, engine: Engine, job: Job, inbox: Inbox, bar: Bar | None = None, ended: Callable[[], None] | None = None
     ) -> None:
         self.inbox = inbox
-        self.cancelled = False
+        self.cancelled: bool = False
         self._engine = engine
         self._job = job
         self._bar = bar

@@ -84,7 +84,7 @@ class Tray:
     """Items that are put there one by one, by one thread at a time."""
 
     def __init__(self) -> None:
-        self.ended = False
+        self.ended: bool = False
         self.error: BaseException | None = None
         self._items: deque[Any] = deque()
         self._count = 0  # of who puts
@@ -121,7 +121,7 @@ class Feeder:
     """
 
     def __init__(self, items: Iterable[Any]) -> None:
-        self.ended = False
+        self.ended: bool = False
         self.error: BaseException | None = None
         self._made: deque[Any] = deque()
         self._count = 0
