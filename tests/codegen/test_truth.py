@@ -27,7 +27,7 @@ def models() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", ["cookie", "shop", "nasty"])
-@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))  # a state of forty fields is much to draw
 @given(data=st.data())
 def test_what_is_read_is_what_is_declared(name: str, data: st.DataObject) -> None:
     module = importlib.import_module(f"{name}.client")
