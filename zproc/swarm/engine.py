@@ -373,6 +373,7 @@ class Engine:
         """Take note of the end of a worker's process."""
         while not link.eof and self._listen(link):
             pass
+        self._perform()  # what follows from its last words may be another chunk for it, which is then taken back
         self._silent.pop(link.worker, None)
         if link in self._leaving:
             self._leaving.discard(link)
