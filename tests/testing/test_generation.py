@@ -6,7 +6,7 @@ import copy
 from typing import Annotated, Self
 
 import pytest
-from hypothesis import Phase, find, given, settings, strategies as st
+from hypothesis import HealthCheck, Phase, find, given, settings, strategies as st
 from hypothesis.errors import NoSuchExample, Unsatisfiable
 from pydantic import BaseModel, Field, model_validator
 
@@ -72,13 +72,14 @@ def test_states_are_valid(state: zproc.StateModel) -> None:
     assert same(Schema.of(type(state)).shape.validate(plain(state)), state)
 
 
-FEW = settings(max_examples=100, phases=[Phase.generate])
+FOUND = settings(max_examples=2_000, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+NOT_FOUND = settings(FOUND, max_examples=50)
 NONE = (NoSuchExample, Unsatisfiable)
 
 
 def test_states_differ_even_where_validators_leave_little() -> None:
-    assert find(tight.states(), lambda state: state.a > 0, settings=FEW).c > 0
-    assert find(shop.states(), lambda state: bool(state.ovens and state.tags), settings=FEW).ovens
+    assert find(tight.states(), lambda state: state.a > 0, settings=FOUND).c > 0
+    assert find(shop.states(), lambda state: bool(state.ovens and state.tags), settings=FOUND).ovens
 
 
 @given(shop.states(), st.data())
@@ -110,7 +111,7 @@ def test_actions_are_among_the_operations_but_not_what_they_refuse() -> None:
         def called(done: list[Operation]) -> bool:
             return any(isinstance(each, Call) and each.name == name for each in done)
 
-        return find(shop.operations(), called, settings=FEW)
+        return find(shop.operations(), called, settings=FOUND if name == "widen" else NOT_FOUND)
 
     assert calls("widen")
     with pytest.raises(NONE):
@@ -118,9 +119,9 @@ def test_actions_are_among_the_operations_but_not_what_they_refuse() -> None:
 
 
 def test_no_more_operations_are_made_than_asked_for() -> None:
-    assert find(shop.operations(max_size=2), lambda done: len(done) == 2, settings=FEW)
+    assert find(shop.operations(max_size=2), lambda done: len(done) == 2, settings=FOUND)
     with pytest.raises(NONE):
-        find(shop.operations(max_size=2), lambda done: len(done) > 2, settings=FEW)
+        find(shop.operations(max_size=2), lambda done: len(done) > 2, settings=NOT_FOUND)
 
 
 def test_a_bug_in_an_operation_is_not_taken_for_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +135,7 @@ def test_a_bug_in_an_operation_is_not_taken_for_a_refusal(monkeypatch: pytest.Mo
 
 def test_a_single_operation_fits_the_state() -> None:
     state = Shop(ovens={"x": Oven()})
-    found = find(shop.operation(state), lambda operation: "state.ovens.x.temp" in repr(operation), settings=FEW)
+    found = find(shop.operation(state), lambda operation: "state.ovens.x.temp" in repr(operation), settings=FOUND)
     assert "state.ovens.x.temp" in repr(found)
 
 

@@ -31,7 +31,7 @@ class Shop(zproc.StateModel):
         return self.cookies + note
 
 
-FEW = settings(max_examples=100, phases=[Phase.generate])
+FOUND = settings(max_examples=2_000, phases=[Phase.generate])
 
 EDITS: list[tuple[Op, str, dict[str, object]]] = [
     (Set(("cookies",), 3), "state.cookies = 3", {"cookies": 3}),
@@ -74,10 +74,10 @@ def test_a_call_is_of_a_function_with_arguments_by_name() -> None:
 
 def test_arguments_of_an_action_keep_to_its_annotations() -> None:
     calls = calls_of_action(Shop, "bake")
-    found = find(calls, lambda call: call.arguments.get("number") == 2, settings=FEW)
+    found = find(calls, lambda call: call.arguments.get("number") == 2, settings=FOUND)
     assert found(Shop()) == 12
     assert "note" not in found.arguments
-    assert find(calls, lambda call: call.arguments.get("note", 0) == 1, settings=FEW).name == "bake"
+    assert find(calls, lambda call: call.arguments.get("note", 0) == 1, settings=FOUND).name == "bake"
 
 
 def sell(state: Shop, oven: Oven, many: Annotated[int, Field(ge=1, le=1)], anything: object = None) -> float:
@@ -86,13 +86,13 @@ def sell(state: Shop, oven: Oven, many: Annotated[int, Field(ge=1, le=1)], anyth
 
 
 def test_arguments_of_a_function_are_what_it_is_annotated_with() -> None:
-    call = find(calls_of_function(sell), lambda call: call.arguments["oven"].temp > 5, settings=FEW)
+    call = find(calls_of_function(sell), lambda call: call.arguments["oven"].temp > 5, settings=FOUND)
     assert isinstance(call.arguments["oven"], Oven)
     assert call(Shop()) == call.arguments["oven"].temp + 1
 
 
 def test_an_atomic_function_is_known_by_the_function_behind_it() -> None:
-    call = find(calls_of_function(zproc.atomic(sell)), lambda call: True, settings=FEW)
+    call = find(calls_of_function(zproc.atomic(sell)), lambda call: True, settings=FOUND)
     assert call.name == "sell"
 
 

@@ -100,5 +100,5 @@ def test_a_model_that_contains_itself_ends_somewhere() -> None:
     place = place_of_model(Node)
     item = place.fields["children"].item
     assert item is place
-    few = settings(max_examples=100, phases=[Phase.generate])
+    few = settings(max_examples=2_000, phases=[Phase.generate])
     assert find(place.values, lambda value: bool(value["children"]), settings=few)
