@@ -92,7 +92,7 @@ def test_a_session_with_the_commands_goes_as_the_page_says(session: Path, tmp_pa
 
 @pytest.mark.soak
 def test_a_type_checker_refuses_the_marked_lines_of_the_tutorial_and_no_others(tmp_path: Path) -> None:
-    """All of zproc is checked for it; that generated clients refuse such lines is tested in every run, on other ones."""
+    """All of zproc is checked for it; that generated clients refuse such lines, other tests show in every run."""
     text = (TUTORIAL / "wrong.py").read_text("utf-8").replace("# mypy: ignore-errors", "#")
     (tmp_path / "wrong.py").write_text(text)
     marked = [number for number, line in enumerate(text.splitlines(), 1) if "# E:" in line]

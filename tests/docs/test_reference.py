@@ -14,12 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 PAGES = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "docs" / "reference").glob("*.md")))
 DOCUMENTED = set(re.findall(r"^\.\. (?:auto\w+|py:data):: zproc\.((?:testing\.)?\w+)$", PAGES, re.MULTILINE))
 PROGRAMS = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "examples" / "reference").glob("*.py")))
-# What maps bring with them is written up when it is there.
-COMING = {"Swarm", "WorkerDied"}
-NAMES = [
-    *(name for name in zproc.__all__ if name not in COMING),
-    *(f"testing.{name}" for name in zproc.testing.__all__),
-]
+NAMES = [*zproc.__all__, *(f"testing.{name}" for name in zproc.testing.__all__)]
 
 
 @pytest.mark.parametrize("name", NAMES)
