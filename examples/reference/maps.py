@@ -16,7 +16,7 @@ def square(x: int) -> int:
 
 
 def power(base: int, exponent: int, plus: int = 0) -> int:
-    return base**exponent + plus
+    return int(base**exponent) + plus
 
 
 def count(state: Bakery, x: int) -> int:
