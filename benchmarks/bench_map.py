@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import count
 from multiprocessing import get_context
 
-from harness import Timed, cost
+from harness import Need, Timed, cost
 
 import zproc
 
@@ -87,7 +88,17 @@ def _executor(name: str, use: Callable[[ProcessPoolExecutor], object]) -> Timed:
     return _timed(name, prepare)
 
 
-def _submit(executor: zproc.Swarm | ProcessPoolExecutor) -> None:
+def _loky(name: str, use: Callable[[Executor], object]) -> Timed:
+    def prepare(stack: ExitStack) -> Measure:
+        from loky import ProcessPoolExecutor as Loky  # noqa: PLC0415 (it may not be installed)
+
+        executor: Executor = stack.enter_context(Loky(WORKERS))
+        return lambda: use(executor)
+
+    return replace(_timed(name, prepare), needs=(Need("loky", "pip install loky"),))
+
+
+def _submit(executor: Executor) -> None:
     for future in [executor.submit(square, number) for number in range(SUBMITTED)]:
         future.result()
 
@@ -158,6 +169,13 @@ CASES = [
         _executor("ProcessPoolExecutor.submit", _submit),
         unit="ms",
         goal=4.0,
+    ),
+    cost(
+        "map.submit.loky",
+        "5,000 calls as futures",
+        _ours("Swarm.submit", _submit),
+        _loky("loky, submit", _submit),
+        unit="ms",
     ),
     cost(
         "map.arrays",
