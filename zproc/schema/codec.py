@@ -23,7 +23,7 @@ import msgpack
 from pydantic import BaseModel
 
 from zproc.exceptions import LimitExceeded, ProtocolError, SchemaError
-from zproc.schema.values import plain, shown
+from zproc.schema.values import SCALARS, plain, shown
 
 __all__ = ["MAX_DEPTH", "Codec"]
 
@@ -312,16 +312,19 @@ def _check_depth(value: object, depth: int, most: int) -> None:
     while level:
         if depth > most:
             raise LimitExceeded("nesting", depth, most)
+        depth += 1
         below: list[object] = []
         for item in level:
-            if isinstance(item, dict):
-                below.extend(item.values())
-                below.extend(key for key in item if type(key) is not str)
-            elif isinstance(item, (list, tuple, set, frozenset)):
-                below.extend(item)
-            elif isinstance(item, BaseModel):
-                below.extend(item.__dict__.values())
-            elif isinstance(item, msgpack.Timestamp):
+            if isinstance(item, BaseModel):
+                item = item.__dict__  # noqa: PLW2901 - as a dict of its fields
+            if isinstance(item, msgpack.Timestamp):
                 raise ProtocolError("not a value: unknown extension type -1")
+            if not isinstance(item, (list, tuple, set, frozenset, dict)) or not item:
+                continue
+            if depth > most:
+                raise LimitExceeded("nesting", depth, most)
+            # Scalars, which are most of what there is, have nothing below them.
+            if isinstance(item, dict):
+                below.extend(value for value in item.values() if type(value) not in SCALARS)
+            below.extend(value for value in item if type(value) not in SCALARS)
         level = below
-        depth += 1

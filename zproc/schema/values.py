@@ -51,10 +51,14 @@ def plain(value: object) -> object:
     kind = type(value)
     if kind in SCALARS:
         return value
+    # Of a million elements most are scalars, and a call for each would be most of what a commit of them costs.
     if kind is list:
-        return [plain(item) for item in cast("list[object]", value)]
+        return [item if type(item) in SCALARS else plain(item) for item in cast("list[object]", value)]
     if kind is dict:
-        return {_plain_key(key): plain(item) for key, item in cast("dict[object, object]", value).items()}
+        return {
+            key if type(key) is str else _plain_key(key): item if type(item) in SCALARS else plain(item)
+            for key, item in cast("dict[object, object]", value).items()
+        }
     if isinstance(value, View):
         return plain(value.__zproc_value__())
     if isinstance(value, BaseModel):
