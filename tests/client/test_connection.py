@@ -39,7 +39,7 @@ from zproc.exceptions import (
 )
 from zproc.schema import StateModel
 from zproc.schema.model import Schema
-from zproc.transport import Received, fresh_address, listen
+from zproc.transport import Channel, Received, connect, fresh_address, listen
 from zproc.typing import Epoch, RequestId, Revision, SessionId
 
 if TYPE_CHECKING:
@@ -259,6 +259,48 @@ class TestCalls:
                 connection.call(read(7))
             assert third.is_set()
             assert connection.closed
+
+    def test_a_busy_server_is_not_taken_for_a_lost_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It answers the question whether it is there no sooner than what it is busy with."""
+        monkeypatch.setattr("zproc.client.connection.PATIENCE", 0.01)
+        asked, asking = threading.Event(), connect
+
+        def probe(address: str) -> Channel:
+            asked.set()
+            return asking(address)
+
+        def answer(command: Command) -> list[bytes]:
+            if isinstance(command, Hello):
+                return [encode(WELCOME)]
+            if isinstance(command, Ping):
+                return [encode(Pong(RequestId(0), 1))]
+            assert asked.wait(10)
+            return [encode(values(7))]
+
+        with server(answer) as address:
+            connection = Connection(identity(address))
+            monkeypatch.setattr("zproc.client.connection.connect", probe)
+            assert connection.call(read(7)) == values(7)
+            connection.close()
+
+    def test_who_waits_until_a_time_waits_no_longer_for_a_stopped_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("zproc.client.connection.PATIENCE", 0.01)
+        over = threading.Event()
+
+        def answer(command: Command) -> list[bytes]:
+            if isinstance(command, Hello):
+                return [encode(WELCOME)]
+            assert over.wait(10)
+            return []
+
+        with server(answer) as address:
+            connection = Connection(identity(address))
+            begun = time.monotonic()
+            with pytest.raises(WaitTimeout):
+                connection.call(read(7), begun + 0.1)
+            assert time.monotonic() - begun < 5
+            assert connection.closed
+            over.set()
 
 
 class TestStaleness:

@@ -21,6 +21,7 @@ class Shop(zproc.StateModel):
     cookies: int = 0
     text: str = ""
     row: list[int] = []
+    table: dict[str, int] = {}
     deep: dict[str, dict[str, dict[str, dict[str, int]]]] = {}
 
     @zproc.action
@@ -37,6 +38,11 @@ class Shop(zproc.StateModel):
 def add_often(state: Shop, times: int) -> None:
     for number in range(times):
         state.row.append(number)
+
+
+@zproc.atomic
+def fill(state: Shop, table: dict[str, int]) -> None:
+    state.table = table
 
 
 @contextmanager
@@ -68,6 +74,42 @@ def test_p10_who_goes_beyond_a_limit_is_told_its_name(name: str) -> None:
         assert caught.value.limit == name
         assert caught.value.allowed == value
         assert ctx.state.snapshot() == Shop()
+
+
+def set_table(ctx: zproc.Context[Shop], size: int) -> None:
+    ctx.state.table = {str(key): key for key in range(size)}
+
+
+def fill_table(ctx: zproc.Context[Shop], size: int) -> None:
+    fill(ctx.state, {str(key): key for key in range(size)})
+
+
+@pytest.mark.parametrize("write", [set_table, fill_table])
+def test_p5_p10_a_commit_that_takes_too_long_is_refused_by_name(
+    write: Callable[[zproc.Context[Shop], int], None],
+) -> None:
+    """Not unknown, and nothing of it stays; the soak test below is this with a million items."""
+    with shop(compute_time=0.001) as ctx:
+        with pytest.raises(zproc.LimitExceeded) as caught:
+            write(ctx, 20_000)
+        assert caught.value.limit == "compute_time"
+        assert ctx.state.snapshot() == Shop()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("write", [set_table, fill_table])
+@pytest.mark.parametrize("time", [0.1, 60.0])
+def test_p5_p10_a_million_items_are_refused_by_name_or_committed(
+    write: Callable[[zproc.Context[Shop], int], None], time: float
+) -> None:
+    """Seconds of work for the server, and on a busy machine more than it takes to suspect that it is lost."""
+    with shop(compute_time=time) as ctx:
+        if time < 1:
+            with pytest.raises(zproc.LimitExceeded, match="compute_time"):
+                write(ctx, 1_000_000)
+        else:
+            write(ctx, 1_000_000)
+        assert len(ctx.state.table) == (0 if time < 1 else 1_000_000)
 
 
 def test_p10_a_message_may_be_larger_than_by_default_if_that_was_agreed() -> None:

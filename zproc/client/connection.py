@@ -23,8 +23,13 @@ from zproc.typing import RequestId, SessionId
 
 __all__ = ["HELLO_TIMEOUT", "PATIENCE", "Connection", "Identity", "is_alive"]
 
-HELLO_TIMEOUT: Final = 5.0
-"""How long a server that has accepted a connection may take to greet, in seconds."""
+HELLO_TIMEOUT: Final = 30.0
+"""How long a server that is there may take to read, greet or answer a Ping, in seconds.
+
+One that died is told by the transport, at once or within its heartbeat. What this is for is one that is stopped; it
+must not strike one that is busy, which a commit of 16 MiB makes it for two seconds, and for ten or more where many
+programs share its processor.
+"""
 
 PATIENCE: Final = 5.0
 """After how much silence a client that waits asks whether the server is still there, in seconds."""
@@ -244,9 +249,9 @@ class Connection:
 
     def _send(self, frame: bytes) -> None:
         try:
-            self._channel.send(frame, PATIENCE)
+            self._channel.send(frame, HELLO_TIMEOUT)
         except WaitTimeout as error:
-            raise Unavailable(self._address, f"the server has not read for {PATIENCE:g} s") from error
+            raise Unavailable(self._address, f"the server has not read for {HELLO_TIMEOUT:g} s") from error
 
     def _answer(self, request: RequestId, deadline: float | None) -> Reply:
         while True:
@@ -262,9 +267,10 @@ class Connection:
             try:
                 return self._channel.recv(max(patience, 0.0))
             except WaitTimeout:
-                if deadline is not None and time.monotonic() >= deadline:
+                left = HELLO_TIMEOUT if deadline is None else min(HELLO_TIMEOUT, deadline - time.monotonic())
+                if left <= 0:
                     raise
-                if not is_alive(self._address):
+                if not is_alive(self._address, left) and left == HELLO_TIMEOUT:
                     raise Unavailable(self._address, "the server no longer answers") from None
 
     def close(self) -> None:
