@@ -114,6 +114,8 @@ CHANGES = [
     Change(Set(("a",), 1), None),
     Change(Set(("a",), None), 1),
     Change(Delete(("a", "b")), 5),
+    Change(Delete(("a", "b")), 5, "c"),
+    Change(Delete(("a", "b")), None, None),
     Change(Splice(("a",), 0, 1, (2, 3)), [1]),
     Change(Add(("a",), (1,)), None),
     Change(Discard(("a",), (1,)), None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel
 
-from zproc.schema.change import Change, undo
+from zproc.schema.change import Change, Undoing
 from zproc.schema.draft import validator_draft
 from zproc.schema.ops import Add, Delete, Discard, Op, Set, Splice, Update
 from zproc.schema.transaction import Transaction
@@ -42,7 +42,9 @@ def test_undoing_a_change_restores_the_state_and_the_order_of_its_keys(op: Op) -
     transaction.apply(op)
     (change,) = transaction.finish()
     assert state != before
-    undo(state, change)
+    undoing = Undoing()
+    undoing.undo(state, change)
+    undoing.finish()
     assert state == before
     assert list(state.table) == list(before.table)
 

@@ -70,8 +70,7 @@ def test_the_past_is_restored_in_a_private_transaction_only() -> None:
     present.apply(Set(("n",), 5))
     changes = present.finish()
     past = Transaction(state, validator_draft, private=True)
-    for change in reversed(changes):
-        past.restore(change)
+    past.restore(reversed(changes))
     assert (past.read(("n",)), state.n) == (0, 5)
 
 

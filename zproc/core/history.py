@@ -132,7 +132,8 @@ def is_duplicate(change: Change) -> bool:
 
 def change_to_plain(change: Change) -> list[object]:
     """Return a change as a list for the codec."""
-    return [op_to_plain(change.op), change.old is not MISSING, None if change.old is MISSING else change.old]
+    parts = [op_to_plain(change.op), change.old is not MISSING, None if change.old is MISSING else change.old]
+    return parts if change.follower is MISSING else [*parts, change.follower]
 
 
 def change_from_plain(data: object) -> Change:
@@ -140,5 +141,7 @@ def change_from_plain(data: object) -> Change:
     match data:
         case [op, bool(present), old]:
             return Change(op_from_plain(op), old if present else MISSING)
+        case [[1, _] as op, True, old, follower]:  # of a Delete
+            return Change(op_from_plain(op), old, follower)
         case _:
             raise AssertionError("not a change")

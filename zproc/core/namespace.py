@@ -173,9 +173,7 @@ class Namespace:
         if revision == self.revision:
             return self._encode_fields(self.state.__dict__, names)
         past = Transaction(self.state, validator_draft, private=True)
-        for entry in entries:
-            for change in reversed(self.changes_of(entry)):
-                past.restore(change)
+        past.restore(change for entry in entries for change in reversed(self.changes_of(entry)))
         return self._encode_fields(past.root.__dict__, names)
 
     def _names(self, fields: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,16 +7,16 @@ a dict's keys different.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TypeAlias, assert_never, cast
 
 from pydantic import BaseModel
 
 from zproc.schema.ops import MISSING, Add, Delete, Discard, Op, Set, Splice, Update, get, put
+from zproc.schema.order import KeyOrder
 from zproc.schema.record import record
 from zproc.typing import Key
 
-__all__ = ["Change", "Container", "perform", "undo"]
+__all__ = ["Change", "Container", "Undoing", "perform"]
 
 Container: TypeAlias = "BaseModel | dict[Key, object] | list[object] | set[object]"
 
@@ -29,13 +29,12 @@ class Change:
         op: a Set, Delete, Splice, Add or Discard, never an Update; with plain copies, because what was put goes on
             changing.
         old: the value before, MISSING for a new key; of a Splice the removed elements, as a list.
-        order: the first keys of the dict before a Delete, at least up to the deleted one, if it was not the last and
-            nothing else in the undo log knows.
+        follower: of a Delete, the key that came after the deleted one, MISSING if it was the last.
     """
 
     op: Op
     old: object
-    order: tuple[Key, ...] | None = None
+    follower: Key = MISSING
 
     def inverse(self) -> Op:
         """The op that takes this one back, apart from the order of a dict's keys."""
@@ -56,12 +55,44 @@ class Change:
                 assert_never(self.op)
 
 
-def undo(root: BaseModel, change: Change) -> None:
-    """Take back the newest change of a tree."""
-    inverse = change.inverse()
-    node = perform(root, inverse)
-    if change.order is not None:
-        _reorder(cast("dict[Key, object]", node), change.order)
+class Undoing:
+    """Changes of one tree that are taken back, the newest first; dicts have their keys in order again at the end."""
+
+    __slots__ = ("_orders",)
+
+    def __init__(self) -> None:
+        # By identity, and with the dict, so that it stays the only one of that identity.
+        self._orders: dict[int, tuple[dict[Key, object], KeyOrder]] = {}
+
+    def undo(self, root: BaseModel, change: Change) -> None:
+        """Take back the newest change of a tree that is left."""
+        node = perform(root, change.inverse())
+        if type(node) is not dict:
+            return
+        key = change.op.path[-1]
+        if type(change.op) is Delete:
+            self._restored(node, key, change.follower)
+        elif change.old is MISSING and id(node) in self._orders:
+            self._orders[id(node)][1].remove(key)
+
+    def _restored(self, node: dict[Key, object], key: Key, follower: Key) -> None:
+        """Take note that a key was put back, and so stands at the end for now."""
+        if id(node) not in self._orders:
+            if follower is MISSING:
+                return
+            self._orders[id(node)] = node, KeyOrder(node)
+        order = self._orders[id(node)][1]
+        order.remove(key)
+        order.insert(key, follower)
+
+    def finish(self) -> None:
+        """Put keys in order."""
+        for node, order in self._orders.values():
+            items = dict(node)
+            node.clear()
+            node.update((key, items.pop(key)) for key in order if key in items)
+            node.update(items)
+        self._orders.clear()
 
 
 def perform(root: object, op: Op) -> object:
@@ -96,10 +127,3 @@ def perform(root: object, op: Op) -> object:
         case _:
             assert_never(op)
     return node
-
-
-def _reorder(target: dict[Key, object], first: Iterable[Key]) -> None:
-    rest = dict(target)
-    target.clear()
-    target.update((key, rest.pop(key)) for key in first)
-    target.update(rest)

@@ -14,7 +14,7 @@ The law:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 from typing import Final, TypeAlias, TypeVar, assert_never, cast
@@ -25,6 +25,7 @@ from zproc.exceptions import CommitRefused, Fault, UnknownPath, UsageError
 from zproc.schema.change import Change, Container
 from zproc.schema.faults import REFUSALS, crash, faults, length_faults, refused, validator_faults
 from zproc.schema.ops import MISSING, Add, Delete, Discard, Op, Set, Splice, Update, compute, get, put
+from zproc.schema.order import KeyOrder
 from zproc.schema.path import format_path, no_field
 from zproc.schema.shape import ANYTHING, AfterValidator, Shape
 from zproc.schema.tree import Passed, Place, Tree
@@ -65,7 +66,18 @@ class Transaction:
             what is sent to where the state is.
     """
 
-    __slots__ = ("_latest", "_make_draft", "_ordered", "_private", "_runs", "_stage", "_tree", "changes", "requested")
+    __slots__ = (
+        "_latest",
+        "_make_draft",
+        "_orders",
+        "_private",
+        "_runs",
+        "_searched",
+        "_stage",
+        "_tree",
+        "changes",
+        "requested",
+    )
 
     def __init__(self, root: BaseModel, make_draft: MakeDraft, *, private: bool = False) -> None:
         self.changes: list[Change] = []
@@ -76,7 +88,8 @@ class Transaction:
         self._stage = _Stage.OPEN
         self._latest: dict[Path, int] = {}
         # By identity, and with the object, so that it stays the only one of that identity.
-        self._ordered: dict[int, object] = {}
+        self._searched: dict[int, object] = {}
+        self._orders: dict[int, tuple[object, KeyOrder]] = {}
         self._runs: dict[int, tuple[BaseModel, int]] = {}
 
     # Reading
@@ -169,6 +182,7 @@ class Transaction:
         put(container, key, self._tree.adopt(new))
         self._record_set(path, new, old)
         if old is MISSING:
+            self._appended(container, path[-1])
             self._length_changed(container, place.nodes[:-1], path[:-1], place.around)
 
     def _set_scalar(self, path: Path, value: object) -> bool:
@@ -256,22 +270,36 @@ class Transaction:
         self._tree.release(path)
         if key not in container:  # it was new, and held
             return
-        key, order = self._order(container, key)
-        self._record(Change(Delete((*path[:-1], key)), container.pop(key), order))
+        key, follower = self._followed(container, key, path[:-1])
+        self._record(Change(Delete((*path[:-1], key)), container.pop(key), follower))
+        if id(container) in self._orders:
+            self._orders[id(container)][1].remove(key)
         self._length_changed(container, place.nodes[:-1], path[:-1], place.around)
 
-    def _order(self, target: dict[Key, object], deleted: Key) -> tuple[Key, tuple[Key, ...] | None]:
-        """Return what undoing a deletion has to know: the key as the dict has it, and the order of its keys."""
+    def _followed(self, target: dict[Key, object], deleted: Key, path: Path) -> tuple[Key, Key]:
+        """Return what undoing a deletion has to know: the key as the dict has it, and the one after it."""
         last = next(reversed(target))
         if last is deleted or last == deleted:
-            return last, None
-        first = next(iter(target))
-        if first is deleted or first == deleted:
-            return first, (first,)
-        if self._private or id(target) in self._ordered:
-            return deleted, None  # whoever undoes this also undoes the first such deletion, which knows
-        self._ordered[id(target)] = target
-        return deleted, tuple(target)
+            return last, MISSING
+        if self._private:
+            return deleted, MISSING  # it is given up as a whole, and what is asked for has no order
+        known = self._orders.get(id(target))
+        if known is not None:
+            return deleted, known[1].follower(deleted)
+        if id(target) in self._searched:
+            # A second time costs less than to search for each of many.
+            order = KeyOrder(key for key in target if not self._tree.is_held_new((*path, key)))
+            self._orders[id(target)] = target, order
+            return deleted, order.follower(deleted)
+        self._searched[id(target)] = target
+        keys = iter(target)
+        found = next(key for key in keys if key is deleted or key == deleted)
+        return found, next((key for key in keys if not self._tree.is_held_new((*path, key))), MISSING)
+
+    def _appended(self, target: object, key: Key) -> None:
+        """Take note that a dict has a new key, at its end."""
+        if id(target) in self._orders:
+            self._orders[id(target)][1].insert(key)
 
     # Lists and sets
 
@@ -413,6 +441,7 @@ class Transaction:
         if original is MISSING:
             # To the end, where it will be when the changes are replayed.
             cast("dict[Key, object]", container).pop(path[-1])
+            self._appended(container, path[-1])
         put(container, path[-1], self._tree.adopt(value))
         # The undo log got the original when the place was first held.
         self._latest.clear()
@@ -451,14 +480,14 @@ class Transaction:
             if not same(value, get(self.read(path), name)):
                 self._set((*path, name), value)
 
-    def restore(self, change: Change) -> None:
-        """Take back one change of the past, in a private transaction that is walked back from the present.
+    def restore(self, changes: Iterable[Change]) -> None:
+        """Take back changes of the past, in a private transaction that is walked back from the present.
 
         Args:
-            change: the newest change that was not yet taken back.
+            changes: the newest first, none left out.
         """
         assert self._private, "the present is changed by commits only"
-        self._tree.restore(change)
+        self._tree.restore(changes)
 
     def rollback(self) -> None:
         """Undo everything, the order of dicts included."""

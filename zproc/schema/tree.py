@@ -14,13 +14,14 @@ The law:
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from pydantic import BaseModel
 
 from zproc.exceptions import UnknownPath
-from zproc.schema.change import Change, Container, undo
+from zproc.schema.change import Change, Container, Undoing
 from zproc.schema.faults import fault
 from zproc.schema.ops import MISSING, Delete, Set, get, put
 from zproc.schema.path import format_path, no_field
@@ -321,6 +322,10 @@ class Tree:
         """Let what stands at a held address stay."""
         del self._held[path]
 
+    def is_held_new(self, path: Path) -> bool:
+        """Whether what stands at an address is held, and nothing stood there before."""
+        return bool(self._held) and self._held.get(path) is MISSING
+
     def is_unsettled(self) -> bool:
         """Whether anything is held or was passed."""
         return bool(self._held or self.passed)
@@ -335,14 +340,17 @@ class Tree:
         """Remember a change that was made."""
         self._undo.append(change)
 
-    def restore(self, change: Change) -> None:
-        """Take back a change of the past; what stands there may be plain data for models."""
-        inverse = change.inverse()
-        node = self._own_root()
-        below = inverse.path[:-1] if isinstance(inverse, (Set, Delete)) else inverse.path
-        for key in below:
-            node = self.own(node, key, loose=True)
-        undo(self.root, change)
+    def restore(self, changes: Iterable[Change]) -> None:
+        """Take back changes of the past, the newest first; what stands there may be plain data for models."""
+        undoing = Undoing()
+        for change in changes:
+            inverse = change.inverse()
+            node = self._own_root()
+            below = inverse.path[:-1] if isinstance(inverse, (Set, Delete)) else inverse.path
+            for key in below:
+                node = self.own(node, key, loose=True)
+            undoing.undo(self.root, change)
+        undoing.finish()
 
     def rollback(self) -> None:
         """Undo everything, the order of dicts included."""
@@ -352,8 +360,10 @@ class Tree:
             self.root = self._original
             self._owned.clear()
         else:
+            undoing = Undoing()
             for change in reversed(self._undo):
-                undo(self.root, change)
+                undoing.undo(self.root, change)
+            undoing.finish()
         self._undo.clear()
 
 
