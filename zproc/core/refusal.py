@@ -45,6 +45,7 @@ _ERRORS: Final[tuple[type[Error], ...]] = (
     exceptions.RemoteError,
     exceptions.Error,
     exceptions.AuthenticationError,
+    exceptions.WorkerDied,
 )
 _NUMBERS: Final[Mapping[type, int]] = {cls: number for number, cls in enumerate(_ERRORS)}
 _FOREIGN: Final = -1
@@ -218,6 +219,7 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "str": _one_of(str),
     "int": _one_of(int),
     "float": _one_of(int, float),
+    "bool": _one_of(bool),
     "int | None": _one_of(int, type(None)),
     "tuple[str, ...]": _texts,
     "tuple[Fault, ...]": _faults,
