@@ -10,7 +10,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,10 @@ def square(x: int) -> int:
 def sleep(seconds: float) -> float:
     time.sleep(seconds)
     return seconds
+
+
+def content(path: Path | None) -> str:
+    return path.read_text() if path is not None else ""
 
 
 def pid(_: object = None) -> int:
@@ -181,6 +186,15 @@ class TestCancelling:
         with pytest.raises(StopIteration):
             next(results)
 
+    def test_results_that_are_there_already_are_not_given_after_the_end(self, swarm: Swarm) -> None:
+        results = swarm.map(square, range(1000), chunksize=100)
+        taken = list(islice(results, 3))
+        for value in results:
+            taken.append(value)
+            results.close()
+        assert taken == [n * n for n in range(len(taken))]
+        assert len(taken) <= 5
+
     def test_a_map_that_nobody_holds_stops(self, swarm: Swarm, eventually: Eventually) -> None:
         for value in swarm.map_lazy(square, count()):
             if value == 4:
@@ -200,10 +214,14 @@ class TestMaps:
     def test_a_list(self, swarm: Swarm) -> None:
         assert swarm.map(square, [1, 2, 3]).as_list() == [1, 4, 9]
 
-    def test_without_an_order(self, swarm: Swarm) -> None:
-        results = swarm.imap_unordered(sleep, [1.0, 0.0, 0.0])
-        assert next(results) == 0.0
-        assert sorted(results) == [0.0, 1.0]
+    def test_without_an_order(self, swarm: Swarm, tmp_path: Path) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        list(swarm.map(content, [None] * 10))  # it is known by now to take next to nothing, and then it does not
+        results = swarm.imap_unordered(content, [pipe, None, None])
+        assert [next(results), next(results)] == ["", ""]
+        pipe.write_text("late")  # waits until it is read
+        assert list(results) == ["late"]
 
     def test_several_arguments(self, swarm: Swarm) -> None:
         assert list(swarm.starmap(pow, [(2, 3), (3, 2)])) == [8, 9]

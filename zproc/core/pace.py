@@ -25,7 +25,7 @@ _LEAST: Final = _TARGET / 10
 BUDGET: Final = 4 * _TARGET
 """After how long a worker gives back what is left of a chunk, in seconds."""
 
-_BUNDLE: Final = 32
+_BUNDLE: Final = 128
 """How many items that do not share their fate go in one message, at most."""
 
 _BUNDLED: Final = 0.001
@@ -65,6 +65,7 @@ class Pace:
     _largest: int = 1
     _weight: float = 0.0
     _hurried: bool = False
+    _learned: bool = False
 
     def __post_init__(self) -> None:
         if self.cost is not None:
@@ -79,6 +80,7 @@ class Pace:
         else:
             self.cost += (sample - self.cost) * (0.5 if sample < self.cost else 0.2)
         self._largest = max(self._largest, items)
+        self._learned = True
         self._tune()
 
     def weigh(self, nbytes: float) -> None:
@@ -100,7 +102,8 @@ class Pace:
         """Tell how many items a chunk should have when so many are left in all."""
         if self.terms.chunksize not in (None, 1):
             return self.size
-        least = int(_LEAST / max(self.cost, 1e-9)) if self.cost is not None else 1
+        # What another job's items took is no reason to leave workers idle: these may take longer.
+        least = int(_LEAST / max(self.cost, 1e-9)) if self.cost is not None and self._learned else 1
         return max(1, min(self.size, max(least, rest // (2 * self.workers))))
 
     def _tune(self) -> None:

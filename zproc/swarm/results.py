@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
+from itertools import chain
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar
 
@@ -196,11 +197,13 @@ class Results(Iterator[R], Generic[R]):
 
     def __init__(self, claim: Claim, *, on_error: OnError = "raise", timeout: float | None = None) -> None:
         self._claim = claim
-        self._items: Generator[R, None, None] = _iterate(
-            claim, on_error, timeout, None if timeout is None else time.monotonic() + timeout
+        self._current: list[R] = []
+        self._batches: Generator[list[R], None, None] = _iterate(
+            claim, on_error, timeout, None if timeout is None else time.monotonic() + timeout, self._current
         )
+        self._items: Iterator[R] = chain.from_iterable(self._batches)
 
-    def __iter__(self) -> Iterator[R]:  # noqa: PYI034 - see below
+    def __iter__(self) -> Iterator[R]:  # noqa: PYI034 - many results in one go are had at the speed of C
         return self._items
 
     def __next__(self) -> R:
@@ -229,7 +232,8 @@ class Results(Iterator[R], Generic[R]):
 
     def close(self) -> None:
         """Do no more of the map, and take no more of it; the end of a ``with`` block does the same."""
-        self._items.close()
+        self._batches.close()
+        self._current.clear()
         self._claim.let_go()
 
     def __enter__(self) -> Self:
@@ -242,12 +246,16 @@ class Results(Iterator[R], Generic[R]):
 
 
 def _iterate(
-    claim: Claim, on_error: OnError, timeout: float | None, deadline: float | None
-) -> Generator[Any, None, None]:
-    """Give the results. It holds what is needed, and not the `Results`, which hold it."""
+    claim: Claim, on_error: OnError, timeout: float | None, deadline: float | None, current: list[Any]
+) -> Generator[list[Any], None, None]:
+    """Give the results in lists, or rather in one that is filled anew each time, so that it can be emptied.
+
+    It holds what is needed, and not the `Results`, which hold it.
+    """
     inbox = claim.inbox
     try:
         while True:
+            current.clear()  # what was given is not held while the next is waited for
             try:
                 batches, count = inbox.take(deadline)
             except TimeoutError:
@@ -257,11 +265,13 @@ def _iterate(
             claim.consumed(count)
             for batch in batches:
                 if not isinstance(batch, Failure):
-                    yield from batch
+                    current[:] = batch
                 elif on_error == "raise":
                     raise batch.error
                 elif on_error == "return":
-                    yield batch.error
+                    current[:] = (batch.error,)
+                yield current
+                current.clear()
         if claim.cancelled:
             raise CancelledError
     finally:
