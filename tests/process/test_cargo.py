@@ -82,6 +82,8 @@ def test_large_buffers_stay_outside_and_small_ones_do_not() -> None:
     (outside,) = cargo.buffers
     assert outside.obj is large
     assert cargo.nbytes > LARGE
+    with pytest.raises(ValueError, match="parts outside"):
+        cargo.joined()
 
 
 def test_a_buffer_that_is_not_contiguous_is_left_to_pickle() -> None:

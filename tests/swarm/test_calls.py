@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import CancelledError, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from typing import Any
 
 import pytest
 
@@ -69,3 +70,44 @@ def test_closing_settles_every_future(swarm: Swarm) -> None:
     assert all(future.cancelled() for future in futures)
     with pytest.raises(UsageError, match="closed"):
         swarm.submit(ident, 1)
+
+
+def submit_for_ever(swarm: Swarm, futures: list[Any], begun: threading.Event) -> None:
+    while True:
+        futures.append(swarm.submit(ident, 1))
+        begun.set()
+
+
+def test_what_is_submitted_while_the_swarm_ends_is_settled() -> None:
+    """A call that comes too late is refused, by `submit` or by its future; none is forgotten."""
+    for _ in range(5):
+        swarm = Swarm(1)
+        swarm.submit(ident, 0).result(30)
+        futures: list[Any] = []
+        begun = threading.Event()
+        with ThreadPoolExecutor(1) as threads:
+            refused = threads.submit(submit_for_ever, swarm, futures, begun)
+            assert begun.wait(30)
+            swarm.shutdown()
+            with pytest.raises(UsageError, match="closed"):
+                refused.result(30)
+        assert not wait(futures, 30).not_done
+        errors = {type(future.exception(0)) for future in futures if not future.cancelled()}
+        assert errors <= {type(None), UsageError}
+
+
+def test_calls_that_cannot_change_and_others_are_done_in_one_message(swarm: Swarm) -> None:
+    """The first are packed when they are sent, the others when they are submitted."""
+    swarm.count = 1
+    list(swarm.map(ident, range(10)))
+    busy = swarm.submit(time.sleep, 0.1)
+    calls: list[Any] = [[n] if n % 3 else n for n in range(300)]
+    futures = [swarm.submit(ident, each) for each in calls]
+    large = bytearray(1 << 20)
+    futures += [swarm.submit(ident, large) for _ in range(3)]
+    for each in calls:
+        if isinstance(each, list):
+            each.append("too late")
+    assert [future.result(30) for future in futures[:300]] == [[n] if n % 3 else n for n in range(300)]
+    assert all(future.result(30) == large for future in futures[300:])
+    busy.result(30)

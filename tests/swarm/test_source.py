@@ -115,14 +115,24 @@ def test_a_feeder_that_is_closed_lets_go_of_its_iterator() -> None:
     assert gone.wait(10)
 
 
-def test_a_tray_gives_what_was_put_there() -> None:
-    tray = Tray()
+def test_a_tray_gives_places_in_the_order_in_which_things_were_put_there() -> None:
+    entered: list[tuple[int, str]] = []
+    refused: list[str] = []
+
+    def enter(place: int, what: str) -> str:
+        entered.append((place, what))
+        return what.upper()
+
+    tray = Tray(enter, refused.append)
     tray.put("a")
     tray.put("b")
     assert (tray.arrived(), tray.arrived()) == (2, 0)
     tray.put("c")
     assert tray.arrived() == 1
-    assert tray.take(3) == ["a", "b", "c"]
+    assert tray.take(3) == ["A", "B", "C"]
+    assert entered == [(0, "a"), (1, "b"), (2, "c")]
     assert not tray.ended
+    tray.put("d")
     tray.close()
     assert tray.ended
+    assert refused == ["d"]

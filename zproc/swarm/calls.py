@@ -1,7 +1,8 @@
 """Single calls, as futures.
 
-The law: a call is packed when it is submitted, so that what becomes of its arguments afterwards does not matter; and
-its future is settled whatever happens.
+The law: what becomes of a call's arguments after it was submitted does not matter: they are packed at once, unless they
+are of kinds that cannot change. Its future is settled whatever happens. Who submits shares nothing with the engine but
+a queue, in which a call is or is not: so whatever interrupts him, no call is taken for another.
 """
 
 from __future__ import annotations
@@ -9,26 +10,31 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import CancelledError, Future
-from typing import Any, TypeVar
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from typing import Any, Final, TypeVar
 
 from zproc.core.assignment import Terms
 from zproc.exceptions import UsageError
 from zproc.process import FunctionPacker, Packer, parcel
 from zproc.swarm.engine import Engine
 from zproc.swarm.job import Function, Job
+from zproc.swarm.loading import HARMLESS
 from zproc.swarm.source import Tray
 
 __all__ = ["Calls", "Task"]
 
 R = TypeVar("R")
 
+_NO_KEYWORDS: Final[dict[str, Any]] = {}
+"""One for all calls without any, so that those that travel together have it once."""
+
 
 class Task(Future[R]):
     """A call that was submitted: a future of what it returns, which can be cancelled even when it has begun."""
 
     _calls: Calls
-    _index: int
+    _call: Any
+    _index: int = -1
 
     def cancel(self, *, running: bool = False) -> bool:
         """Have the call not done, and tell whether that was still possible.
@@ -38,7 +44,7 @@ class Task(Future[R]):
         """
         if self.done():
             return self.cancelled()
-        self._calls.withdraw(self._index, running=running)
+        self._calls.withdraw(self, running=running)
         if running:
             self._settled()
         return self.cancelled()
@@ -49,7 +55,7 @@ class Task(Future[R]):
 
 
 class Calls:
-    """Calls on the same terms, and their futures: a source of items and a sink of what comes of them.
+    """Calls on the same terms, and their futures: a sink of what comes of them.
 
     Args:
         engine: who does them.
@@ -58,46 +64,47 @@ class Calls:
 
     def __init__(self, engine: Engine, terms: Terms) -> None:
         self._engine = engine
-        self._lock = threading.Lock()
         self._packers = threading.local()
-        self._tray = Tray()
-        self._futures: dict[int, Task[Any]] = {}
-        self._count = 0
+        self._tray = Tray(self._entered, self._refused)
+        self._futures: dict[int, Task[Any]] = {}  # the engine's
         self._job = Job(Function("calls", None), self._tray, self, terms)
-        engine.begin(self._job)
+        self._tell = engine.begin(self._job)
 
-    def submit(self, function: Callable[..., R], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Task[R]:
+    def submit(self, function: Callable[..., R], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Task[R]:
         """Have a call done."""
         if not callable(function):
             raise UsageError(f"{parcel.describe(function)} is not a function")
         task: Task[R] = Task()
         try:
-            pack_function, pack = self._packers.both
-        except AttributeError:
-            pack_function, pack = self._packers.both = FunctionPacker().pack, Packer().pack
-        try:
-            cargo = pack((pack_function(function), args, kwargs), parcel.unfindable(function))
+            task._call = self._packed(function, args, kwargs)  # noqa: SLF001 - the two are one thing
         except Exception as error:  # noqa: BLE001 - whatever the classes of the arguments raise
-            task.set_running_or_notify_cancel()
             name = parcel.describe(function)
             refusal = UsageError(f"{name} cannot be sent to another process, or one of its arguments cannot: {error}")
             refusal.__cause__ = error
             task.set_exception(refusal)
             return task
-        task._calls = self  # noqa: SLF001 - the two are one thing
-        with self._lock:
-            task._index = self._count  # noqa: SLF001
-            self._count += 1
-            self._futures[task._index] = task  # noqa: SLF001
-            self._tray.put(cargo)
-        self._engine.fed(self._job)
+        task._calls = self  # noqa: SLF001
+        self._tray.put(task)
+        self._tell()
         return task
 
-    def withdraw(self, index: int, *, running: bool) -> None:
+    def _packed(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Make a call fit to wait: what cannot change is packed later, with others, for a tenth of the cost."""
+        try:
+            pack_function, pack = self._packers.both
+        except AttributeError:
+            pack_function, pack = self._packers.both = FunctionPacker().pack, Packer().pack
+        call = pack_function(function), args, kwargs or _NO_KEYWORDS
+        if not kwargs and HARMLESS.issuperset(map(type, args)):
+            return call
+        return pack(call, parcel.unfindable(function))
+
+    def withdraw(self, task: Task[Any], *, running: bool) -> None:
         """Have one call not done, if it was not begun; wait until that is settled."""
         tried = threading.Event()
         try:
-            self._engine.withdraw(self._job, index, running=running, done=tried.set)
+            # Its place is known to the engine, once that has taken it in.
+            self._engine.withdraw(self._job, lambda: task._index, running=running, done=tried.set)  # noqa: SLF001
         except UsageError:
             return
         if not self._engine.is_here():
@@ -105,24 +112,31 @@ class Calls:
 
     # -------------------------------------------------------------------------------------------- called by the engine
 
+    def _entered(self, index: int, task: Task[Any]) -> Any:
+        task._index = index  # noqa: SLF001
+        self._futures[index] = task
+        return task.__dict__.pop("_call")
+
+    @staticmethod
+    def _refused(task: Task[Any]) -> None:
+        _settle_error(task, UsageError("this swarm is closed"))
+
     def settled(self, first: int, values: Sequence[Any]) -> None:
         """Settle the futures of calls that returned."""
         for index, value in enumerate(values, first):
-            task = self._futures.pop(index)
-            if task.set_running_or_notify_cancel():
-                task.set_result(value)
+            with_result = self._futures.pop(index)
+            try:
+                with_result.set_result(value)
+            except InvalidStateError:  # somebody else has settled it: it is the program's, too
+                continue
 
     def failed(self, index: int, error: BaseException) -> None:
         """Settle the future of a call that did not."""
-        task = self._futures.pop(index)
-        if isinstance(error, CancelledError):
-            Future.cancel(task)
-            task.set_running_or_notify_cancel()
-        elif task.set_running_or_notify_cancel():
-            task.set_exception(error)
+        _settle_error(self._futures.pop(index), error)
 
     def broken(self, error: BaseException) -> None:
         """Settle all futures."""
+        self._tray.close()
         for index in list(self._futures):
             self.failed(index, error)
 
@@ -130,3 +144,12 @@ class Calls:
         """Settle those that will not be done."""
         for index in [index for index in list(self._futures) if index >= total]:
             self.failed(index, CancelledError())
+
+
+def _settle_error(task: Task[Any], error: BaseException) -> None:
+    if isinstance(error, CancelledError):
+        Future.cancel(task)
+        task.set_running_or_notify_cancel()
+        return
+    with contextlib.suppress(InvalidStateError):
+        task.set_exception(error)

@@ -29,7 +29,7 @@ from zproc.swarm.job import Job, known_cost, note_cost
 from zproc.swarm.link import Link
 from zproc.swarm.loading import Loader
 from zproc.swarm.outcome import Answer, UnreadableError, lost_item, read
-from zproc.swarm.source import Feeder
+from zproc.swarm.source import Feeder, Tray
 from zproc.swarm.storage import Storage
 from zproc.typing import ChunkId, JobId, WorkerId
 
@@ -69,7 +69,8 @@ class Engine:
         self._bell, self._bell_end = map(descriptor.keep, os.pipe())
         os.set_blocking(self._bell, False)
         os.set_blocking(self._bell_end, False)
-        self._rung = False
+        self._nap = 0
+        self._rung = -1
         self._over = False
         # What follows is the thread's.
         self._scheduler = Scheduler(size)
@@ -100,18 +101,20 @@ class Engine:
             UsageError: it has ended.
         """
         self._posted.append(call)
-        if self._rung and not self._over:
+        nap = self._nap
+        if self._rung == nap and not self._over:
             return
         with self._ringing:
             if self._over:
                 raise UsageError("this swarm is closed")
-            if not self._rung:
-                self._rung = True
-                os.write(self._bell_end, b".")
+            # In this order: who is interrupted in between has rung once too often, and not once too seldom.
+            os.write(self._bell_end, b".")
+            self._rung = nap
 
-    def begin(self, job: Job) -> None:
-        """Take in a job."""
+    def begin(self, job: Job) -> Callable[[], None]:
+        """Take in a job; return what is to be called when it has more items."""
         self.post(partial(self._begin, job))
+        return partial(self.post, partial(self._fed, job))
 
     def fed(self, job: Job) -> None:
         """Hear that a job has more items."""
@@ -125,8 +128,8 @@ class Engine:
         """Do no more of a job."""
         self.post(partial(self._cancel, job, running=running))
 
-    def withdraw(self, job: Job, index: int, *, running: bool, done: Callable[[], None]) -> None:
-        """Do not do one item, and say when that was tried."""
+    def withdraw(self, job: Job, index: Callable[[], int], *, running: bool, done: Callable[[], None]) -> None:
+        """Do not do one item, whose place is asked for when it is known, and say when that was tried."""
         self.post(partial(self._withdraw, job, index, running=running, done=done))
 
     def resize(self, size: int) -> None:
@@ -187,12 +190,11 @@ class Engine:
         self._register()
         deadline = min(filter(None, (self._scheduler.next_deadline(), *self._silent.values())), default=None)
         patience = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000 + 1
-        for number, events in self._poller.poll(patience):
+        # Whoever posts a call rings once for each nap. In this order: what is posted after the look is rung for.
+        self._nap += 1
+        for number, events in self._poller.poll(0 if self._posted else patience):
             if number == self._bell:
-                # In this order: a ring between the two is of a call that is posted already, and obeyed below. The other
-                # way round its byte would be taken, and the bell be thought to ring for ever.
                 os.read(self._bell, 64)
-                self._rung = False
                 continue
             _, link = self._polled[number]
             assert link is not None, "what is polled is the bell, or a link's"
@@ -209,7 +211,10 @@ class Engine:
         # What was decided is done before anything else is heard, because it may be about what that takes away.
         self._perform()
         while self._posted:
-            self._posted.popleft()()
+            call = self._posted.popleft()
+            while self._posted and self._posted[0] is call:  # a burst: the last of them does what all of them want
+                self._posted.popleft()
+            call()
             self._perform()
 
     def _perform(self) -> None:
@@ -278,6 +283,8 @@ class Engine:
 
     def _fed(self, job: Job) -> None:
         if job.id not in self._jobs or job.total is not None:
+            if isinstance(job.source, Tray):
+                job.source.close()  # what came too late is told so
             return
         ended = job.source.ended
         items = job.source.arrived()
@@ -323,12 +330,12 @@ class Engine:
         if job.total is None or total < job.total:
             self._end_of(job, total, None)
 
-    def _withdraw(self, job: Job, index: int, *, running: bool, done: Callable[[], None]) -> None:
+    def _withdraw(self, job: Job, index: Callable[[], int], *, running: bool, done: Callable[[], None]) -> None:
         if job.id in self._jobs:
-            self._scheduler.withdraw(job.id, index)
+            self._scheduler.withdraw(job.id, index())
             self._perform()
             if running:
-                self._scheduler.condemn(job.id, index)
+                self._scheduler.condemn(job.id, index())
         self._posted.append(done)  # after the effects of all this
 
     def _shut(self, *, cancel: bool, running: bool) -> None:

@@ -17,10 +17,10 @@ from zproc.swarm.job import Function, Job
 from zproc.swarm.link import Link
 from zproc.swarm.storage import Storage
 
-__all__ = ["Loader", "Place"]
+__all__ = ["HARMLESS", "Loader", "Place"]
 
-_HARMLESS: Final = frozenset({int, float, complex, str, bool, type(None)})
-"""Kinds that cannot fail to be read, so that there is nobody to blame."""
+HARMLESS: Final = frozenset({int, float, complex, str, bytes, bool, type(None)})
+"""Kinds that cannot change, and cannot fail to be read, so that there is nobody to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +67,28 @@ class Loader:
 
     def _packed(self, job: Job, chunk: Chunk, items: Sequence[Any]) -> tuple[Cargo, int]:
         module = job.function.module
-        if job.function.cargo is None:  # calls, packed when they were submitted
-            if chunk.count == 1:
-                return items[0], Flag.ALONE
-            return self._packer.pack([call.joined() for call in items]), Flag.CAREFUL | Flag.PACKED
+        if job.function.cargo is None:
+            return self._packed_calls(items)
         if chunk.count == 1:
             return self._packer.pack(items[0], module), Flag.ALONE
         if not chunk.careful:
             return self._packer.pack(items, module), 0
-        if _HARMLESS.issuperset(map(type, items)):
+        if HARMLESS.issuperset(map(type, items)):
             return self._packer.pack(items), Flag.CAREFUL
         packed = [self._packer.pack_whole(item, module) for item in items]
         return self._packer.pack(packed), Flag.CAREFUL | Flag.PACKED
+
+    def _packed_calls(self, calls: Sequence[Any]) -> tuple[Cargo, int]:
+        """Pack calls, apart from those that were packed when they were submitted."""
+        if len(calls) == 1:
+            return self._packed_call(calls[0]), Flag.ALONE
+        if Cargo not in map(type, calls):
+            return self._packer.pack(calls), Flag.CAREFUL
+        packed = [self._packed_call(call).joined() for call in calls]
+        return self._packer.pack(packed), Flag.CAREFUL | Flag.PACKED
+
+    def _packed_call(self, call: Any) -> Cargo:
+        return call if type(call) is Cargo else self._packer.pack(call)
 
     def teach(self, link: Link, function: Function) -> None:
         """See that a worker has a function."""

@@ -81,25 +81,31 @@ class Ready:
 
 
 class Tray:
-    """Items that are put there one by one, by one thread at a time."""
+    """Items that are put there one by one, by any thread, and get their places from who takes them.
 
-    def __init__(self) -> None:
+    Args:
+        enter: is called with an item's place and what was put there; gives the item.
+        refuse: is called with what came too late.
+    """
+
+    def __init__(self, enter: Callable[[int, Any], Any], refuse: Callable[[Any], None]) -> None:
         self.ended: bool = False
         self.error: BaseException | None = None
+        self._put: deque[Any] = deque()
+        self.put = self._put.append  # one step: it cannot be done by half, whatever interrupts it
+        # What follows is of who takes.
+        self._enter = enter
+        self._refuse = refuse
         self._items: deque[Any] = deque()
-        self._count = 0  # of who puts
-        self._told = 0  # of who takes
-
-    def put(self, item: object) -> None:
-        """Put one there."""
-        self._items.append(item)
-        self._count += 1
+        self._count = 0
 
     def arrived(self) -> int:
-        """Tell how many are new."""
-        new = self._count - self._told
-        self._told += new
-        return new
+        """Enter those that are new, and tell how many they are."""
+        before = self._count
+        while self._put:
+            self._items.append(self._enter(self._count, self._put.popleft()))
+            self._count += 1
+        return self._count - before
 
     def take(self, count: int) -> list[Any]:
         """Take some."""
@@ -109,8 +115,10 @@ class Tray:
         """Whoever puts them there decides how many."""
 
     def close(self) -> None:
-        """Take no more."""
+        """Take no more, and refuse what came meanwhile."""
         self.ended = True
+        while self._put:
+            self._refuse(self._put.popleft())
 
 
 class Feeder:

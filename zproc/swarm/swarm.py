@@ -152,7 +152,7 @@ class Swarm(Executor):
         Raises:
             UsageError: the swarm is closed, or this is no function.
         """
-        return self._calls_on(_SINGLE).submit(fn, (*self._first, *args), kwargs)
+        return self._calls_on(_SINGLE).submit(fn, self._first + args, kwargs)
 
     def run(
         self,

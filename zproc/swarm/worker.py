@@ -280,8 +280,7 @@ class _Worker:
         segment: Segment | None = None,
     ) -> None:
         data = Frame(kind, chunk, count, flags, seconds, body).packed()
-        along = attached([segment.descriptor]) if segment is not None else []
-        sent = self._line.sendmsg([data], along)
+        sent = self._line.send(data) if segment is None else self._line.sendmsg([data], attached([segment.descriptor]))
         if sent < len(data):
             self._line.sendall(data[sent:])
 
