@@ -117,7 +117,7 @@ class BaseContext(CallWhen[M], Maps):
         self._wait = wait
         self._owner = os.getpid()
         self._options = options
-        self._recorder = Recorder(lambda: self.address)
+        self._recorder = Recorder(lambda: self.address, at_exit=not cleanup)
         self._manager = Manager(options, self._recorder.note)
         # Workers are not tried again: whoever takes the place of one is another, and begins with the items it left.
         workers = Manager(Options(start_method=options.get("start_method")), self._recorder.note)

@@ -137,7 +137,9 @@ def test_ctrl_c_ends_the_whole_program_once(way: str, method: str, tmp_path: Pat
         process.wait(20)
         assert seen.count("Traceback") == (said == "KeyboardInterrupt"), seen
         assert seen.count(said) == 1, seen
-        assert process.returncode == (0 if said == "bye" else -signal.SIGINT)
+        # Python tells of an interrupt of what runs at its exit, and leaves the status as it was.
+        ended = {"catches it": {0}, "waits at its end": {0, -signal.SIGINT}}.get(way, {-signal.SIGINT})
+        assert process.returncode in ended
         eventually(lambda: not living(token))
     finally:
         os.close(terminal)

@@ -61,10 +61,13 @@ class Recorder:
 
     Args:
         address: gives the server's address, when there is something to write.
+        at_exit: whether to wait at the end of the program for what is noted to be written; where somebody closes this
+            at that time, it would be done twice.
     """
 
-    def __init__(self, address: Callable[[], str]) -> None:
+    def __init__(self, address: Callable[[], str], *, at_exit: bool = True) -> None:
         self._address = address
+        self._at_exit = at_exit
         self._client: Client | None = None
         self._closed = False
         self._begin()
@@ -84,7 +87,7 @@ class Recorder:
         with self._mine():
             if self._closed or len(self._waiting) >= _WAITING:
                 return
-            if not self._noted:
+            if self._at_exit and not self._noted:
                 atexit.register(self.flush)  # a process that ends at once should not leave its rows unwritten
             self._waiting.append(report)
             self._noted += 1
