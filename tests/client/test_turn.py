@@ -6,14 +6,14 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import pytest
-from pydantic import BaseModel, computed_field
+from pydantic import AfterValidator, BaseModel, computed_field
 
-from zproc.client import Client, atomic
+from zproc.client import Client, atomic, transaction
 from zproc.core.limits import Limits
-from zproc.core.messages import Acquire, Act, Commit, Read, Release
+from zproc.core.messages import Acquire, Act, Commit, Look, Read, Release
 from zproc.exceptions import LeaseLost, LimitExceeded, SchemaError, UnknownPath, UsageError, ValidationRefused
 from zproc.schema import StateModel, action
 from zproc.schema.ops import Set, Update
@@ -660,3 +660,85 @@ class TestALostTurn:
         for thread in threads:
             thread.join(10)
         assert order == [0, 1, 2, 3]
+
+
+class Store(StateModel):
+    stock: dict[str, int] = {}
+    ovens: dict[str, Oven] = {}
+    checked: dict[str, Annotated[int, AfterValidator(abs)]] = {}
+
+
+MANY = {f"{key:05}": key for key in range(10_000)}
+
+
+class TestLargeDicts:
+    """Only what is looked at comes over the wire."""
+
+    @pytest.fixture
+    def store(self, serving: Serve) -> Served[Store]:
+        served = serving(Store)
+        served.state.update(stock=MANY, ovens={key: Oven(temp=float(n)) for key, n in MANY.items()}, checked=MANY)
+        return served
+
+    def test_a_key_is_looked_up_alone(self, store: Served[Store]) -> None:
+        @atomic
+        def sell(state: Store) -> object:
+            state.stock["00007"] -= 1
+            state.stock["new"] = 5
+            del state.stock["00008"]
+            state.ovens["00003"].temp += 1
+            state.ovens["00003"].racks.append(4)
+            state.checked["00002"] = -3
+            popped = state.stock.pop("00009")
+            return popped, len(state.stock), state.stock.get("00008"), "new" in state.stock, state.ovens.pop("00004")
+
+        sent = len(store.ops())
+        found = sell(store.state)
+        assert found == (9, 9_999, None, True, Oven(temp=4.0))
+        assert not any(cast("Read", each).largest is None for each in store.asked(Read))
+        assert len(store.ops()[sent]) == 8
+        value = store.value
+        assert (value.stock["00007"], value.stock["new"], value.ovens["00003"]) == (6, 5, Oven(temp=4.0, racks=[4]))
+        assert list(value.stock)[-1] == "new"
+        assert not {"00008", "00009"} & value.stock.keys()
+        assert "00004" not in value.ovens
+
+    def test_whoever_goes_through_all_of_them_has_them_all(self, store: Served[Store]) -> None:
+        @atomic
+        def count(state: Store) -> int:
+            state.stock["00000"] = 100
+            state.stock["new"] = 1
+            return sum(state.stock.values())
+
+        assert count(store.state) == sum(range(10_000)) + 101
+        assert sum(cast("Read", each).largest is None for each in store.asked(Read)) == 1
+
+    def test_a_part_may_be_what_the_function_is_called_with(self, store: Served[Store]) -> None:
+        with transaction(store.state.ovens["00005"]) as oven:
+            oven.temp = 1.0
+        assert store.value.ovens["00005"].temp == 1.0
+        assert store.state.stock.pop("00005") == 5
+        assert not any(cast("Read", each).largest is None for each in store.asked(Read))
+
+    def test_one_that_has_become_small_is_held_again(self, store: Served[Store]) -> None:
+        @atomic
+        def look(state: Store) -> int:
+            return state.stock["00001"]
+
+        assert look(store.state) == 1
+        store.state.stock = {"00001": 2}
+        assert [look(store.state) for _ in range(3)] == [2, 2, 2]
+        assert len(store.asked(Look)) == 2
+
+    def test_a_turn_that_was_lost_shows_nothing_that_came_later(self, serving: Serve) -> None:
+        served = serving(Store, limits=Limits(lease_time=0.05))
+        served.state.stock = MANY
+
+        @atomic
+        def wait(state: Store) -> int:
+            first = state.stock["00001"]
+            elsewhere(lambda: setattr(served.state_of(served.new_client()), "stock", MANY))
+            return first + state.stock["00002"]
+
+        with pytest.raises(LeaseLost):
+            wait(served.state)

@@ -474,6 +474,10 @@ class Client:
         """Hold fields from their next reading on, however large they are."""
         self._kept |= frozenset(names)
 
+    def keeps(self, name: str) -> bool:
+        """Whether a field is to be held, however large it is."""
+        return name in self._kept
+
     def snapshot(self, at: Revision | None = None) -> StateModel:
         """Return a frozen copy of the state.
 

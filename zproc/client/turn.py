@@ -19,14 +19,17 @@ from pydantic import BaseModel
 
 from zproc.client.client import expect
 from zproc.client.handle import Handle, address_of, gone, kind_of
-from zproc.client.replica import LARGEST
-from zproc.core.messages import Acquire, Commit, Granted, Read, Release, Values
-from zproc.exceptions import Error, LeaseLost, Unavailable, UnknownPath, UsageError
+from zproc.client.replica import LARGEST, typed
+from zproc.core.messages import Acquire, Commit, Granted, Look, Read, Release, Values
+from zproc.exceptions import Error, LeaseLost, LimitExceeded, SchemaError, Unavailable, UnknownPath, UsageError
 from zproc.schema.action import drafted, refuse_unfinished, run, without_drafts
 from zproc.schema.draft import Draft, ModelDraft, Session, validator_draft
-from zproc.schema.ops import Op
+from zproc.schema.lazy import CannotAsk, LazyDict, type_of
+from zproc.schema.ops import MISSING, Op
 from zproc.schema.path import format_path
+from zproc.schema.shape import Kind, shape_at
 from zproc.schema.transaction import Transaction
+from zproc.schema.values import plain
 from zproc.typing import Key, Live, Path, Revision
 
 __all__ = ["atomic", "transact", "transaction"]
@@ -220,18 +223,58 @@ class _Turn:
             raise
 
     def _fetch(self, names: tuple[str, ...]) -> dict[str, object]:
+        if len(names) > 1:
+            return self._replica.decode(self._ask(Read(self._client.next_request(), names, None, None, None)).values)
+        (name,) = names
+        lazy = self._lazy(name)
+        if lazy is not None and self._replica.is_large(name):
+            return {name: lazy}
+        largest = None if lazy is None else LARGEST
+        reply = self._ask(Read(self._client.next_request(), names, None, None, largest))
+        found = self._replica.take({name: None}, reply.revision, reply.values, reply.large)
+        return found if name in found else {name: lazy}
+
+    def _lazy(self, name: str) -> LazyDict | None:
+        """Return a field without its contents, ``None`` if it is not one that can be looked into at the server."""
+        shape, path = self._client.schema.shape, (name,)
+        if self._client.keeps(name) or shape.fields[name].kind is not Kind.DICT or shape_at(shape, (name, "")) is None:
+            return None
+        return LazyDict(_There(self, path))
+
+    def look(self, path: Path, question: str) -> object:
+        """Ask about what stands at an address; see `Look`.
+
+        Raises:
+            SchemaError: an address like this cannot be sent.
+        """
+        encoded = self._client.schema.codec.encode(plain(list(path)))
+        reply = self._ask(Look(self._client.next_request(), encoded, question, LARGEST))
+        if path[0] not in reply.large:
+            self._replica.found_small(cast("str", path[0]))
+        return self._client.schema.codec.decode(reply.values)
+
+    def typed(self, path: Path, value: object) -> object:
+        """Return plain data as what stands at an address that says what may stand there."""
+        shape = shape_at(self._client.schema.shape, path)
+        assert shape is not None, "only such are lazy"
+        return typed(shape, path, value)
+
+    def whole(self, name: str) -> object:
+        """Return all of a field, however large."""
+        reply = self._ask(Read(self._client.next_request(), (name,), None, None, None))
+        return self._replica.decode(reply.values)[name]
+
+    def _ask(self, question: Read | Look) -> Values:
         assert self._granted is not None, "the function runs in a turn"
         try:
-            reply = expect(self._connection.call(Read(self._client.next_request(), names, None, None, None)), Values)
+            reply = expect(self._connection.call(question), Values)
         except Unavailable as error:
             raise LeaseLost(f"the connection, and the turn with it, was lost: {error}; nothing was applied") from error
         if reply.revision != self._granted.revision:
             raise LeaseLost(
                 "the turn was lost while the function ran, and others have committed since; nothing was applied"
             )
-        if len(names) == 1:
-            return self._replica.take({names[0]: None}, reply.revision, reply.values)
-        return self._replica.decode(reply.values)
+        return reply
 
     def _commit(self, ops: list[Op]) -> None:
         assert self._granted is not None, "a commit is made in a turn"
@@ -255,6 +298,36 @@ class _Turn:
             self._connection.close()
 
 
+class _There:
+    """A dict at the server, in a turn, in which nobody changes it.
+
+    Args:
+        turn: the turn.
+        path: where it stands.
+    """
+
+    def __init__(self, turn: _Turn, path: Path) -> None:
+        self._turn = turn
+        self._path = path
+
+    def element(self, key: Key) -> object:
+        """Return what stands at a key, MISSING if nothing does."""
+        path = (*self._path, key)
+        try:
+            found = cast("list[object]", self._turn.look(path, "value"))
+        except (SchemaError, LimitExceeded) as error:
+            raise CannotAsk from error
+        return self._turn.typed(path, found[0]) if found else MISSING
+
+    def length(self) -> int:
+        """Return how many keys there are."""
+        return cast("int", self._turn.look(self._path, "length"))
+
+    def everything(self) -> dict[Key, object]:
+        """Return all of it."""
+        return cast("dict[Key, object]", self._turn.whole(cast("str", self._path[0])))
+
+
 def _descend(draft: object, path: Path, kind: type) -> Draft:
     """Walk from the draft of the state to that of a part of it."""
     for depth, key in enumerate(path, start=1):
@@ -262,7 +335,7 @@ def _descend(draft: object, path: Path, kind: type) -> Draft:
             draft = _step(draft, key)
         except (AttributeError, LookupError, TypeError):
             raise UnknownPath(format_path(path), f"there is no {format_path(path[:depth])!r} any longer") from None
-    if not isinstance(draft, Draft) or (path and type(draft.__zproc_value__()) is not kind):
+    if not isinstance(draft, Draft) or (path and type_of(draft.__zproc_value__()) is not kind):
         raise gone(path, kind)
     return draft
 

@@ -17,6 +17,7 @@ from typing import ClassVar, Final, NoReturn, TypeAlias, TypeVar, cast
 from pydantic import BaseModel
 
 from zproc.exceptions import UsageError
+from zproc.schema.lazy import type_of
 from zproc.schema.ops import Op, Set, get
 from zproc.schema.path import format_path, no_field
 from zproc.schema.transaction import Transaction
@@ -146,7 +147,7 @@ class Draft(View):
         if self._zproc_parent is None:
             return transaction.root
         found = get(self._zproc_parent.__zproc_value__(), self._zproc_key)
-        if type(found) is not self._zproc_kind:
+        if type_of(found) is not self._zproc_kind:
             raise self._zproc_gone()
         return found
 
@@ -160,14 +161,15 @@ class Draft(View):
         """Return what a reader may be handed for a value that stands at a key."""
         if is_atom(value):
             return value
-        cls = Draft._zproc_classes.get(type(value))
+        kind = type_of(value)
+        cls = Draft._zproc_classes.get(kind)
         if cls is None:
             if not isinstance(value, BaseModel) or type(value).model_config.get("frozen"):
                 return detached(value)
             cls = _draft_class(type(value))
         known = self._zproc_children.get(key)
-        if known is None or known._zproc_kind is not type(value):
-            known = self._zproc_children[key] = cls(self._zproc_session, self, key, type(value))
+        if known is None or known._zproc_kind is not kind:
+            known = self._zproc_children[key] = cls(self._zproc_session, self, key, kind)
         return known
 
     def _zproc_put(self, key: Key, value: object) -> None:

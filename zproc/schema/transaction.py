@@ -278,11 +278,11 @@ class Transaction:
 
     def _followed(self, target: dict[Key, object], deleted: Key, path: Path) -> tuple[Key, Key]:
         """Return what undoing a deletion has to know: the key as the dict has it, and the one after it."""
+        if self._private:
+            return deleted, MISSING  # it is given up as a whole, and what is asked for has no order
         last = next(reversed(target))
         if last is deleted or last == deleted:
             return last, MISSING
-        if self._private:
-            return deleted, MISSING  # it is given up as a whole, and what is asked for has no order
         known = self._orders.get(id(target))
         if known is not None:
             return deleted, known[1].follower(deleted)

@@ -1,0 +1,234 @@
+"""A dict that is elsewhere, of which only what is looked at is fetched.
+
+The law: to whoever uses it, it is the dict that it stands for, copied at one moment. One element is looked up without
+the others; whoever looks at all of them has them fetched, and from then on it is a dict like any other. What was handed
+out before stays the very object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from typing import Final, Protocol
+
+from zproc.schema.ops import MISSING
+from zproc.typing import Key
+
+__all__ = ["CannotAsk", "LazyDict", "Source", "type_of"]
+
+_SOME: Final = 64
+"""How many elements are looked up before it is asked how many there are."""
+
+_LOOKS: Final = 64
+"""How many elements can be fetched together in the time in which one is looked up."""
+
+
+class CannotAsk(Exception):
+    """A key cannot be sent to where a dict is."""
+
+
+class Source(Protocol):
+    """Where the dict is, unchanged for as long as it may be asked."""
+
+    def element(self, key: Key) -> object:
+        """Return what stands at a key, MISSING if nothing does.
+
+        Raises:
+            CannotAsk: a key like this cannot be sent, only be compared with those that are there.
+        """
+        ...
+
+    def length(self) -> int:
+        """Return how many keys there are."""
+        ...
+
+    def everything(self) -> dict[Key, object]:
+        """Return all of it, as a dict of its own."""
+        ...
+
+
+class LazyDict(dict[Key, object]):
+    """A dict whose contents are fetched when they are looked at.
+
+    Args:
+        source: where they are.
+        looked: what was looked up there already.
+        changed: what was changed here since.
+    """
+
+    __slots__ = ("_changed", "_length", "_looked", "_source")
+
+    def __init__(self, source: Source, looked: Mapping[Key, object] = {}, changed: Mapping[Key, object] = {}) -> None:
+        super().__init__()
+        self._source: Source | None = source
+        """``None`` once everything is here, and in the dict itself."""
+        self._looked: dict[Key, object] = dict(looked)
+        """What was looked up, MISSING for nothing."""
+        self._changed: dict[Key, object] = dict(changed)
+        """What was put at keys or, where it is MISSING, taken away; new keys in the order in which they were put."""
+        self._length: int | None = None
+
+    def _loaded(self) -> LazyDict:
+        """Have everything here."""
+        if self._source is not None:
+            everything = self._source.everything()
+            everything.update((key, value) for key, value in self._looked.items() if value is not MISSING)
+            for key, value in self._changed.items():
+                # A key that was taken away and put again is at the end.
+                if value is MISSING or self._looked[key] is MISSING:
+                    everything.pop(key, None)
+                if value is not MISSING:
+                    everything[key] = value
+            self._source = None
+            super().update(everything)
+            self._looked, self._changed = {}, {}
+        return self
+
+    def _found(self, key: Key) -> object:
+        """Return what stands at a key, MISSING for nothing."""
+        if self._source is not None:
+            found = self._changed.get(key, self._changed)
+            return self._original(key) if found is self._changed else found
+        return super().get(key, MISSING)
+
+    def _original(self, key: Key) -> object:
+        if key not in self._looked:
+            assert self._source is not None, "whoever has everything asks nobody"
+            try:
+                if not self._has_looked_enough():
+                    self._looked[key] = self._source.element(key)
+                    return self._looked[key]
+            except CannotAsk:
+                pass
+            self._loaded()
+            return self._found(key)
+        return self._looked[key]
+
+    def _has_looked_enough(self) -> bool:
+        looks = len(self._looked)
+        return looks >= _SOME and looks & (looks - 1) == 0 and looks * _LOOKS >= self._original_length()
+
+    def _original_length(self) -> int:
+        if self._length is None:
+            assert self._source is not None, "whoever has everything asks nobody"
+            self._length = self._source.length()
+        return self._length
+
+    # What is done without the others
+
+    def __getitem__(self, key: Key) -> object:
+        found = self._found(key)
+        if found is MISSING:
+            raise KeyError(key)
+        return found
+
+    def get(self, key: Key, default: object = None) -> object:
+        found = self._found(key)
+        return default if found is MISSING else found
+
+    def __contains__(self, key: object) -> bool:
+        return self._found(key) is not MISSING
+
+    def __len__(self) -> int:
+        if self._source is None:
+            return super().__len__()
+        more = sum((value is not MISSING) - (self._looked[key] is not MISSING) for key, value in self._changed.items())
+        return self._original_length() + more
+
+    def __setitem__(self, key: Key, value: object) -> None:
+        was = self._found(key)
+        if self._source is None:
+            super().__setitem__(key, value)
+            return
+        if was is MISSING and self._changed.pop(key, None) is MISSING and self._looked[key] is not MISSING:
+            # Taken away and put again: that moves it, so all have to be seen.
+            self._changed[key] = MISSING
+            self._loaded()[key] = value
+            return
+        self._changed[key] = value
+
+    def __delitem__(self, key: Key) -> None:
+        if self._found(key) is MISSING:
+            raise KeyError(key)
+        if self._source is None:
+            super().__delitem__(key)
+        else:
+            self._changed[key] = MISSING
+
+    def pop(self, key: Key, default: object = MISSING) -> object:
+        found = self._found(key)
+        if found is not MISSING:
+            del self[key]
+            return found
+        if default is MISSING:
+            raise KeyError(key)
+        return default
+
+    def __copy__(self) -> dict[Key, object]:
+        return self.copy() if self._source is None else LazyDict(self._source, self._looked, self._changed)
+
+    # What has to see all of them
+
+    def __iter__(self) -> Iterator[Key]:
+        self._loaded()
+        return super().__iter__()
+
+    def __reversed__(self) -> Iterator[Key]:
+        self._loaded()
+        return super().__reversed__()
+
+    def keys(self) -> KeysView[Key]:  # type: ignore[override]  # of a dict of its own
+        self._loaded()
+        return super().keys()
+
+    def values(self) -> ValuesView[object]:  # type: ignore[override]  # as above
+        self._loaded()
+        return super().values()
+
+    def items(self) -> ItemsView[Key, object]:  # type: ignore[override]  # as above
+        self._loaded()
+        return super().items()
+
+    def __eq__(self, other: object) -> bool:
+        self._loaded()
+        return super().__eq__(other._loaded() if isinstance(other, LazyDict) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        self._loaded()
+        return super().__repr__()
+
+    def copy(self) -> dict[Key, object]:
+        return dict(self.items())
+
+    def clear(self) -> None:
+        self._loaded()
+        super().clear()
+
+    def popitem(self) -> tuple[Key, object]:
+        self._loaded()
+        return super().popitem()
+
+    def update(self, other: Mapping[Key, object]) -> None:  # type: ignore[override]  # nobody needs the other forms
+        for key, value in other.items():
+            self[key] = value
+
+    def setdefault(self, key: Key, default: object = None) -> object:
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def __or__(self, other: dict[Key, object]) -> dict[Key, object]:  # type: ignore[override]  # as above
+        return self.copy() | other
+
+    def __ror__(self, other: dict[Key, object]) -> dict[Key, object]:  # type: ignore[override]  # as above
+        return other | self.copy()
+
+
+def type_of(value: object) -> type:
+    """Return the type of a value: of a dict that is elsewhere, that of a dict."""
+    kind = type(value)
+    return dict if kind is LazyDict else kind
