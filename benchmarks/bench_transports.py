@@ -81,7 +81,13 @@ def _timed(scheme: str, what: str) -> Timed:
 def _beside_unix(what: str) -> list[Case]:
     """What one client does over each transport, and what eight do; of reads one, since over unix they ask nobody."""
     return [
-        rate(f"transport.{scheme}.{what}.{count}", what, _subject(scheme, what), _subject("unix", what), count=count)
+        rate(
+            f"transport.{scheme}.{what}.{count}",
+            f"{what} by transport",
+            _subject(scheme, what),
+            _subject("unix", what),
+            count=count,
+        )
         for scheme in ("ipc", "tcp")
         for count in ((1,) if what == "read" else (1, 8))
     ]
