@@ -195,6 +195,18 @@ class TestCancelling:
         assert taken == [n * n for n in range(len(taken))]
         assert len(taken) <= 5
 
+    def test_the_end_of_a_swarm_does_not_look_like_the_end_of_a_map(self, swarm: Swarm) -> None:
+        unbegun = swarm.map(square, range(4))
+        swarm.close()
+        with pytest.raises(concurrent.futures.CancelledError):
+            next(unbegun)
+        with Swarm(1) as other:
+            endless = other.map_lazy(square, count(), look_ahead=2)
+            assert next(endless) == 0
+        with pytest.raises(concurrent.futures.CancelledError):
+            for _ in endless:
+                pass
+
     def test_a_map_that_nobody_holds_stops(self, swarm: Swarm, eventually: Eventually) -> None:
         for value in swarm.map_lazy(square, count()):
             if value == 4:

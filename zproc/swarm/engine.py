@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -328,7 +329,7 @@ class Engine:
         total = self._scheduler.cancel(job.id, running=running, now=time.monotonic())
         job.source.close()
         if job.total is None or total < job.total:
-            self._end_of(job, total, None)
+            self._end_of(job, total, CancelledError())  # whoever cancelled it: an end that is too early is no end
 
     def _withdraw(self, job: Job, index: Callable[[], int], *, running: bool, done: Callable[[], None]) -> None:
         if job.id in self._jobs:
