@@ -152,11 +152,16 @@ def check(moment: str, death: str, outcome: BaseException | None, process: zproc
         assert outcome.exitcode == expected[death]
 
 
-def crash(ctx: zproc.Context[State], moment: str, death: str) -> None:
+def crash(ctx: zproc.Context[State], moment: str, death: str, method: str = "forkserver") -> None:
     began = time.monotonic()
-    process = ctx.spawn(stateful=False)(use, Bomb(moment, death))
+    bomb = Bomb(moment, death)
+    process = ctx.spawn(stateful=False)(use, bomb)
     outcome = process.exception(WITHIN)
-    check(moment, death, outcome, process)
+    bomb.moment = ""  # what lies about here, still to be collected, is in every fork of this process
+    if (method, moment) == ("fork", "argument unpacked"):
+        assert process.wait(0) == "returned", "a fork has its arguments, and unpacks nothing"
+    else:
+        check(moment, death, outcome, process)
     assert time.monotonic() - began < WITHIN
     # And everything goes on.
     assert ctx.spawn(stateful=False)(lambda: 7).wait(WITHIN) == 7
@@ -178,7 +183,7 @@ def test_t26_each_death_at_each_moment_is_the_right_error() -> None:
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_t26_any_death_at_any_moment_is_the_right_error(method: str, moment: str, death: str) -> None:
     with zproc.Context(State, start_method=method) as ctx:
-        crash(ctx, moment, death)
+        crash(ctx, moment, death, method)
 
 
 def test_t26_a_result_that_cannot_be_unpacked_is_an_error_and_no_hang(method: str) -> None:
