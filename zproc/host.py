@@ -121,9 +121,11 @@ _serving: set[Server] = set()
 def _sweep_at_exit(run: str) -> None:
     """End what descends from a run that ends in good order, and that nobody is related to any more.
 
-    A server that was not stopped finds its owner gone in a moment, and does the same.
+    A server that was not stopped finds its owner gone in a moment, and does the same. What others have left who were
+    killed is removed in any case: it need not be the sweep that killed them.
     """
-    if is_root() and not _serving and sweep(run):
+    if is_root() and not _serving:
+        sweep(run)
         clear_all()
 
 

@@ -44,7 +44,7 @@ _NAME: Final = "/01234567"
 _NAME_LENGTH: Final = 8
 
 _YOUNG: Final = 0.5
-"""For how long, in seconds, a lock file may be one that its maker is just about to lock."""
+"""For how long, in seconds, a lock file that names no process may be one that its maker is just about to lock."""
 
 _PRIVATE: Final = 0o700
 _REMEDY: Final = "set ZPROC_RUNTIME_DIR to a directory of yours"
@@ -96,16 +96,18 @@ def abandoned() -> list[str]:
     found = []
     for name in os.listdir(directory):
         place, ending = os.path.splitext(name)
-        if ending == ".lock" and len(place) == _NAME_LENGTH and _age(os.path.join(directory, name)) > _YOUNG:
+        if ending == ".lock" and len(place) == _NAME_LENGTH and _was_locked(os.path.join(directory, name)):
             found.append(f"unix://{os.path.join(directory, place)}")
     return found
 
 
-def _age(path: str) -> float:
+def _was_locked(path: str) -> bool:
+    """Tell whether the maker of a lock file had come to lock it: then he wrote his process id into it."""
     try:
-        return time.time() - os.stat(path, follow_symlinks=False).st_mtime
+        found = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:  # its server has just ended in order
-        return 0.0
+        return False
+    return found.st_size > 0 or time.time() - found.st_mtime > _YOUNG
 
 
 def _is_ours(directory: str) -> bool:
