@@ -55,6 +55,9 @@ class _Life:
 
 
 _life: _Life | None = None
+_inherited: dict[str, str] | None = None
+"""The environment that the fork server gave to this process, if it was that which made it."""
+
 _SIGNALS = signal.valid_signals()
 
 
@@ -264,19 +267,30 @@ def _settle_in(setup: Setup) -> None:
     _reset_signals(setup.handled, interruptible=setup.interruptible)
 
 
+def remember_environment() -> None:
+    """Have children that are forked from here know their environment, which most of them are to have anyway."""
+    global _inherited  # noqa: PLW0603 - a process has one environment
+    _inherited = dict(os.environ)
+
+
 def _take(surroundings: Surroundings) -> None:
     if surroundings.directory is not None:
         with contextlib.suppress(OSError):  # gone since; the parent would get the same from it
             os.chdir(surroundings.directory)
-    for name in os.environ.keys() - surroundings.environ.keys():
-        del os.environ[name]
-    for name, value in surroundings.environ.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value
+    if surroundings.environ != _inherited:
+        _take_environment(surroundings.environ)
     sys.argv[:] = surroundings.argv
     if sys.path != list(surroundings.path):  # a fifth of what a start costs: it writes to all that knows the path
         sys.path[:] = surroundings.path
         importlib.invalidate_caches()
+
+
+def _take_environment(environ: dict[str, str]) -> None:
+    for name in os.environ.keys() - environ.keys():
+        del os.environ[name]
+    for name, value in environ.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 def _reset_signals(handled: Iterable[int], *, interruptible: bool) -> None:

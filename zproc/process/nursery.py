@@ -21,7 +21,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -91,6 +91,7 @@ def main(channel: int, owner_handle: int, owner: int) -> None:
     # Held back, not ignored: what a new process gets before it is ready must reach it, and what is ignored is lost.
     signal.pthread_sigmask(signal.SIG_SETMASK, _HELD)
     _load()
+    child.remember_environment()
     gc.collect()
     gc.freeze()
     delivery = _Nursery(channel, owner_handle, owner).serve()
@@ -312,6 +313,14 @@ def _next_exit() -> tuple[int, int] | None:
     return info.si_pid, info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
 
 
+def _find_prctl() -> Callable[..., int] | None:
+    return ctypes.CDLL(None, use_errno=True).prctl if sys.platform.startswith("linux") else None
+
+
+_found_prctl = _find_prctl()
+"""Looked up once: in each child it would be a tenth of what a start costs."""
+
+
 def _prctl(option: int, value: int) -> None:
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+    if _found_prctl is not None:
+        _found_prctl(option, value, 0, 0, 0)

@@ -107,6 +107,8 @@ def watch_process(pid: int, born: float | None = None) -> Watch:
             meant.
     """
     handle = _handle(pid)
+    if handle >= 0 and born is None:  # whichever it is; to ask who it was takes longer than to make the watch
+        return _Descriptor(pid, handle)
     try:
         process = psutil.Process(pid)
         if born is not None and process.create_time() != born:
