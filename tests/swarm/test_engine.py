@@ -272,6 +272,19 @@ def test_workers_that_cannot_be_started_are_an_error_and_not_a_wait() -> None:
     swarm.close()
 
 
+def test_a_swarm_works_again_when_workers_can_be_started_again(swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when there were no more processes to be had for a while: what is submitted then is not refused for ever."""
+
+    def make(*_: object, **__: object) -> Any:
+        raise ProcessError("no more processes")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(swarm._manager, "make", make)
+        with pytest.raises(ProcessError, match="no more processes"):
+            swarm.submit(ident, 1).result(30)
+    assert swarm.submit(ident, 2).result(30) == 2
+
+
 def test_an_engine_that_fails_says_so_to_everybody(monkeypatch: pytest.MonkeyPatch, swarm: Swarm) -> None:
     swarm.submit(ident, 1).result(30)
 

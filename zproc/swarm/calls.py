@@ -64,11 +64,17 @@ class Calls:
 
     def __init__(self, engine: Engine, terms: Terms) -> None:
         self._engine = engine
+        self._broken: BaseException | None = None
         self._packers = threading.local()
         self._tray = Tray(self._entered, self._refused)
         self._futures: dict[int, Task[Any]] = {}  # the engine's
         self._job = Job(Function("calls", None), self._tray, self, terms)
         self._tell = engine.begin(self._job)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the engine has given them up, so that it takes others to have more done."""
+        return self._broken is not None
 
     def submit(self, function: Callable[..., R], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Task[R]:
         """Have a call done."""
@@ -117,9 +123,8 @@ class Calls:
         self._futures[index] = task
         return task.__dict__.pop("_call")
 
-    @staticmethod
-    def _refused(task: Task[Any]) -> None:
-        _settle_error(task, UsageError("this swarm is closed"))
+    def _refused(self, task: Task[Any]) -> None:
+        _settle_error(task, self._broken or UsageError("this swarm is closed"))
 
     def settled(self, first: int, values: Sequence[Any]) -> None:
         """Settle the futures of calls that returned."""
@@ -136,6 +141,7 @@ class Calls:
 
     def broken(self, error: BaseException) -> None:
         """Settle all futures."""
+        self._broken = error
         self._tray.close()
         for index in list(self._futures):
             self.failed(index, error)

@@ -355,8 +355,8 @@ class Engine:
         detail = f": {self._trouble}" if self._trouble is not None else ""
         for job in tuple(self._jobs.values()):
             self._jobs.pop(job.id)
-            job.source.close()
             job.sink.broken(ProcessError(f"{reason}{detail}"))
+            job.source.close()
         self._trouble = None
 
     # ----------------------------------------------------------------------------------------------------- the workers

@@ -185,11 +185,11 @@ class Swarm(Executor):
     def _calls_on(self, terms: Terms) -> Calls:
         self._open()
         calls = self._calls.get(terms)
-        if calls is None:
+        if calls is None or calls.is_broken:
             engine = self._open()
             with self._lock:
                 calls = self._calls.get(terms)
-                if calls is None:
+                if calls is None or calls.is_broken:
                     calls = self._calls[terms] = Calls(engine, terms)
         return calls
 
