@@ -180,7 +180,11 @@ def serve_here(
     core = ServerCore(schemas, epoch=epoch, pid=os.getpid(), limits=limits, budget=alarm_budget)
     core.add(record.NAMESPACE, _schema(record.ProcessTable), record.FAREWELL)
     listener = listen(address, _transport_limits(limits))
-    words = publish(address, epoch)
+    try:
+        words = publish(address, epoch)
+    except BaseException:
+        listener.close()
+        raise
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
         stopped.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import socket
 import time
@@ -66,6 +67,18 @@ class TestStarting:
         assert not psutil.pid_exists(server.pid)
         with pytest.raises(zproc.Unavailable):
             zproc.ping(address)
+
+    @pytest.mark.parametrize("room", [0, 100])
+    def test_on_a_full_disk_it_says_so_and_leaves_no_file(self, tmp_path: Path, room: int) -> None:
+        """At whichever of its files the space runs out."""
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        try:
+            with pytest.raises(zproc.Unavailable, match="cannot"):
+                zproc.start_server(State, address=f"unix://{tmp_path}/s", start_method="spawn")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert os.listdir(tmp_path) == []
 
     def test_it_is_joined_by_its_address(self, address: str) -> None:
         with (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -216,6 +217,17 @@ class TestClaim:
         with claim.bind():
             assert mode(path) == mode(path + ".lock") == 0o600
         claim.release()
+
+    def test_leaves_nothing_on_a_full_disk(self, path: str) -> None:
+        """There a file can be made and not be written."""
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+        try:
+            with pytest.raises(Unavailable, match="cannot listen here"):
+                Claim(path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert os.listdir(os.path.dirname(path)) == []
 
     def test_is_exclusive(self, path: str) -> None:
         """The error names the process."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from zproc.exceptions import Unavailable
 from zproc.transport import NOWHERE, Words, clear, listen, publish, word
 from zproc.transport.word import NO_REVISION
 from zproc.typing import Epoch, Revision
@@ -123,3 +127,29 @@ def test_what_is_no_file_of_words_is_not_read(address: str) -> None:
     os.unlink(path)
     os.symlink("/etc/passwd", path)
     assert word(address, 0, FIRST) is NOWHERE
+
+
+@contextmanager
+def disk_with(nbytes: int) -> Iterator[None]:
+    """Have files end at a length, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("room", [0, 100])
+def test_where_there_is_no_space_there_are_no_words_and_no_file(address: str, tmp_path: Path, room: int) -> None:
+    with disk_with(room), pytest.raises(Unavailable, match=r"cannot make .*\.rev: "):
+        publish(address, FIRST)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_space_is_taken_before_the_first_word_is_written(address: str) -> None:
+    """A hole in the file would kill the server by SIGBUS on a disk that has become full."""
+    words = published(address)
+    found = os.stat(address.removeprefix("unix://") + ".rev")
+    assert found.st_blocks * 512 >= found.st_size == 4096
+    words.close()

@@ -281,9 +281,13 @@ class Claim:
             raise address_in_use(self.address, f"process {holder}" if holder else "another process") from None
         if _identity(self._lock) != _identity(self._lock_path):
             return False
-        os.fchmod(self._lock, 0o600)  # a umask of 0777 would keep the next one out
-        os.truncate(self._lock, 0)
-        os.write(self._lock, str(os.getpid()).encode())
+        try:
+            os.fchmod(self._lock, 0o600)  # a umask of 0777 would keep the next one out
+            os.truncate(self._lock, 0)
+            os.write(self._lock, str(os.getpid()).encode())
+        except BaseException:
+            _unlink(self._lock_path)  # it is locked, so it is nobody else's
+            raise
         return True
 
     def _clear(self) -> None:

@@ -13,10 +13,12 @@ instruction: nobody sees half of one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 from typing import Final
 
+from zproc.exceptions import Unavailable
 from zproc.transport.base import parse_address
 from zproc.typing import Epoch, Revision
 
@@ -49,10 +51,13 @@ class Words:
         self._pid = os.getpid()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(descriptor, _SIZE)
-            with mmap.mmap(descriptor, _SIZE) as head:
-                head[: len(epoch)] = epoch.encode("ascii")
+            # Written, and not made of a hole, which a full disk would fill with SIGBUS when it is first stored to.
+            if os.write(descriptor, epoch.encode("ascii").ljust(_SIZE, b"\0")) < _SIZE:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._words = memoryview(mmap.mmap(descriptor, _SIZE))[_HEAD:].cast("Q")
+        except BaseException:
+            os.unlink(path)
+            raise
         finally:
             os.close(descriptor)
 
@@ -81,9 +86,15 @@ def publish(address: str, epoch: Epoch) -> Words | None:
 
     Returns:
         The words, ``None`` if nobody could see them by such an address. Whoever gets them calls ``close``.
+
+    Raises:
+        Unavailable: the system refuses: no space, for example.
     """
     path = _path(address)
-    return None if path is None else Words(path, epoch)
+    try:
+        return None if path is None else Words(path, epoch)
+    except OSError as error:
+        raise Unavailable(address, f"cannot make {path}: {error.strerror}") from error
 
 
 def word(address: str, index: int, epoch: Epoch) -> memoryview:
