@@ -6,11 +6,11 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Self, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from zproc.core.history import Author, Entry
 from zproc.core.limits import Limits
@@ -269,6 +269,75 @@ def test_many_deletions_are_taken_back_in_a_time_in_proportion() -> None:
 
 
 # P2, P6: the entry of a commit
+
+
+class Scalars(StateModel):
+    """Fields that are quiet, and their like that are not."""
+
+    whole: int = Field(default=0, ge=-3, le=1000)
+    real: float = 0.5
+    flag: bool = False
+    text: Annotated[str, Field(max_length=3)] = ""
+    maybe: int | None = None
+    pattern: Annotated[str, Field(pattern="^[a-c]*$")] = ""
+    even: Annotated[int, AfterValidator(lambda value: value // 2 * 2)] = 0
+    fixed: int = Field(default=0, frozen=True)
+    either: int | str = 0
+    many: list[int] = []
+
+
+class Checked(StateModel):
+    """A field that a validator of the model looks at."""
+
+    whole: int = 0
+
+    @model_validator(mode="after")
+    def small(self) -> Self:
+        assert self.whole < 10
+        return self
+
+
+_FIELDS = ["whole", "real", "flag", "text", "maybe", "pattern", "even", "fixed", "either", "many", "nothing"]
+_VALUES: st.SearchStrategy[object] = st.one_of(
+    st.integers(-5, 12), st.floats(), st.booleans(), st.text(max_size=4), st.none(), st.just(2**70), st.just([1])
+)
+_SCALAR_OPS: st.SearchStrategy[Op] = st.one_of(
+    st.builds(Set, st.tuples(st.sampled_from(_FIELDS)), _VALUES),
+    st.builds(Set, st.tuples(st.sampled_from(_FIELDS), st.integers(0, 1)), _VALUES),
+    st.builds(Update, st.tuples(st.sampled_from(_FIELDS)), st.sampled_from(["+", "*", "/", "**", "<<"]), _VALUES),
+    st.builds(Delete, st.tuples(st.sampled_from(_FIELDS))),
+)
+
+
+def _story(kitchen: Kitchen, ops: list[Op]) -> list[object]:
+    """Return what comes of some commits of one op each: entries, refusals, and what is there afterwards."""
+    told: list[object] = []
+    for op in ops:
+        try:
+            entry = kitchen.commit(op)
+            told.append(entry and (entry.touched, entry.repeated, entry.encoded))
+        except Error as error:
+            told.append((type(error), str(error)))
+        told.append(kitchen.everything())
+    return told
+
+
+@pytest.mark.parametrize("model", [Scalars, Checked])
+@given(ops=st.lists(_SCALAR_OPS, max_size=12))
+@settings(suppress_health_check=[HealthCheck.differing_executors])
+def test_p1_p3_the_short_way_of_one_scalar_comes_to_what_the_long_one_does(
+    model: type[StateModel], ops: list[Op]
+) -> None:
+    schema = cast("Schema[StateModel]", Schema.of(model))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zproc.core.namespace.scalar_change", lambda *_: None)
+        long = _story(Kitchen(schema), ops)
+    assert _story(Kitchen(schema), ops) == long
+
+
+def test_the_short_way_is_taken_where_no_code_of_the_users_runs() -> None:
+    assert set(Schema.of(Scalars).shape.quiet_fields) == {"whole", "real", "flag", "text", "maybe"}
+    assert not Schema.of(Checked).shape.quiet_fields
 
 
 def test_p2_commits_are_numbered_from_one_without_gaps(kitchen: Kitchen) -> None:

@@ -97,6 +97,13 @@ class Shape:
             return {}
         return {name: shape for name, shape in self.fields.items() if name not in self.frozen_fields}
 
+    @cached_property
+    def quiet_fields(self) -> Mapping[str, Shape]:
+        """The fields of a MODEL that hold a scalar and are validated without any code of the user's."""
+        if self.after:
+            return {}
+        return {name: shape for name, shape in self.open_fields.items() if _is_quiet(shape.schema)}
+
     def validate(self, plain: object) -> object:
         """Return what the schema makes of plain data, strictly and by field names.
 
@@ -308,6 +315,18 @@ def _compile_bare(node: _Node, definitions: Definitions, config: _Node | None, t
         shape.key = _compile(keys, definitions, config, trail)
         shape.whole = shape.whole or _may_rewrite(_resolve(keys, definitions), config)
     return shape
+
+
+def _is_quiet(node: _Node) -> bool:
+    while node["type"] in ("default", "nullable"):
+        if "on_error" in node:
+            return False
+        node = cast("_Node", node["schema"])
+    # A pattern may take any time to be looked for, which is for whoever bounds it.
+    return node["type"] in _QUIET and "pattern" not in node
+
+
+_QUIET = ("int", "float", "bool", "str")
 
 
 def _may_rewrite(key: _Node, config: _Node | None) -> bool:

@@ -32,7 +32,7 @@ from zproc.schema.tree import Passed, Place, Tree
 from zproc.schema.values import SCALARS, detached, is_atom, plain, same, shown
 from zproc.typing import Key, Path
 
-__all__ = ["Change", "Transaction"]
+__all__ = ["Change", "Transaction", "scalar_change"]
 
 T = TypeVar("T", list[object], set[object])
 MakeDraft: TypeAlias = "Callable[[Transaction, Path], object]"
@@ -494,6 +494,40 @@ class Transaction:
         self._stage = _Stage.ENDED
         self._tree.rollback()
         self.changes = []
+
+
+def scalar_change(shape: Shape, root: BaseModel, op: Op) -> Change | None:
+    """Return what a transaction of one op comes to that puts a scalar into a quiet field; ``None`` if it is no such op.
+
+    It is the commonest transaction by far, and there is nothing to undo in it, because nothing is done: whoever takes
+    the change performs it. What is refused is not such an op, so that there is one place that says why.
+
+    Args:
+        shape: of the state.
+        root: the state.
+        op: the only op.
+
+    Raises:
+        CommitRefused: it is arithmetic that fails, as in a transaction.
+    """
+    path = op.path
+    field = shape.quiet_fields.get(cast("str", path[0])) if len(path) == 1 else None
+    if field is None:
+        return None
+    old = root.__dict__[cast("str", path[0])]
+    if type(op) is Set:
+        value = op.value
+    elif type(op) is Update:
+        value = compute(op, old)
+    else:
+        return None
+    if type(value) not in SCALARS:
+        return None
+    try:
+        new = field.validate(value)
+    except ValidationError:
+        return None
+    return Change(Set(path, new), old)
 
 
 def _no_place(container: Container, key: Key, path: Path) -> UnknownPath:
