@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Final, TypeAlias, cast, get_args
 
 from zproc.exceptions import LimitExceeded, ProtocolError
@@ -330,8 +330,8 @@ class _Layout:
         tag: its number.
         fields: what each field may be.
         values: takes the values of all fields out of a message.
-        forms: the types that the parts of one may have, the tag's included: one look tells right from wrong.
-        numbers: the places of numbers, which have a range.
+        forms: the types that the parts of one may have, the tag's included: one look tells right from wrong. For each,
+            what takes out of the parts those that are numbers, the tag first, which have a range.
         containers: the places of lists and tables, which have elements.
     """
 
@@ -339,8 +339,7 @@ class _Layout:
     tag: int
     fields: tuple[_Field, ...]
     values: Callable[[_Message], tuple[object, ...]]
-    forms: frozenset[tuple[type, ...]]
-    numbers: tuple[int, ...]
+    forms: Mapping[tuple[type, ...], Callable[[list[object]], tuple[int, ...]]]
     containers: tuple[int, ...]
 
 
@@ -349,6 +348,11 @@ def _field(kind: type[_Message], field: dataclasses.Field[object]) -> _Field:
     annotation = cast("str", field.type)
     types, element = _WIRE[annotation]
     return _Field(f"{kind.__name__}.{field.name}", field.name, types, annotation, element)
+
+
+def _numbers_of(form: tuple[type, ...]) -> Callable[[list[object]], tuple[int, ...]]:
+    # Every message has two, its tag and the number of its request, so this always takes a tuple.
+    return itemgetter(*(place for place, kind in enumerate(form) if kind is int))
 
 
 def _layout(kind: type[_Message]) -> _Layout:
@@ -360,8 +364,7 @@ def _layout(kind: type[_Message]) -> _Layout:
         _TAGS[kind],
         fields,
         take if len(names) > 1 else lambda message: (take(message),),
-        frozenset(product([int], *(field.types for field in fields))),
-        tuple(place for place, field in enumerate(fields, start=1) if int in field.types),
+        {form: _numbers_of(form) for form in product([int], *(field.types for field in fields))},
         tuple(place for place, field in enumerate(fields, start=1) if field.element is not None),
     )
 
@@ -410,18 +413,27 @@ def _decode(data: bytes, layouts: Mapping[int, _Layout]) -> _Message:
     layout = layouts.get(parts[0])
     if layout is None:
         raise ProtocolError(f"not a message: unknown tag {parts[0]}")
-    if tuple(map(type, parts)) not in layout.forms:
+    numbers_of = layout.forms.get(tuple(map(type, parts)))
+    if numbers_of is None:
         raise _malformed(layout, parts)
-    for place in layout.numbers:
-        number = parts[place]
-        if number is not None and not 0 <= number < _TOO_GREAT:
-            where = layout.fields[place - 1].where
-            raise ProtocolError(f"{where}: {'a negative' if number < 0 else 'too great a'} number")
+    numbers = numbers_of(parts)
+    if min(numbers) < 0 or max(numbers) >= _TOO_GREAT:
+        raise _out_of_range(layout, parts)
     for place in layout.containers:
         parts[place] = _checked(layout.fields[place - 1], parts[place])
     del parts[0]
     make = cast("Callable[[*tuple[object, ...]], _Message]", layout.kind)
     return make(*parts)
+
+
+def _out_of_range(layout: _Layout, parts: list[object]) -> ProtocolError:
+    """Say which number is not one of those that may travel."""
+    where, number = next(
+        (field.where, part)
+        for field, part in zip(layout.fields, parts[1:], strict=True)
+        if type(part) is int and not 0 <= part < _TOO_GREAT
+    )
+    return ProtocolError(f"{where}: {'a negative' if number < 0 else 'too great a'} number")
 
 
 def _malformed(layout: _Layout, parts: list[object]) -> ProtocolError:
