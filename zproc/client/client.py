@@ -189,9 +189,10 @@ class Client:
         """
         self._check()
         while True:
+            connection = None
             with self._lock:
-                connection = self._idle.pop() if self._idle else None
-                if connection is not None:
+                if self._idle:
+                    connection = self._idle.pop()
                     self._lent.add(connection)
             if connection is None:
                 connection = self._connect()

@@ -256,16 +256,17 @@ class Connection:
     def _answer(self, request: RequestId, deadline: float | None) -> Reply:
         while True:
             reply = decode_reply(self._receive(deadline))
-            if isinstance(reply, Refused) and reply.request in (request, 0):
+            if type(reply) is not Refused:
+                if reply.request == request:
+                    return reply
+            elif reply.request in (request, 0):
                 raise _Refusal(error_from_data(reply.error), in_step=reply.request == request)
-            if reply.request == request:
-                return reply
 
     def _receive(self, deadline: float | None) -> bytes:
         while True:
-            patience = PATIENCE if deadline is None else min(PATIENCE, deadline - time.monotonic())
+            patience = PATIENCE if deadline is None else max(0.0, min(PATIENCE, deadline - time.monotonic()))
             try:
-                return self._channel.recv(max(patience, 0.0))
+                return self._channel.recv(patience)
             except WaitTimeout:
                 left = HELLO_TIMEOUT if deadline is None else min(HELLO_TIMEOUT, deadline - time.monotonic())
                 if left <= 0:

@@ -14,6 +14,7 @@ import select
 import socket
 import struct
 import time
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from zproc.exceptions import Error, LimitExceeded, ProtocolError, Unavailable, UsageError, WaitTimeout
@@ -122,7 +123,7 @@ class LocalChannel:
 
     def _send_rest(self, frame: bytes, sent: int, timeout: float | None) -> None:
         """Send what is long, or what the server could not take at once, as it makes room."""
-        deadline = None if timeout is None else _deadline(timeout)
+        deadline = _deadline(timeout, monotonic())
         first, rest = split(frame)
         for piece in filter(None, (memoryview(first)[sent:], rest)):
             left = piece
@@ -154,18 +155,18 @@ class LocalChannel:
         try:
             if self._end is not None:
                 raise self._end()
-            deadline = None if timeout is None else _deadline(timeout)
+            begun = monotonic()
             chunks = self._reader.chunks
             if chunks:
-                return self._assemble(deadline, timeout)
-            if deadline is not None and not (self._lulls and timeout is not None and timeout >= _LULL):
-                self._wait_for_bytes(deadline, timeout)
+                return self._assemble(_deadline(timeout, begun), timeout)
+            if timeout is not None and not (timeout >= _LULL and self._lulls):
+                self._wait_for_bytes(begun + capped(timeout), timeout)
             try:
                 # Appended by C code: a KeyboardInterrupt comes before the bytes are read or after they are kept, never
                 # between.
                 chunks.extend(map(self._recv, _CHUNK))
             except BlockingIOError:  # a lull
-                return self._assemble(deadline, timeout)
+                return self._assemble(_deadline(timeout, begun), timeout)
             data = chunks[0]
             # The usual: a reply that is one frame and comes in one piece.
             if from_bytes(data[:HEADER]) == len(data) - HEADER <= self._limit:
@@ -173,7 +174,7 @@ class LocalChannel:
                 chunks.clear()
                 return data[HEADER:]
             self._check_end()
-            return self._assemble(deadline, timeout)
+            return self._assemble(_deadline(timeout, begun), timeout)
         except Error:
             raise
         except OSError as error:
@@ -282,12 +283,12 @@ def _set_lull(connection: socket.socket) -> bool:
     return True
 
 
-def _deadline(timeout: float) -> float:
-    return time.monotonic() + capped(timeout)
+def _deadline(timeout: float | None, begun: float) -> float | None:
+    return None if timeout is None else begun + capped(timeout)
 
 
 def _milliseconds(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+    return None if deadline is None else max(0.0, deadline - monotonic()) * 1000
 
 
 _REFUSALS: Final = {
@@ -303,9 +304,9 @@ def _connect(path: str, timeout: float) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.setblocking(False)
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         # Only a full queue is worth waiting for; the system does not tell when it has room again.
-        while (answer := connection.connect_ex(path)) == errno.EAGAIN and time.monotonic() < deadline:
+        while (answer := connection.connect_ex(path)) == errno.EAGAIN and monotonic() < deadline:
             time.sleep(_RETRY)
         if answer:
             raise Unavailable(address, _REFUSALS.get(answer, os.strerror(answer)))
