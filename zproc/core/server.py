@@ -186,7 +186,10 @@ class ServerCore:
         elif isinstance(command, Hello):
             self._cut_off(peer, command.request, ProtocolError("a second Hello"))
         else:
-            self._dispatch(known, command)
+            try:
+                self._perform(known, command)
+            except Error as error:
+                self._refuse(known, command.request, error)
 
     def malformed(self, peer: PeerId, error: Error) -> None:
         """Take note that a peer sent what is no command: it is told, and cut off."""
@@ -297,12 +300,6 @@ class ServerCore:
         self._advance(known.space)
 
     # Commands
-
-    def _dispatch(self, known: _Known, command: _Request) -> None:
-        try:
-            self._perform(known, command)
-        except Error as error:
-            self._refuse(known, command.request, error)
 
     def _perform(self, known: _Known, command: _Request) -> None:
         match command:

@@ -151,12 +151,13 @@ class Codec:
             LimitExceeded: it is nested deeper than MAX_DEPTH.
         """
         try:
-            data = self._pack(value)
+            # What `_pack` does, written out: every message is encoded here.
+            data = msgpack.Packer(default=self._encode_other, strict_types=True, use_bin_type=True).pack(value)
         except (SchemaError, LimitExceeded):
             raise
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise SchemaError(type(value).__name__, f"cannot be shared: {error}") from error
-        if _may_be_deep(data, 0, MAX_DEPTH):
+        if len(data) > MAX_DEPTH and _may_be_deep(data, 0, MAX_DEPTH):
             _check_depth(value, 0, MAX_DEPTH)
         return data
 
