@@ -94,9 +94,10 @@ def serve(
         for arrival in arrivals:
             # Looked at for each: what came before it may have computed for a second, and a turn begins now.
             now = clock.now()
+            # Patterns that take nothing apart, here and in `perform`: each part that one takes costs 0.1 us a request.
             match arrival:
-                case Received(peer, frame):
-                    _take(core, peer, frame, now, clock.wall())
+                case Received():
+                    _take(core, arrival.peer, arrival.frame, now, clock.wall())
                 case Closed(peer, reason):
                     core.disconnected(peer, now=now)
                     if not went_by_itself(reason):
@@ -144,16 +145,17 @@ def perform(effects: list[Effect], listener: Listener, words: Words | None, larg
     """
     for effect in effects:
         match effect:
-            case Send(peer, reply):
+            case Send():
+                peer = effect.peer
                 try:
-                    listener.send(peer, encode(reply))
+                    listener.send(peer, encode(effect.reply))
                 except Exception as error:  # noqa: BLE001 - see below
                     # A bug of ours, too: the rules keep what they say within the limits.
                     _log.exception("reply to peer %s cannot be sent", peer)
                     listener.disconnect(peer, f"a reply cannot be sent: {error}")
-            case Published(index, revision):
+            case Published():
                 if words is not None:
-                    words.write(index, revision)
+                    words.write(effect.index, effect.revision)
             case Welcomed(peer):
                 listener.allow(peer, largest)
             case Disconnect(peer, reason):
