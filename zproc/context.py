@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -20,7 +21,7 @@ from zproc.client import Client, commits_since, model_handle, name_by, revert
 from zproc.client.ping import Pulse, pulse
 from zproc.core.limits import Limits
 from zproc.core.supervisor import Strategy
-from zproc.exceptions import UsageError
+from zproc.exceptions import ProcessError, UsageError
 from zproc.host import Server, place, refuse_secret_key
 from zproc.process import (
     Manager,
@@ -473,7 +474,12 @@ class BaseContext(CallWhen[M], Maps):
         with contextlib.ExitStack() as stack:
             stack.callback(self.close)
             if self._wait and not failed:
-                self.wait_all()
+                try:
+                    self.wait_all()
+                except ProcessError as error:
+                    # By Ctrl-C, which all processes of a terminal get: Python has told of it where it met this one.
+                    if error.signal is not signal.SIGINT:
+                        raise
 
 
 class Context(BaseContext[M]):
