@@ -11,13 +11,18 @@ import ctypes
 import logging
 import os
 import random
+import select
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.swarm.conftest import Eventually
@@ -296,6 +301,80 @@ def test_an_engine_that_fails_says_so_to_everybody(monkeypatch: pytest.MonkeyPat
     future = swarm.submit(ident, 1)
     with pytest.raises(ProcessError, match="a bug"):
         future.result(30)
+
+
+def content(path: Path | None) -> str:
+    return path.read_text() if path is not None else ""
+
+
+def test_a_worker_that_answers_and_dies_before_it_is_heard_harms_nobody(
+    swarm: Swarm, eventually: Eventually, tmp_path: Path
+) -> None:
+    """Its last words bring it the next item, which it does not take in any more; somebody else gets that."""
+    swarm.count = 1
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    results = swarm.map(content, [pipe, None, None], retries=1)
+    held, go_on = threading.Event(), threading.Event()
+    with pipe.open("w") as begun:  # waits until it is read
+        engine = swarm._engine
+        assert engine is not None
+        (link,) = engine._links.values()
+
+        def hold() -> None:
+            held.set()
+            go_on.wait(30)
+
+        engine.post(hold)
+        assert held.wait(30)
+        begun.write("late")
+    assert select.select([link._line], [], [], 30)[0], "it has not answered"
+    link.process.send_signal(signal.SIGKILL)
+    eventually(lambda: engine._posted, 30)  # its burial
+    go_on.set()
+    assert list(results) == ["late", "", ""]
+
+
+ORPHANS = """
+import os, signal, sys
+import zproc
+
+def work(how, path):
+    with open(path, "w") as pipe:
+        pipe.write(f"{os.getpid()} ")
+    if how == "busy":
+        while True:
+            sum(range(10**5))
+    signal.pause()
+
+if __name__ == "__main__":
+    _, method, pipe = sys.argv
+    swarm = zproc.Swarm(2, start_method=method)
+    for how in ("busy", "asleep"):
+        swarm.submit(work, how, pipe)
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_nobody_is_left_when_the_parent_is_killed(
+    method: str, tmp_path: Path, eventually: Eventually, alive: Callable[[int], bool]
+) -> None:
+    """T28: not those that compute, either, which read nothing that could tell them."""
+    pipe, script = tmp_path / "pipe", tmp_path / "script.py"
+    os.mkfifo(pipe)
+    script.write_text(ORPHANS)
+    parent = subprocess.Popen([sys.executable, script, method, pipe])
+    try:
+        workers: set[int] = set()
+        while len(workers) < 2:
+            workers |= set(map(int, pipe.read_text().split()))  # waits for one at least
+        everybody = [each.pid for each in psutil.Process(parent.pid).children(recursive=True)]
+        assert workers <= set(everybody)
+    finally:
+        parent.kill()
+        parent.wait(30)
+    eventually(lambda: not any(map(alive, everybody)), 15)
 
 
 def test_a_worker_takes_its_own_children_along(
