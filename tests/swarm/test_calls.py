@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +37,18 @@ def test_a_future_that_was_cancelled_stays_so(swarm: Swarm) -> None:
     with pytest.raises(CancelledError):
         future.result(0)
     busy.result(30)
+
+
+def test_a_call_runs_from_when_a_worker_is_at_it_until_it_is_done(swarm: Swarm, tmp_path: Path) -> None:
+    swarm.count = 1
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    first, second = swarm.submit(pipe.read_text), swarm.submit(ident, 1)
+    with pipe.open("w"):  # waits until it is read
+        assert (first.running(), second.running()) == (True, False)
+    assert first.result(30) == ""
+    assert second.result(30) == 1
+    assert (first.running(), second.running()) == (False, False)
 
 
 def test_who_asked_to_be_told_is_told(swarm: Swarm) -> None:

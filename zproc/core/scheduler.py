@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
@@ -189,7 +189,8 @@ class Scheduler:
         """
         job = self._jobs[job_id]
         job.cancelled, job.killing, job.ended = True, running or job.killing, True
-        for first, items, _ in _drained(job.again):
+        while job.again:  # nothing of a cancelled job is queued again
+            first, items, _ = job.again.popleft()
             self._requeue(job, first, items, careful=False)
         self._open.pop(job_id, None)
         for worker in self._workers.values():
@@ -217,11 +218,17 @@ class Scheduler:
 
     def condemn(self, job_id: JobId, index: int) -> None:
         """Have the worker killed that is at an item, if one is; then there is a `Fail` for it."""
-        for worker in self._workers.values():
-            if worker.hand and worker.victim is None:
-                sent = worker.hand[0]
-                if sent.chunk.job == job_id and sent.index == index:
-                    self._doom(worker, Loss.CANCELLED)
+        worker = self._worker_at(job_id, index)
+        if worker is not None and worker.victim is None:
+            self._doom(worker, Loss.CANCELLED)
+
+    def is_under_way(self, job_id: JobId, index: int) -> bool:
+        """Tell whether a worker is at an item, as far as is known."""
+        return self._worker_at(job_id, index) is not None
+
+    def _worker_at(self, job_id: JobId, index: int) -> _Worker | None:
+        busy = (worker for worker in self._workers.values() if worker.hand)
+        return next((each for each in busy if (each.hand[0].chunk.job, each.hand[0].index) == (job_id, index)), None)
 
     def forget(self, job_id: JobId) -> float | None:
         """Let go of a job; what still comes of it is nobody's business.
@@ -589,8 +596,3 @@ class Scheduler:
 
 def _can_take(worker: _Worker) -> bool:
     return worker.ready and not worker.retiring and worker.victim is None
-
-
-def _drained(queue: deque[tuple[int, int, bool]]) -> Iterator[tuple[int, int, bool]]:
-    while queue:
-        yield queue.popleft()

@@ -49,6 +49,10 @@ class Task(Future[R]):
             self._settled()
         return self.cancelled()
 
+    def running(self) -> bool:
+        """Tell whether a worker is at it, as far as this process knows. It can be cancelled all the same."""
+        return not self.done() and self._calls.is_under_way(self)
+
     def _settled(self) -> None:
         with contextlib.suppress(CancelledError):
             self.exception()
@@ -115,6 +119,13 @@ class Calls:
             return
         if not self._engine.is_here():
             tried.wait()
+
+    def is_under_way(self, task: Task[Any]) -> bool:
+        """Tell whether a worker is at one call: asked when somebody wants to know, because few do."""
+        try:
+            return self._engine.is_under_way(self._job, lambda: task._index)  # noqa: SLF001
+        except UsageError:
+            return False
 
     # -------------------------------------------------------------------------------------------- called by the engine
 

@@ -133,12 +133,18 @@ class Engine:
         """Do not do one item, whose place is asked for when it is known, and say when that was tried."""
         self.post(partial(self._withdraw, job, index, running=running, done=done))
 
+    def is_under_way(self, job: Job, index: Callable[[], int]) -> bool:
+        """Tell whether a worker is at an item."""
+        return bool(self.ask(lambda: self._scheduler.is_under_way(job.id, index())))
+
     def resize(self, size: int) -> None:
         """Have more or fewer workers."""
         self.post(lambda: self._scheduler.resize(size, now=time.monotonic()))
 
     def ask(self, question: Callable[[], Any]) -> Any:
         """Have the thread find something out, and wait for the answer."""
+        if self.is_here():
+            return question()
         answered = threading.Event()
         answer: list[Any] = []
 
@@ -392,8 +398,7 @@ class Engine:
             self._stow(held)
             self._part_with(held, returned=chunk_id in untaken)
         del self._links[link.worker]
-        self._deaths[link.worker] = error = link.death()
-        self._trouble = error
+        self._trouble = self._deaths[link.worker] = error = link.death()
         if error.signal is signal.SIGKILL and kills_for_memory() > link.kills_before:
             self._starved.add(link.worker)
         self._scheduler.lost(link.worker, untaken, now=time.monotonic())
