@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
@@ -12,7 +13,7 @@ from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from zproc.client import commits_since, revert
 from zproc.core.limits import Limits
@@ -20,6 +21,7 @@ from zproc.core.messages import Watch
 from zproc.exceptions import CommitRefused, HistoryGone, UnknownPath
 from zproc.schema import StateModel, action
 from zproc.schema.event import Change
+from zproc.schema.values import plain
 from zproc.typing import Revision
 
 if TYPE_CHECKING:
@@ -199,6 +201,66 @@ def test_every_kind_of_field_makes_the_round_trip(serving: Serve, name: str, val
     assert exactly(getattr(served.state.snapshot(), name)) == before
     assert exactly(getattr(served.client.snapshot(Revision(1)), name)) == exactly(value)
     assert exactly(getattr(served.client.snapshot(Revision(0)), name)) == before
+
+
+def deep(name: str) -> type[StateModel]:
+    """A model that has a kind of value at depth, and, if it can be hashed, as a key and in a set."""
+    kind: Any = Kinds.model_fields[name].annotation
+    inner = create_model("Inner", row=(list[kind], []), optional=(kind | None, None))
+    fields: dict[str, Any] = {
+        "table": (dict[str, list[kind]], {}),
+        "inner": (dict[str, inner], {}),
+        "tuples": (tuple[tuple[kind, ...], ...], ()),
+    }
+    if name not in ("listed", "keyed", "model"):
+        fields.update(keyed=(dict[kind, int], {}), marks=(set[kind], set()), pairs=(dict[tuple[kind, int], int], {}))
+    return create_model("Deep", __base__=StateModel, **fields)
+
+
+def put_at_depth(state: Any, value: Any) -> list[tuple[str, Callable[[], object]]]:
+    """Ways to put a value somewhere below a field, each one commit."""
+    ways: list[tuple[str, Callable[[], object]]] = [
+        ("table", lambda: state.table["a"].append(value)),
+        ("table", lambda: state.table["a"].__setitem__(0, value)),
+        ("table", lambda: state.table.update(b=[value, value])),
+        ("inner", lambda: state.inner["a"].row.insert(0, value)),
+        ("inner", lambda: setattr(state.inner["a"], "optional", value)),
+        ("tuples", lambda: setattr(state, "tuples", ((value, value), (value,)))),
+    ]
+    if "keyed" in dict(state):
+        ways += [
+            ("keyed", lambda: state.keyed.__setitem__(value, 1)),
+            ("keyed", lambda: state.keyed.__setitem__(value, 2)),
+            ("keyed", lambda: state.keyed.pop(value)),
+            ("marks", lambda: state.marks.add(value)),
+            ("marks", lambda: state.marks.discard(value)),
+            ("pairs", lambda: state.pairs.__setitem__((value, 1), 1)),
+        ]
+    return ways
+
+
+@pytest.mark.parametrize(("name", "value"), KINDS, ids=[f"{name}-{number}" for number, (name, _) in enumerate(KINDS)])
+def test_every_kind_makes_the_round_trip_at_depth_in_a_set_and_as_a_key(serving: Serve, name: str, value: Any) -> None:
+    """Commit, read, the state at each revision, and each commit taken back: exactly, not only equal."""
+    served = serving(deep(name))
+    state: Any = served.state
+    state.table["a"] = []
+    state.inner["a"] = {"row": [], "optional": None}
+    was = [served.client.snapshot(Revision(revision)) for revision in range(served.revision + 1)]
+    for field, put in put_at_depth(state, value):
+        if field in ("keyed", "marks", "pairs") and value != value:  # noqa: PLR0124
+            continue  # NaN is no key that could be found again
+        put()
+        now = state.snapshot()
+        assert exactly(plain(getattr(now, field))) == exactly(plain(getattr(served.value, field)))
+        assert repr(value) in repr(getattr(now, field)) or not getattr(now, field), "as it was given"
+        was.append(now)
+    assert served.revision == len(was) - 1
+    for revision, then in enumerate(was):
+        assert exactly(plain(served.client.snapshot(Revision(revision)))) == exactly(plain(then))
+    for revision in range(served.revision, 0, -1):
+        revert(served.client, revision)
+        assert exactly(plain(state.snapshot())) == exactly(plain(was[revision - 1]))
 
 
 def exactly(value: object) -> object:

@@ -60,6 +60,11 @@ def hold_until(state: Counter, marker: str, release: str) -> None:
         time.sleep(0.005)
 
 
+def add_often(state: Counter, times: int) -> None:
+    for _ in range(times):
+        state.n += 1
+
+
 def increment_often(state: Counter, times: int, log: str) -> int:
     """Increment, and note each time that it was acknowledged."""
     with open(log, "ab", buffering=0) as acknowledged:
@@ -242,6 +247,15 @@ class TestP12Hangs:
 
 
 class TestCount:
+    @pytest.mark.timeout(120)
+    def test_8_processes_of_1000_increments_give_exactly_8000(self) -> None:
+        """By the operator on the live number, which reads and writes in one step at the server."""
+        with zproc.Context(Counter) as ctx:
+            processes = [ctx.spawn(add_often, 1_000) for _ in range(8)]
+            for process in processes:
+                process.wait(100)
+            assert ctx.state.n == 8_000
+
     @pytest.mark.timeout(120)
     def test_8_processes_of_500_increments_lose_none(self, method: str, tmp_path: Path) -> None:
         """The final count is what was acknowledged, some of the processes being killed on the way."""
