@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import select
+import socket
 import subprocess
 import sys
 import threading
@@ -250,6 +251,35 @@ def test_a_program_that_closes_nothing_ends(odd: Odd) -> None:
         [sys.executable, "-c", program, odd.address], timeout=20, capture_output=True, text=True, check=True
     )
     assert (run.stdout, run.stderr) == ("done\n", "")
+
+
+def test_a_program_whose_threads_still_wait_ends_in_silence(odd: Odd) -> None:
+    """Nothing is closed under a thread that is at it, which libzmq does not forgive."""
+    program = (
+        "import sys, threading, time\nfrom zproc.transport import connect\n"
+        "channels = [connect(sys.argv[1]) for _ in range(4)]\n"
+        "for channel in channels:\n    threading.Thread(target=channel.recv, daemon=True).start()\n"
+        "while not all(channel._lock.locked() for channel in channels):\n    time.sleep(0.01)\n"
+        "print('done')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, odd.address], timeout=20, capture_output=True, text=True, check=True
+    )
+    assert (run.stdout, run.stderr) == ("done\n", "")
+
+
+def test_a_server_that_ends_in_the_handshake_is_not_there_rather_than_the_wrong_one(helper: Any) -> None:
+    """There are no keys here that it could mistake; and who asked will ask the next one."""
+    path = fresh_address().removeprefix("unix://")
+    with socket.socket(socket.AF_UNIX) as dying:
+        dying.settimeout(10)
+        dying.bind(path)
+        dying.listen()
+        connecting = helper(lambda: connect(f"ipc://{path}"))
+        dying.accept()[0].close()
+    with pytest.raises(Unavailable, match="has ended before it has answered"):
+        connecting.outcome()
+    os.unlink(path)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")

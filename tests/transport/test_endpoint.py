@@ -248,6 +248,19 @@ class TestWhereClientsConnect:
             assert time.monotonic() - begin < 1
             claim.release()
 
+    def test_a_server_that_is_killed_while_it_is_asked_is_told_from_a_wrong_one(self, tcp: Wire, helper: Any) -> None:
+        host, port = tcp.address.removeprefix("tcp://").split(":")
+        claim = claim_address(host, int(port))
+        publish_token(claim, new_token())
+        with socket.create_server((host, int(port))) as server:
+            server.settimeout(10)
+            connecting = helper(lambda: connect(tcp.address))
+            peer, _ = server.accept()
+        peer.close()
+        with pytest.raises(Unavailable, match="has ended before it has answered"):
+            connecting.outcome()
+        claim.release()
+
     def test_a_token_that_is_old_is_told_from_a_server_that_is_gone(self, tcp: Wire) -> None:
         tcp.listen()
         endpoint = endpoint_of(parse_address(tcp.address), 1)

@@ -40,7 +40,7 @@ from zproc.transport.base import (
     over_limit,
 )
 from zproc.transport.bell import Bell
-from zproc.transport.endpoint import Endpoint, endpoint_of, nobody
+from zproc.transport.endpoint import Endpoint, endpoint_of, is_deserted, nobody
 from zproc.transport.fork import disown_after_fork
 from zproc.transport.link import (
     ACK,
@@ -66,6 +66,7 @@ _FLUSH: Final = 500  # milliseconds that what was sent may take to leave, after 
 _FAR: Final = 3.0  # seconds to connect to another machine, at least
 _LOST: Final = "the connection is lost"
 
+_DESERTED: Final = "the server has ended before it has answered, or has no descriptors left"
 _WRONG_SERVER: Final = (
     "the server is not the one whose key this client has, or is no zproc server, or has no descriptors left"
 )
@@ -114,7 +115,7 @@ class DealerChannel:
         self._dealer = open_dealer(context, endpoint.keys)
         self._monitor = Monitor(context, self._dealer)
         self._parts = _Parts(self._dealer, self._monitor, self._bell)
-        self._finalizer = weakref.finalize(self, self._parts.close, 0)
+        self._finalizer = weakref.finalize(self, _give_up, self._parts, self._lock)
         self._recv = self._dealer.recv
         try:
             self._connect(address, endpoint, timeout)
@@ -133,21 +134,24 @@ class DealerChannel:
             self._dealer.connect(endpoint.place)
         except zmq.ZMQError as error:
             raise Unavailable(self._address, f"cannot connect: {error.strerror}") from error
-        self._shake_hands(address, deadline)
+        self._shake_hands(address, endpoint, deadline)
         self._dealer.send(greeting(self._token), zmq.NOBLOCK)
 
-    def _shake_hands(self, address: Address, deadline: float) -> None:
+    def _shake_hands(self, address: Address, endpoint: Endpoint, deadline: float) -> None:
         """Wait until both sides know each other."""
         while self._monitor.wait(max(0.0, deadline - time.monotonic())):
             for event in self._monitor.events():
                 if event.kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                     return
-                self._explain(event.kind, address)
+                self._explain(event.kind, address, endpoint)
         raise Unavailable(self._address, "no answer; is there a server at this address, and does it run?")
 
-    def _explain(self, event: int, address: Address) -> None:
+    def _explain(self, event: int, address: Address, endpoint: Endpoint) -> None:
         """Raise what an event of a handshake means, if it means the end."""
+        # What a server is killed in the middle of looks the same as a key that it does not like.
         reason = _FAILURES.get(event)
+        if reason is _WRONG_SERVER and (address.scheme == "ipc" or is_deserted(endpoint, CONNECT_TIMEOUT)):
+            raise Unavailable(self._address, _DESERTED)
         if reason is not None:
             raise AuthenticationError(self._address, reason)
         if event == zmq.EVENT_CLOSED:
@@ -395,6 +399,12 @@ class _Parts:
         if not self.keep_bell:
             self._bell.close()
         release_context(self._pid)
+
+
+def _give_up(parts: _Parts, inside: threading.Lock) -> None:
+    """Give back what nobody uses any more; at the end of the program a thread may, and takes it along."""
+    if inside.acquire(blocking=False):
+        parts.close(0)
 
 
 def _close_ear(ear: select.epoll, bell: Bell) -> None:

@@ -204,17 +204,30 @@ def endpoint_of(address: Address, timeout: float) -> Endpoint:
         raise UsageError(f"{address}: a server on another machine is known by its key; {_REMEDY}")
     token = read_token(host, port)
     if token is None:
-        _explain_without_token(address, numeric.strip("[]"), port, timeout)
+        _explain_without_token(address, Endpoint(place, None), timeout)
     else:
         return Endpoint(place, client_keys_of_token(token))
     raise AssertionError("the explanation is an exception")
 
 
-def _explain_without_token(address: Address, host: str, port: int, timeout: float) -> None:
+def is_deserted(endpoint: Endpoint, timeout: float) -> bool:
+    """Whether nobody listens at a ``tcp://`` endpoint now.
+
+    Args:
+        endpoint: where.
+        timeout: how long to wait for whoever does, in seconds.
+    """
+    host, _, port = endpoint.place.removeprefix("tcp://").rpartition(":")
     try:
-        socket.create_connection((host, port), timeout).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout).close()
     except OSError:
-        raise nobody(address) from None
+        return True
+    return False
+
+
+def _explain_without_token(address: Address, endpoint: Endpoint, timeout: float) -> None:
+    if is_deserted(endpoint, timeout):
+        raise nobody(address)
     raise AuthenticationError(
         str(address),
         "somebody listens here, and has left no token for this user: another user's server, one that has "
