@@ -47,6 +47,14 @@ def test_everything_that_concerns_state_works(server: MemoryServer[Shop]) -> Non
         state.cookies = -1
 
 
+def test_what_takes_longer_than_its_time_is_left_alone() -> None:
+    """It may stand at a breakpoint; a server in a process of its own interrupts it."""
+    with MemoryServer(Shop, limits=zproc.Limits(compute_time=1e-9)) as server:
+        assert server.state.bake(3) == 3
+        server.state.cookies = 5
+        assert server.state.cookies == 5
+
+
 def test_clients_are_different_processes_to_the_server(server: MemoryServer[Shop]) -> None:
     mine, other = server.join(), server.join()
     changes = mine.state.changes("cookies", include_own=False, timeout=5)

@@ -61,7 +61,9 @@ class MemoryServer(Generic[M]):
 
     Everything that concerns state works as in a program: live handles, atomic functions, actions, watchers, history.
     Processes of the contexts do not, since they could not reach it; for those use a real `zproc.Context`. Each call of
-    `join` gives another client: to the server, another process.
+    `join` gives another client: to the server, another process. Actions and validators may take any time, so that
+    they can be stopped at a breakpoint: the limit ``compute_time`` is for servers in processes of their own, and an
+    action that never ends is to be tested with one of those.
 
     Args:
         model: what the state is declared as.
