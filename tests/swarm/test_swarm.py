@@ -94,6 +94,15 @@ class TestAnExecutor:
         with pytest.raises(RuntimeError):
             swarm.map(square, [1])
 
+    def test_leaving_it_by_an_interruption_does_not(self) -> None:
+        begun = time.monotonic()
+        swarm = Swarm(1)
+        future = swarm.submit(sleep, 60.0)
+        with pytest.raises(KeyboardInterrupt), swarm:
+            raise KeyboardInterrupt
+        assert future.cancelled()
+        assert time.monotonic() - begun < 30
+
     def test_what_has_not_begun_can_be_cancelled_at_the_end(self) -> None:
         swarm = Swarm(1)
         futures = [swarm.submit(sleep, 0.2) for _ in range(5)]

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from itertools import count as counter
+from types import TracebackType
 from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, cast
 
 from zproc.core.assignment import Terms
@@ -77,7 +78,8 @@ class Swarm(Executor):
     """Workers, and the work that is spread over them.
 
     It is a `concurrent.futures.Executor`. Workers are started when there is work for them, and stay until the swarm is
-    shut down: at the end of a ``with`` block, by `shutdown`, or when this process ends, in whatever way.
+    shut down: by `shutdown`, at the end of a ``with`` block (at once, if that is left by Ctrl-C), or when this process
+    ends, in whatever way.
 
     Args:
         count: how many workers there may be; by default as many as there are processors for this process.
@@ -354,6 +356,15 @@ class Swarm(Executor):
             engine.shut(cancel=cancel_futures)
             if wait:
                 engine.join()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Shut down; and without waiting for what workers are at if the program is being interrupted or left."""
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            self.close()  # they do not hear of Ctrl-C themselves: their tasks could take hours
+        else:
+            self.shutdown()
 
     def close(self) -> None:
         """End the workers at once, with what they are at, and wait until they are gone."""
