@@ -1,7 +1,8 @@
 """What it costs to start processes, to have them, and to see them end.
 
 The law: the peer is `multiprocessing.Process` by the same start method, and its target is something that its child need
-not import. Ours are processes of a context, with all that goes with them: supervision, the record, no survivors.
+not import. Ours are processes of a context, with all that goes with them: supervision, the record, no survivors. Our
+fork server has zproc loaded, so that of the peer is measured both with nothing loaded and with the same.
 """
 
 from __future__ import annotations
@@ -83,15 +84,17 @@ def _unrecorded(method: StartMethod) -> Timed:
     return Timed("without the record", prepare)
 
 
-def _peer(method: StartMethod, once: Callable[[SpawnContext], float]) -> Timed:
+def _peer(method: StartMethod, once: Callable[[SpawnContext], float], *, preloaded: bool = False) -> Timed:
     context = cast("SpawnContext", get_context(method.value))  # all three have the same methods
 
     def prepare(stack: ExitStack) -> Callable[[], float]:
         stack.enter_context(without_main())
+        if preloaded:
+            context.set_forkserver_preload(list(zproc._HOMES))  # noqa: SLF001 - what ours loads
         once(context)
         return lambda: _median(lambda: once(context), TIMES[method])
 
-    return Timed(f"multiprocessing.Process, {method.value}", prepare)
+    return Timed(f"multiprocessing.Process, {method.value}{', zproc preloaded' * preloaded}", prepare)
 
 
 def _peer_joined(context: SpawnContext) -> float:
@@ -187,6 +190,21 @@ CASES = [
             goal=BOUND,
         )
         for method in METHODS
+    ),
+    *(
+        cost(
+            f"process.{key}.preloaded",
+            what,
+            _ours(StartMethod.FORKSERVER, ours, "ctx.spawn"),
+            _peer(StartMethod.FORKSERVER, peer, preloaded=True),
+            unit="ms",
+            goal=BOUND,
+        )
+        for key, what, ours, peer in (
+            ("running", "until it runs", _running, until_it_runs),
+            ("joined", "started and joined", _joined, _peer_joined),
+            ("many", f"{MANY} started and joined", _many, _peer_many),
+        )
     ),
     cost(
         "process.many",
