@@ -79,8 +79,7 @@ def mypy(directory: Path, file: str) -> tuple[float, str]:
     return used.ru_utime + used.ru_stime, output
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.soak
 def test_three_hundred_paths_are_as_quick_to_check_as_ten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Any
 ) -> None:

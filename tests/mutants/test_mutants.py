@@ -1,4 +1,7 @@
-"""The tests notice when a promise is broken: each mutant of `mutants.toml` fails the tests that it names."""
+"""The tests notice when a promise is broken: each mutant of `mutants.toml` fails the tests that it names.
+
+They test the tests and not the code, and run those of the core once for each: in `make soak`.
+"""
 
 from __future__ import annotations
 
@@ -108,13 +111,6 @@ def notice(some: Sequence[Mutant], directory: Path) -> None:
     with ThreadPoolExecutor(TOGETHER) as pool:
         survivors = [what for what in pool.map(survives, some, places) if what]
     assert not survivors, "these were not noticed:\n" + "\n".join(survivors)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_mutant_of_each_promise_is_noticed(tmp_path: Path) -> None:
-    """The first of each in the table; all of them take minutes, and are noticed by `make soak`."""
-    notice(list({mutant.promise: mutant for mutant in reversed(MUTANTS)}.values()), tmp_path)
 
 
 @pytest.mark.soak

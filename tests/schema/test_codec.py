@@ -189,7 +189,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_any_value_comes_back_as_it_went(value: object) -> None:
     assert same(round_trip(value), value)
 
@@ -321,7 +321,7 @@ HEADS = st.sampled_from([bytes([head]) for head in [*range(0x80, 0x84), *range(0
 
 
 @given(st.binary(max_size=200) | st.lists(HEADS | st.binary(max_size=3), max_size=40).map(b"".join))
-@settings(max_examples=1_000)
+@settings(max_examples=500)
 @example(extension(9, b"\xb0" + b"a" * 16))
 def test_random_bytes_are_a_value_or_refused(data: bytes) -> None:
     """And nothing else ever happens; what is a value can be sent again."""
@@ -333,7 +333,7 @@ def test_random_bytes_are_a_value_or_refused(data: bytes) -> None:
 
 
 @given(st.integers(0, 20), VALUES.map(lambda value: CODEC.encode(value)))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_random_extensions_are_a_value_or_refused(code: int, payload: bytes) -> None:
     for data in (extension(code, payload), extension(code, msgpack.packb([msgpack.ExtType(code, payload)]))):
         try:
@@ -343,7 +343,7 @@ def test_random_extensions_are_a_value_or_refused(code: int, payload: bytes) -> 
 
 
 @given(VALUES, st.integers(0, 10_000), st.integers(0, 255))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_flipped_byte_is_another_value_or_refused(value: object, position: int, byte: int) -> None:
     data = bytearray(CODEC.encode(value))
     data[position % len(data)] = byte
