@@ -6,8 +6,8 @@ and its connection is cut, which ZeroMQ cannot do and the kernel can. That a con
 the number of a descriptor, which may be another one's by then: so it is taken as a hint, and looked after. The promises
 are those of ``base.Listener``.
 
-Not bounded here: a peer that was let in by its key could send one message of endlessly many parts, and ZeroMQ would
-keep them all until the last.
+Not bounded here: a peer that was let in by its key, and over ``ipc://`` any process of this user, before it has greeted
+(in the old protocol, too), could send one message of endlessly many parts, and ZeroMQ would keep them all until the last.
 """
 
 from __future__ import annotations
