@@ -141,3 +141,12 @@ def test_a_process_error_names_the_signal(exitcode: int | None, name: str | None
 
 def test_a_process_error_without_name_or_pid_reads_well() -> None:
     assert str(exceptions.ProcessError("could not be started")) == "process: could not be started"
+
+
+def test_a_revision_that_is_yet_to_come_is_told_from_one_that_is_gone() -> None:
+    assert "the oldest held is 7" in str(exceptions.HistoryGone(2, 7))
+    assert "not come to that" in str(exceptions.HistoryGone(9, 7))
+
+
+def test_a_fault_of_what_is_missing_shows_no_value() -> None:
+    assert str(exceptions.Fault("f()", "arguments", "too few", "")) == "f(): too few [arguments]"

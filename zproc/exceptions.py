@@ -165,7 +165,8 @@ class Fault:
 
     def __str__(self) -> str:
         where = f"{self.path}: " if self.path else ""
-        return f"{where}{self.message} [{self.rule}, given {self.given}]"
+        given = f", given {self.given}" if self.given else ""
+        return f"{where}{self.message} [{self.rule}{given}]"
 
 
 @dataclass(eq=False)
@@ -235,6 +236,8 @@ class HistoryGone(Error, LookupError):
     oldest: int
 
     def __str__(self) -> str:
+        if self.asked > self.oldest:
+            return f"revision {self.asked} is not in the history: it has not come to that yet"
         return f"revision {self.asked} is not in the history; the oldest held is {self.oldest}"
 
 

@@ -122,9 +122,19 @@ class TestRevert:
     @pytest.mark.parametrize("revision", [-1, 0, 2, 100])
     def test_what_is_not_there_cannot_be_taken_back(self, served: Served[Shop], revision: int) -> None:
         served.state.cookies = 1
-        with pytest.raises(HistoryGone):
+        with pytest.raises(HistoryGone) as gone:
             revert(served.client, revision)
+        assert (gone.value.asked, gone.value.oldest) == (revision, 1)
         assert served.revision == 1
+
+    def test_the_oldest_commit_that_can_be_taken_back_is_told(self, serving: Serve) -> None:
+        served = serving(Shop, limits=Limits(history_commits=3))
+        for number in range(1, 10):
+            served.state.cookies = number
+        with pytest.raises(HistoryGone) as gone:
+            revert(served.client, 6)
+        assert (gone.value.asked, gone.value.oldest) == (6, 7)
+        assert revert(served.client, 7) == 10
 
 
 class Colour(Enum):

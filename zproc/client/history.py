@@ -64,10 +64,13 @@ def revert(client: Client, revision: int) -> Revision:
 
 
 def _entry(client: Client, revision: int) -> Entry:
-    cursor = _cursor(client, revision - 1)
-    entry = cursor.next_known() if revision > 0 else None
+    cursor = _cursor(client, max(revision, 1) - 1)
+    try:
+        entry = cursor.next_known() if revision > 0 else None
+    except HistoryGone as gone:  # it tells of states; the first commit that is held makes the one after the oldest
+        raise HistoryGone(revision, gone.oldest + 1) from None
     if entry is None:
-        raise HistoryGone(revision, cursor.revision)
+        raise HistoryGone(revision, cursor.revision + (revision < 1))
     return entry
 
 
