@@ -420,7 +420,7 @@ class TestConnections:
 
     def test_another_declaration_is_told_in_words(self, serving: Serve) -> None:
         served = serving(Shop)
-        client = Client(Schema.of(Other), served.address, "default")  # type: ignore[arg-type]  # an Other is a state
+        client = Client(Schema.of(Other), served.address, "default")
         with pytest.raises(SchemaMismatch, match=r"cookies") as mismatch:
             client.revision()
         assert mismatch.value.differences

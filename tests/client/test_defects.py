@@ -137,8 +137,8 @@ def test_6_own_writes_are_seen_unless_they_are_not_wanted(
 def test_7_a_namespace_whose_name_begins_like_another_is_another(serving: Serve) -> None:
     """Watching ``default`` broke when ``default2`` changed."""
     served = serving(Shop)
-    served.core.add("default2", Schema.of(Shop))  # type: ignore[arg-type]  # a schema of any state will do
-    client = Client(Schema.of(Shop), served.address, "default2")  # type: ignore[arg-type]  # as above
+    served.core.add("default2", Schema.of(Shop))
+    client = Client(Schema.of(Shop), served.address, "default2")
     other: Any = model_handle(client, (), Shop)
     seen = served.state.changes(timeout=0.01)
     other.cookies = 1

@@ -317,7 +317,7 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
         assert getattr(state, "nothing", 5) == 5
         with pytest.raises(UnknownPath):
             state.fixed = 2  # type: ignore[misc]  # a property without a setter
-        with pytest.raises(UnknownPath):
+        with pytest.raises(UnknownPath, match="computed"):
             state.total = 2  # type: ignore[misc]  # as above
 
     on_draft(work)

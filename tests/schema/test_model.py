@@ -25,7 +25,7 @@ def test_a_model_is_registered_once() -> None:
     assert Schema.of(State).initial() == State()
 
 
-@pytest.mark.parametrize("model", [BaseModel, int, 3, Oven])
+@pytest.mark.parametrize("model", [BaseModel, int, 3, Oven, State(), {"n": 3}])
 def test_only_state_models_are_states(model: type[StateModel]) -> None:
     with pytest.raises(SchemaError, match="StateModel"):
         Schema.of(model)

@@ -16,7 +16,8 @@ from typing import ClassVar, Final, NoReturn, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel
 
-from zproc.exceptions import UsageError
+from zproc.exceptions import UnknownPath, UsageError
+from zproc.schema.interface import actions_of
 from zproc.schema.lazy import type_of
 from zproc.schema.ops import Op, Set, get
 from zproc.schema.path import format_path, no_field
@@ -269,7 +270,7 @@ def class_attribute(view: View, model: type[BaseModel], name: str) -> object:
             return attribute if bind is None else bind(attribute, view, model)
     if name in model.__private_attributes__:
         raise _private(name)
-    raise no_field(model, name, name)
+    raise no_field(model, name, name, actions_of(model))
 
 
 def set_class_attribute(view: View, model: type[BaseModel], name: str, value: object) -> None:
@@ -284,6 +285,8 @@ def set_class_attribute(view: View, model: type[BaseModel], name: str, value: ob
         found.fset(view, value)
     elif name in model.__private_attributes__:
         raise _private(name)
+    elif name in model.model_computed_fields:
+        raise UnknownPath(name, f"{model.__name__}.{name} is computed; assign to what it is computed from")
     else:
         raise no_field(model, name, name)
 

@@ -158,7 +158,6 @@ class Schema(Generic[M]):
     fingerprint: str
 
     @staticmethod
-    @functools.cache
     def of(model: type[M]) -> Schema[M]:
         """Register a model.
 
@@ -167,8 +166,14 @@ class Schema(Generic[M]):
         """
         given: object = model
         if not (isinstance(given, type) and issubclass(given, StateModel)):
-            name = getattr(given, "__name__", repr(given))
-            raise SchemaError(name, "a state is declared as a subclass of zproc.StateModel")
+            name = getattr(given, "__name__", f"{given!r:.80}")
+            hint = "; give the class, not an instance of it" if isinstance(given, StateModel) else ""
+            raise SchemaError(name, f"a state is declared as a subclass of zproc.StateModel{hint}")
+        return Schema._registered(model)
+
+    @staticmethod
+    @functools.cache
+    def _registered(model: type[M]) -> Schema[M]:
         _complete(model)
         check(model.__name__, model)
         for _, part, _ in reachable("", model):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, time
 from enum import Enum
@@ -126,9 +126,9 @@ def hashable(keys: Path, where: str) -> Path:
     return keys
 
 
-def no_field(model: type[BaseModel], name: object, where: str) -> UnknownPath:
-    """Make the error for a name that is no field of a model, with the nearest names that are."""
-    names = [*model.model_fields, *model.model_computed_fields]
+def no_field(model: type[BaseModel], name: object, where: str, others: Iterable[str] = ()) -> UnknownPath:
+    """Make the error for a name that is no field of a model, with the nearest of those that are, and of some others."""
+    names = [*model.model_fields, *model.model_computed_fields, *others]
     nearest = difflib.get_close_matches(str(name), names, n=3)
     return UnknownPath(where, f"{model.__name__} has no field {name!r}", nearest=tuple(nearest))
 

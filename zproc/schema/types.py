@@ -198,6 +198,6 @@ def _unknown(annotation: object) -> str:
     own = get_origin(annotation) or annotation
     name = "Any" if annotation is Any else getattr(own, "__name__", None) or str(annotation)
     hint = _INSTEAD.get(name) or _INSTEAD.get(
-        type(own).__name__, "use a type of the table in the documentation, or a model"
+        type(own).__name__, "use a type that can be (docs: The state, What can be shared), or a model of such"
     )
     return f"a value of type {name} cannot be shared; {hint}"
