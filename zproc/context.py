@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import difflib
 import functools
 import os
 import signal
@@ -110,6 +111,7 @@ class BaseContext(CallWhen[M], Maps):
         **options: Unpack[Options],
     ) -> None:
         refuse_secret_key(cast("dict[str, object]", options).pop("secret_key", None))
+        _refuse_unknown(options, limits)
         if self._declared is not None:
             self._declared.check()
         schema = cast("Schema[StateModel]", Schema.of(cast("type[M]", model or self._model)))
@@ -531,6 +533,15 @@ def context_class(model: type[M]) -> type[Context[M]]:
     """Return the class of the contexts of a model, which are made without naming it again."""
     namespace = {"__doc__": Context.__doc__, "_model": model, "when": property(lambda context: Places(context.state))}
     return type(f"{model.__name__}Context", (Context,), namespace)
+
+
+def _refuse_unknown(options: Mapping[str, object], limits: object) -> None:
+    for name in options.keys() - Options.__annotations__.keys():
+        known = sorted(ContextOptions.__annotations__)  # of a TypedDict these are the inherited ones, too
+        nearest = "".join(f"did you mean {other!r}? " for other in difflib.get_close_matches(name, known, n=1))
+        raise UsageError(f"no such option: {name}; {nearest}there are {', '.join(known)}")
+    if not (limits is None or isinstance(limits, Limits)):
+        raise UsageError(f"limits are a zproc.Limits(...), not {limits!r:.80}")
 
 
 def _place(address: str | None, keys: str | None, *, start: bool | None) -> tuple[str | None, bool]:

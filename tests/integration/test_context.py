@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 import pytest
@@ -105,6 +105,23 @@ class TestState:
     def test_an_unknown_start_method_is_refused_with_the_known_ones(self) -> None:
         with pytest.raises(zproc.UsageError, match="forkserver"):
             zproc.Context(Kitchen, start_method="teleport")
+
+    def test_a_misspelt_option_is_refused_with_what_it_may_be(self) -> None:
+        options: dict[str, Any] = {"wiat": True}
+        with pytest.raises(zproc.UsageError, match="did you mean 'wait'"):
+            zproc.Context(Kitchen, **options)
+
+    def test_limits_of_another_kind_are_refused_here_and_not_by_the_server(self) -> None:
+        with pytest.raises(zproc.UsageError, match="limits are a"):
+            zproc.Context(Kitchen, limits=cast("zproc.Limits", {"lease_time": 3}))
+
+    def test_a_misspelt_action_is_told_with_the_one_it_may_be(self, zproc_server: Any) -> None:
+        class Shelf(zproc.StateModel):
+            @zproc.action
+            def restock(self) -> None: ...
+
+        with pytest.raises(zproc.UnknownPath, match="did you mean 'restock'"):
+            zproc_server(Shelf).state.restok()
 
     def test_a_required_field_is_refused_by_name(self) -> None:
         class Needy(zproc.StateModel):
