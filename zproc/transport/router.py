@@ -7,7 +7,7 @@ the number of a descriptor, which may be another one's by then: so it is taken a
 are those of ``base.Listener``.
 
 Not bounded here: a peer that was let in by its key, and over ``ipc://`` any process of this user, before it has greeted
-(in the old protocol, too), could send one message of endlessly many parts, and ZeroMQ would keep them all until the last.
+(in the old protocol, too), could send one message of endlessly many parts, and ZeroMQ would keep them all.
 """
 
 from __future__ import annotations
