@@ -607,6 +607,7 @@ def test_what_comes_of_a_forgotten_job_interests_nobody() -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(600)  # twenty seconds each, on a machine that does nothing else
 @pytest.mark.parametrize("start", range(0, 40_000, 5_000))
 def test_every_item_is_settled_in_tens_of_thousands_of_runs(start: int) -> None:
     for seed in range(start, start + 5_000):

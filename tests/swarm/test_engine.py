@@ -356,11 +356,13 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize(
+    "method", ["fork", *(pytest.param(each, marks=pytest.mark.soak) for each in ("forkserver", "spawn"))]
+)
 def test_nobody_is_left_when_the_parent_is_killed(
     method: str, tmp_path: Path, eventually: Eventually, alive: Callable[[int], bool]
 ) -> None:
-    """T28: not those that compute, either, which read nothing that could tell them."""
+    """T28: not those that compute, either, which read nothing that could tell them. The soak has each start method."""
     pipe, script = tmp_path / "pipe", tmp_path / "script.py"
     os.mkfifo(pipe)
     script.write_text(ORPHANS)
