@@ -135,6 +135,12 @@ def test_of_a_commit_only_what_is_watched_is_told(served: Any, guest: Guest) -> 
     assert [(each.kind, each.path) for each in next(told).changes] == [("create", "by_text.c")]
 
 
+@pytest.mark.parametrize("text", ["m", "m.*", "m.x"])
+def test_a_pattern_that_leads_nowhere_is_refused_with_and_without_a_model(guest: Guest, text: str) -> None:
+    with pytest.raises(UnknownPath, match="no field"):
+        guest.pattern(text)
+
+
 def test_patterns_are_read_with_and_without_a_model(guest: Guest) -> None:
     assert guest.pattern("by_text.*") == ("by_text", ANY)
     assert guest.pattern("parts[0].size") == ("parts", 0, "size")

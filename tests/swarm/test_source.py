@@ -59,10 +59,18 @@ def test_whatever_is_yet_to_be_made_is_made_by_a_thread() -> None:
 
 def test_the_three_iterables_are_cut_at_the_shortest() -> None:
     source, spread = item_source(["a", "b", "c"], [(1, 2), (3,)], [{"k": 1}, {"k": 2}, {}, {}])
-    assert isinstance(source, Ready)
+    assert isinstance(source, Feeder)
     assert spread
-    assert source.length == 2
-    assert source.take(5) == [(("a", 1, 2), {"k": 1}), (("b", 3), {"k": 2})]
+    assert Consumer(source, 5).collect(2) == [(("a", 1, 2), {"k": 1}), (("b", 3), {"k": 2})]
+
+
+def test_arguments_that_cannot_be_spread_are_an_error_of_the_map() -> None:
+    source, _ = item_source([1, 2], [(3,), 4], None)  # type: ignore[list-item]  # wrong on purpose
+    assert isinstance(source, Feeder)
+    consumer = Consumer(source, 5)
+    assert consumer.collect(1) == [((1, 3), {})]
+    consumer.wait_for_end()
+    assert isinstance(source.error, TypeError)
 
 
 def test_a_map_needs_something_to_map() -> None:

@@ -37,6 +37,14 @@ def test_a_context_is_real_and_ends_with_the_block() -> None:
         ctx.state  # noqa: B018
 
 
+def test_a_server_of_the_environment_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Contexts() as make:
+        real = make(Shop)
+        real.state.cookies = 3
+        monkeypatch.setenv("ZPROC_ADDRESS", real.address)
+        assert make(Shop).state.cookies == 0
+
+
 def test_options_go_to_every_context_that_does_not_say_otherwise() -> None:
     with Contexts(limits=zproc.Limits(lease_time=1), namespace="one") as make:
         make(Shop)

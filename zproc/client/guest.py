@@ -7,6 +7,7 @@ what is written is plain data, which the server validates like anybody's. With a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Self, cast
 
@@ -129,6 +130,9 @@ class Guest:
         if self._schema is not None:
             return parse_pattern(text, self._schema.model)
         keys = tuple(steps(text))
+        if keys and keys[0] is not ANY:
+            with suppress(LimitExceeded):  # then there is one, a large one
+                self._look((keys[0],))
         if ANY in keys:
             fixed = keys[: keys.index(ANY)]
             return (*(self._path(format_path(fixed)) if fixed else ()), *keys[len(fixed) :])

@@ -220,8 +220,9 @@ def item_source(
         raise UsageError("a map needs map_iter, map_args or map_kwargs")
     spread = map_args is not None or map_kwargs is not None
     items: Iterable[Any] = _spread(map_iter, map_args, map_kwargs) if spread else given[0]
-    if all(type(each) in _AT_HAND for each in given):
-        return Ready(iter(items), min(len(each) for each in given)), spread  # type: ignore[arg-type]  # they have one
+    # To spread arguments is to iterate over what the caller gave for each, and may call, wait, or fail.
+    if not spread and type(given[0]) in _AT_HAND:
+        return Ready(iter(items), len(given[0])), spread  # type: ignore[arg-type]  # it has one
     return Feeder(items), spread
 
 

@@ -41,7 +41,10 @@ class Contexts:
             model: what the state is declared as.
             options: as for `zproc.Context`.
         """
-        context = Context(model, **{"cleanup": False, **self._defaults, **options})
+        options = {"cleanup": False, **self._defaults, **options}
+        if options.get("address") is None:
+            options.setdefault("start_server", True)  # never the one of ZPROC_ADDRESS, which is a real one
+        context = Context(model, **options)
         self._contexts.callback(context.close)
         return context
 
