@@ -48,7 +48,7 @@ POINTS: dict[str, tuple[object, str]] = {
     "poll": (LocalListener, "poll"),
     "server: decode the request": (loop, "decode_command"),
     "server: dispatch, turns, outcomes": (ServerCore, "receive"),
-    "server: apply": (Namespace, "_attempt"),
+    "server: apply": (ServerCore, "_apply"),
     "server: validate": (Transaction, "finish"),
     "server: write the history": (Namespace, "_entry"),
     "server: encode the answer": (loop, "encode"),

@@ -67,8 +67,8 @@ class ServedChild:
 
     def poll(self) -> int | None:
         """Give the exit code that the fork server has reported, or guess it if that one is dead."""
-        if self._exitcode is None and not self.orphaned:
-            with contextlib.suppress(BlockingIOError):
+        if self._exitcode is None and not self.orphaned and self._is_reported():
+            with contextlib.suppress(BlockingIOError):  # another thread was first
                 answer = os.read(self._pipe, NUMBER.size)
                 self.orphaned = not answer
                 self._exitcode = NUMBER.unpack(answer)[0] if answer else None
@@ -76,6 +76,13 @@ class ServedChild:
             # Nobody else could wait for it. It dies with its maker, unless it may outlive its parent.
             self._exitcode = -signal.SIGKILL
         return self._exitcode
+
+    def _is_reported(self) -> bool:
+        # Asked instead of read and refused: Ctrl-C mostly comes while somebody waits here, and whoever reads its
+        # traceback should not be told of an exception that was none.
+        waiting = select.poll()
+        waiting.register(self._pipe, select.POLLIN)
+        return bool(waiting.poll(0))
 
     def send_signal(self, signum: int) -> None:
         """Send a signal, by a handle that means this process even if its number was given away."""
