@@ -52,17 +52,18 @@ ctx.spawn(pass_context=True)(nested)
 ctx.call_when_equal("ready", -2)(sleep)
 ctx.state.get_when_equal("ready", 6)
 assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before, "a handler was installed"
-print("ready", flush=True)
 {rest}
 """
 
+READY = 'print("ready", flush=True)'
+
 WAYS = {
-    "waits for all": ("ctx.wait_all()", "KeyboardInterrupt"),
-    "sleeps": ("time.sleep(60)", "KeyboardInterrupt"),
-    "waits at its end": ("", "KeyboardInterrupt"),
-    "waits for a change": ('ctx.state.get_when_equal("ready", -1)', "KeyboardInterrupt"),
+    "waits for all": ("{ready}\nctx.wait_all()", "KeyboardInterrupt"),
+    "sleeps": ("{ready}\ntime.sleep(60)", "KeyboardInterrupt"),
+    "waits at its end": ("{ready}", "KeyboardInterrupt"),
+    "waits for a change": ('{ready}\nctx.state.get_when_equal("ready", -1)', "KeyboardInterrupt"),
     "catches it": (
-        'try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print("bye", flush=True)\n    ctx.close()',
+        "try:\n    {ready}\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('bye', flush=True); ctx.close()",
         "bye",
     ),
 }
@@ -127,7 +128,7 @@ def living(token: str) -> list[int]:
 def test_ctrl_c_ends_the_whole_program_once(way: str, method: str, tmp_path: Path, eventually: Eventually) -> None:
     rest, said = WAYS[way]
     program = tmp_path / "program.py"
-    program.write_text(textwrap.dedent(PROGRAM).replace("{rest}", rest))
+    program.write_text(textwrap.dedent(PROGRAM).replace("{rest}", rest).replace("{ready}", READY))
     token = secrets.token_hex(8)
     process, terminal = run(program, method, token)
     try:

@@ -178,7 +178,7 @@ def test_cookies_that_are_baked_on_one_machine_are_eaten_on_the_other(machines: 
 @pytest.mark.parametrize(
     ("commits", "without"),
     [
-        pytest.param(400, 0.7, id="400 commits"),
+        pytest.param(5_000, 0.7, id="5000 commits"),
         pytest.param(10_000, 3.0, id="10000 commits", marks=pytest.mark.soak),
         pytest.param(10_000, 9.0, id="10000 commits, longer than connections live", marks=pytest.mark.soak),
     ],
