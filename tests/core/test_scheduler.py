@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from zproc.core.assignment import Break, Chunk, Dismiss, Fail, Hire, Kill, Loss, Recall, Send, Terms
+from zproc.core.crew import BIRTH
 from zproc.core.scheduler import Scheduler
 from zproc.typing import JobId, WorkerId
 
@@ -355,6 +356,25 @@ def test_a_worker_gets_nothing_before_it_listens() -> None:
     assert small.sent() == []
     small.scheduler.ready(hired.worker, now=0.0)  # type: ignore[attr-defined]
     assert [chunk.count for _, chunk in small.sent()] == [1]
+
+
+def test_a_worker_that_does_not_come_to_listen_is_killed_and_another_one_hired() -> None:
+    small = Small(1, items=1)
+    (hired,) = small.effects(Hire)
+    first = hired.worker  # type: ignore[attr-defined]
+    assert small.scheduler.next_deadline() == BIRTH
+    small.scheduler.tick(now=BIRTH - 0.1)
+    assert small.effects(Kill) == []
+    small.scheduler.tick(now=BIRTH)
+    small.scheduler.tick(now=BIRTH)
+    assert small.effects(Kill) == [Kill(first)]
+    small.scheduler.ready(first, now=BIRTH)  # too late
+    assert small.sent() == []
+    small.scheduler.lost(first, now=BIRTH)
+    again = small.scheduler.next_deadline()
+    assert again is not None
+    small.scheduler.tick(now=again)
+    assert len(small.effects(Hire)) == 1
 
 
 def test_while_nothing_is_known_no_item_is_sent_ahead() -> None:

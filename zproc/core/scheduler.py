@@ -16,11 +16,11 @@ from __future__ import annotations
 import math
 from collections import OrderedDict, deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
 from zproc.core.assignment import Break, Chunk, Dismiss, Effect, Fail, Hire, Kill, Loss, Recall, Send, Terms
+from zproc.core.crew import Job, Sent, Worker
 from zproc.core.pace import BUDGET, Pace
 from zproc.core.supervisor import Ending, Over, Past, Policy, Restart, decide
 from zproc.typing import ChunkId, JobId, WorkerId
@@ -37,73 +37,6 @@ _FRUITLESS: Final = Policy(restart=Restart.ALWAYS, retry_delay=0.05, max_delay=1
 """What is done about workers that end with nothing in hand although there is work."""
 
 
-@dataclass(slots=True)
-class _Job:
-    """What is known of a job.
-
-    Attributes:
-        next: the place of the first item that was never sent.
-        supplied: how many items there are so far.
-        ended: whether there will be no more.
-        consumed: how many outcomes were taken.
-        again: what is to be sent again, first things first.
-        tries: how often items were tried in vain.
-        dropped: items that are not to be done.
-    """
-
-    id: JobId
-    terms: Terms
-    pace: Pace
-    next: int = 0
-    supplied: int = 0
-    ended: bool = False
-    consumed: int = 0
-    again: deque[tuple[int, int, bool]] = field(default_factory=deque)
-    tries: dict[int, int] = field(default_factory=dict)
-    dropped: set[int] = field(default_factory=set)
-    cancelled: bool = False
-    killing: bool = False
-
-
-@dataclass(slots=True)
-class _Sent:
-    """A chunk in a worker's hands.
-
-    Attributes:
-        done: how many of its items have come back.
-        estimate: how long it should take, in seconds.
-    """
-
-    chunk: Chunk
-    estimate: float
-    done: int = 0
-
-    @property
-    def index(self) -> int:
-        """The place of the first item that has not come back."""
-        return self.chunk.first + self.done
-
-
-@dataclass(slots=True)
-class _Worker:
-    """What is known of a worker.
-
-    Attributes:
-        began: since when it has been at the first item in its hands.
-        victim: the item that it was killed for, and why.
-        taken: whether it is known to have taken in all that it was sent.
-    """
-
-    id: WorkerId
-    ready: bool = False
-    retiring: bool = False
-    hand: deque[_Sent] = field(default_factory=deque)
-    load: float = 0.0
-    began: float = 0.0
-    victim: tuple[JobId, int, Loss] | None = None
-    taken: bool = False
-
-
 class Scheduler:
     """Decides about one crew of workers and all the jobs that it has.
 
@@ -113,10 +46,10 @@ class Scheduler:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._jobs: dict[JobId, _Job] = {}
+        self._jobs: dict[JobId, Job] = {}
         # Those that have something to send now, in the order of their turns.
-        self._open: OrderedDict[JobId, _Job] = OrderedDict()
-        self._workers: dict[WorkerId, _Worker] = {}
+        self._open: OrderedDict[JobId, Job] = OrderedDict()
+        self._workers: dict[WorkerId, Worker] = {}
         self._effects: list[Effect] = []
         self._ids = count(1)
         self._past = Past()
@@ -136,7 +69,7 @@ class Scheduler:
 
     def begin(self, terms: Terms, cost: float | None = None) -> JobId:
         """Take in a job, whose items come by `supply`; ``cost`` is what `forget` has told of one like it."""
-        job = _Job(JobId(next(self._ids)), terms, Pace(terms, self._size, cost))
+        job = Job(JobId(next(self._ids)), terms, Pace(terms, self._size, cost))
         self._jobs[job.id] = job
         return job.id
 
@@ -226,7 +159,7 @@ class Scheduler:
         """Tell whether a worker is at an item, as far as is known."""
         return self._worker_at(job_id, index) is not None
 
-    def _worker_at(self, job_id: JobId, index: int) -> _Worker | None:
+    def _worker_at(self, job_id: JobId, index: int) -> Worker | None:
         busy = (worker for worker in self._workers.values() if worker.hand)
         return next((each for each in busy if (each.hand[0].chunk.job, each.hand[0].index) == (job_id, index)), None)
 
@@ -257,7 +190,7 @@ class Scheduler:
         """Hear that a worker listens."""
         worker = self._workers.get(worker_id)
         if worker is not None:
-            worker.ready = True
+            worker.ready = not worker.stillborn
             self._retire(worker)
             self._dispatch(None, now)
 
@@ -384,7 +317,8 @@ class Scheduler:
 
     def next_deadline(self) -> float | None:
         """Tell when `tick` is due."""
-        deadlines = [deadline for worker in self._workers.values() if (deadline := self._deadline(worker)) is not None]
+        every = (worker.deadline(self._jobs) for worker in self._workers.values())
+        deadlines = [deadline for deadline in every if deadline is not None]
         if self._open and len(self._workers) < self._size and self._hire_at:
             deadlines.append(self._hire_at)
         return min(deadlines, default=None)
@@ -392,32 +326,31 @@ class Scheduler:
     def tick(self, *, now: float) -> None:
         """Do what is due; any number of times."""
         for worker in self._workers.values():
-            deadline = self._deadline(worker)
-            if deadline is not None and now >= deadline:
+            deadline = worker.deadline(self._jobs)
+            if deadline is None or now < deadline:
+                continue
+            if worker.ready:
                 self._doom(worker, Loss.TIMED_OUT)
+            else:
+                worker.stillborn = True
+                self._effects.append(Kill(worker.id))
         if self._hire_at and now >= self._hire_at:
             self._dispatch(None, now)
 
-    def _deadline(self, worker: _Worker) -> float | None:
-        if not worker.hand or worker.victim is not None:
-            return None
-        job = self._jobs.get(worker.hand[0].chunk.job)
-        return None if job is None or job.terms.timeout is None else worker.began + job.terms.timeout
-
     # ---------------------------------------------------------------------------------------------- what is lost, again
 
-    def _doom(self, worker: _Worker, loss: Loss) -> None:
+    def _doom(self, worker: Worker, loss: Loss) -> None:
         sent = worker.hand[0]
         worker.victim = sent.chunk.job, sent.index, loss
         self._effects.append(Kill(worker.id))
 
-    def _doom_if_killing(self, worker: _Worker) -> None:
+    def _doom_if_killing(self, worker: Worker) -> None:
         if worker.hand and worker.victim is None:
             job = self._jobs.get(worker.hand[0].chunk.job)
             if job is not None and job.killing:
                 self._doom(worker, Loss.CANCELLED)
 
-    def _blame(self, worker: _Worker, sent: _Sent) -> None:
+    def _blame(self, worker: Worker, sent: Sent) -> None:
         """Settle who is to blame for a death."""
         job = self._jobs.get(sent.chunk.job)
         if job is None:
@@ -433,7 +366,7 @@ class Scheduler:
         else:
             self._requeue(job, index, last - index, careful=True)
 
-    def _try_again(self, job: _Job, index: int) -> bool:
+    def _try_again(self, job: Job, index: int) -> bool:
         tries = job.tries.get(index, 0)
         if tries >= job.terms.retries or job.cancelled:
             job.tries.pop(index, None)
@@ -442,7 +375,7 @@ class Scheduler:
         self._requeue(job, index, 1, careful=True)
         return True
 
-    def _give_back(self, job: _Job, sent: _Sent, *, alone: bool = False, careful: bool = False) -> None:
+    def _give_back(self, job: Job, sent: Sent, *, alone: bool = False, careful: bool = False) -> None:
         rest = sent.chunk.count - sent.done
         if not alone:
             self._requeue(job, sent.index, rest, careful=careful)
@@ -450,7 +383,7 @@ class Scheduler:
         for index in reversed(range(sent.index, sent.index + rest)):
             self._requeue(job, index, 1, careful=True)
 
-    def _requeue(self, job: _Job, first: int, items: int, *, careful: bool) -> None:
+    def _requeue(self, job: Job, first: int, items: int, *, careful: bool) -> None:
         """Have items sent once more before others, unless nobody wants them any more."""
         if items <= 0:
             return
@@ -483,12 +416,12 @@ class Scheduler:
             self._retire(worker)
         self._dispatch(None, now)
 
-    def _retire(self, worker: _Worker) -> None:
+    def _retire(self, worker: Worker) -> None:
         if worker.retiring and not worker.hand and worker.victim is None:
             del self._workers[worker.id]
             self._effects.append(Dismiss(worker.id))
 
-    def _drop_first(self, worker: _Worker) -> _Sent:
+    def _drop_first(self, worker: Worker) -> Sent:
         sent = worker.hand.popleft()
         worker.load = sum(each.estimate for each in worker.hand)
         worker.taken = False
@@ -496,7 +429,7 @@ class Scheduler:
         self._doom_if_killing(worker)
         return sent
 
-    def _dispatch(self, job: _Job | None, now: float) -> None:
+    def _dispatch(self, job: Job | None, now: float) -> None:
         """Send what can be sent: to the idle first, then ahead; and level out what was sent ahead too early."""
         if job is not None and not job.cancelled and self._has_work(job):
             self._open[job.id] = job
@@ -512,7 +445,7 @@ class Scheduler:
         if len(self._workers) > 1:
             self._level()
 
-    def _feed(self, worker: _Worker, now: float) -> bool:
+    def _feed(self, worker: Worker, now: float) -> bool:
         """Send a worker one more chunk, if there is one for it."""
         chunk = self._next_chunk(ahead=bool(worker.hand))
         if chunk is None:
@@ -521,7 +454,7 @@ class Scheduler:
         estimate = chunk.count * cost if cost is not None else math.inf
         if not worker.hand:
             worker.began = now
-        worker.hand.append(_Sent(chunk, estimate))
+        worker.hand.append(Sent(chunk, estimate))
         worker.load += estimate
         worker.taken = False
         self._effects.append(Send(worker.id, chunk))
@@ -546,7 +479,7 @@ class Scheduler:
             return Chunk(ChunkId(next(self._ids)), job_id, first, items, careful, budget)
         return None
 
-    def _has_work(self, job: _Job) -> bool:
+    def _has_work(self, job: Job) -> bool:
         while job.dropped and job.next in job.dropped:
             job.dropped.discard(job.next)
             job.next += 1
@@ -554,7 +487,7 @@ class Scheduler:
             return True
         return not job.cancelled and job.next < job.supplied and job.next - job.consumed < job.pace.window
 
-    def _take(self, job: _Job, *, ahead: bool) -> tuple[int, int, bool] | None:
+    def _take(self, job: Job, *, ahead: bool) -> tuple[int, int, bool] | None:
         if job.again:
             return None if ahead and job.pace.cost is None else job.again.popleft()
         left = job.supplied - job.next
@@ -577,12 +510,12 @@ class Scheduler:
         coming = sum(not worker.ready for worker in staying)
         wanted = sum(self._backlog(job) for job in self._open.values()) - coming
         for _ in range(min(wanted, self._size - len(staying))):
-            worker = _Worker(WorkerId(next(self._ids)))
+            worker = Worker(WorkerId(next(self._ids)), began=now)
             self._workers[worker.id] = worker
             self._effects.append(Hire(worker.id))
 
     @staticmethod
-    def _backlog(job: _Job) -> int:
+    def _backlog(job: Job) -> int:
         return len(job.again) + max(0, job.supplied - job.next)
 
     def _level(self) -> None:
@@ -594,5 +527,5 @@ class Scheduler:
             self._effects.append(Recall(max(behind, key=lambda each: each.load).id))
 
 
-def _can_take(worker: _Worker) -> bool:
+def _can_take(worker: Worker) -> bool:
     return worker.ready and not worker.retiring and worker.victim is None
