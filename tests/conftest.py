@@ -20,7 +20,7 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
-from zproc.process import birth, describe, kill_tree
+from zproc.process import birth, describe, kill_tree, shut_down
 from zproc.testing.leaks import Belongings, LeakError, wait_for_nothing
 
 # What is started in the background inherits that Ctrl-C is ignored, and so would every program of these tests.
@@ -86,6 +86,7 @@ def nobody_outlives_the_run() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(RUN_MARKER, token)
         yield
+    shut_down()  # the fork server lives as long as who uses it, which is this process
     deadline = time.monotonic() + GRACE
     while (left := _marked(token)) and time.monotonic() < deadline:
         time.sleep(0.05)
