@@ -26,6 +26,9 @@ from zproc.testing.leaks import Belongings, LeakError, wait_for_nothing
 # What is started in the background inherits that Ctrl-C is ignored, and so would every program of these tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Without a buffer, a line is written in two parts, and those of programs with several processes come mixed.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 # Files that are checked by mypy, and never run.
 collect_ignore = ["typing"]
 
