@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, Unpack, cast, overload
 
-from zproc.client import Client, ClientWatchers
+from zproc.client import Client, ClientWatchers, model_handle
 from zproc.client.line import run
 from zproc.client.stream import Following, Over
 from zproc.client.watch import Closed, Steps
@@ -22,6 +22,7 @@ from zproc.exceptions import UsageError, WaitTimeout
 from zproc.schema import condition
 from zproc.schema.condition import Condition
 from zproc.schema.event import Change, Commit, Resync
+from zproc.schema.fieldless import Fieldless
 from zproc.schema.model import StateModel
 from zproc.schema.watchable import EventOptions, Options, StreamOptions, watchers_of
 from zproc.typing import Live
@@ -92,7 +93,7 @@ class AsyncStream(Generic[T_co]):
         return await run(self._client, steps, deadline, self._stop)
 
 
-class AsyncState(Generic[M]):
+class AsyncState(Fieldless, Generic[M]):
     """What a live state has to wait for it by, for tasks: the same methods with the same parameters.
 
     The forms ``get_when_…`` are awaited, the others give an `AsyncStream`::
@@ -111,6 +112,8 @@ class AsyncState(Generic[M]):
         UsageError: it is none, or a part of one.
     """
 
+    __slots__ = ("_model", "_watchers")
+
     @overload
     def __init__(self, state: Live[M]) -> None: ...
     @overload
@@ -121,6 +124,12 @@ class AsyncState(Generic[M]):
             raise UsageError("this state is not one that tasks can wait for")
         self._watchers: Final = watchers
         self._model: Final = state.__class__
+
+    def _where(self, name: str) -> str:
+        return f"an AsyncState has no fields, it waits for those of the live state: ctx.state.{name}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return AsyncState, (model_handle(self._watchers.client, (), self._model),)
 
     def __repr__(self) -> str:
         return f"<AsyncState of {self._model.__name__} at {self._watchers.client.address}>"

@@ -38,6 +38,7 @@ from zproc.process import (
 from zproc.record import ProcessTable, Recorder
 from zproc.schema.declared import Declared
 from zproc.schema.event import Commit
+from zproc.schema.fieldless import Fieldless
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.path import format_path, no_field, selected
 from zproc.schema.places import Places
@@ -91,7 +92,7 @@ class Linked(Protocol[C_co]):
         ...
 
 
-class BaseContext(CallWhen[M], Maps):
+class BaseContext(Fieldless, CallWhen[M], Maps):
     """All of a context but how it is made, which stands apart because a checker reads that off ``Context.__new__``."""
 
     _model: ClassVar[type[StateModel] | None] = None
@@ -143,6 +144,13 @@ class BaseContext(CallWhen[M], Maps):
             raise
         if cleanup:
             atexit.register(self._at_exit)
+
+    def _where(self, name: str) -> str | None:
+        client: Client | None = self.__dict__.get("_client")
+        model = None if client is None else client.schema.model
+        if model is None or not (name in model.model_fields or hasattr(model, name)):
+            return None
+        return f"a context has no fields, its state has: ctx.state.{name}"
 
     def __repr__(self) -> str:
         state = "closed" if self._client.closed else f"{len(self.process_list)} processes"

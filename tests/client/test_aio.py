@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import pickle
 import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -472,3 +473,19 @@ class TestConnections:
             return await waiting
 
         assert run(main()).cookies == 1, "it asked again by a new connection"
+
+
+def test_a_field_of_it_is_refused_with_where_the_field_is(served: Served[Shop], others: Shop) -> None:
+    """An assignment would make an attribute of this object, which nobody else ever sees."""
+    state: Any = AsyncState(served.state)
+    with pytest.raises(UsageError, match=r"cookies = 3 would be lost: .*ctx\.state\.cookies"):
+        state.cookies = 3
+    with pytest.raises(AttributeError, match=r"cookies: an AsyncState has no fields.*ctx\.state\.cookies"):
+        _ = state.cookies
+    assert others.cookies == 0
+
+
+def test_it_travels_as_the_address_that_it_is(served: Served[Shop]) -> None:
+    again = pickle.loads(pickle.dumps(AsyncState(served.state)))
+    assert repr(again) == repr(AsyncState(served.state))
+    assert again.go_live() == 0

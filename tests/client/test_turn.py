@@ -742,3 +742,16 @@ class TestLargeDicts:
 
         with pytest.raises(LeaseLost):
             wait(served.state)
+
+
+def test_a_transaction_without_with_refuses_what_would_be_lost(served: Served[Shop]) -> None:
+    state = served.state
+    lost: Any = transaction(state)
+    with pytest.raises(UsageError, match=r"cookies = 3 would be lost: .*with zproc\.transaction\(state\) as draft"):
+        lost.cookies = 3
+    with pytest.raises(AttributeError, match=r"sell: a transaction has no fields.*with zproc\.transaction"):
+        lost.sell(1)
+    with lost as draft:
+        draft.cookies = 3
+    assert state.cookies == 3
+    assert served.revision == 1

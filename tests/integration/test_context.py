@@ -50,6 +50,21 @@ class Burnt(Exception):
 
 
 class TestState:
+    def test_a_field_of_the_context_is_refused_with_where_the_field_is(self) -> None:
+        """An assignment would make an attribute of the context, which nobody else ever sees."""
+        with zproc.Context(Kitchen) as given:
+            ctx: Any = given
+            with pytest.raises(zproc.UsageError, match=r"cookies = 3 would be lost: .*ctx\.state\.cookies"):
+                ctx.cookies = 3
+            with pytest.raises(AttributeError, match=r"cookies: a context has no fields, .*ctx\.state\.cookies"):
+                _ = ctx.cookies
+            with pytest.raises(AttributeError, match=r"restock: a context has no fields, .*ctx\.state\.restock"):
+                ctx.restock(3)
+            with pytest.raises(AttributeError, match="has no attribute 'get_state'"):
+                ctx.get_state()
+            ctx.label = "mine"  # a program's own attribute is its own business
+            assert ctx.label == "mine"
+
     def test_two_processes_share_it(self, method: str) -> None:
         def child(state: Kitchen) -> float:
             assert isinstance(state, Kitchen)

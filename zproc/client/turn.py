@@ -24,6 +24,7 @@ from zproc.core.messages import Acquire, Commit, Granted, Look, Read, Release, V
 from zproc.exceptions import Error, LeaseLost, LimitExceeded, SchemaError, Unavailable, UnknownPath, UsageError
 from zproc.schema.action import drafted, refuse_unfinished, run, without_drafts
 from zproc.schema.draft import Draft, ModelDraft, Session, validator_draft
+from zproc.schema.fieldless import Fieldless
 from zproc.schema.lazy import CannotAsk, LazyDict, type_of
 from zproc.schema.ops import MISSING, Op
 from zproc.schema.path import format_path
@@ -111,8 +112,7 @@ def transact(handle: Handle, body: Callable[[T], R], name: str) -> R:
 def transaction(state: Live[M]) -> AbstractContextManager[M]: ...
 @overload
 def transaction(state: M) -> AbstractContextManager[M]: ...
-@contextmanager  # type: ignore[misc]  # a handle is typed as what it stands for, which the implementation cannot see
-def transaction(state: M) -> Iterator[M]:
+def transaction(state: M) -> AbstractContextManager[M]:  # type: ignore[misc]  # a handle is typed as what it stands for
     """Change a state by a ``with`` block: the block runs alone, and what it does happens at once or not at all.
 
     This is the block form of `atomic`, and takes the same three: a live state, a draft, or a plain instance. The block
@@ -122,7 +122,7 @@ def transaction(state: M) -> Iterator[M]:
         state: what is to be changed.
 
     Returns:
-        The draft, for the block; it is dead afterwards.
+        What gives the draft to the block, to be used in a ``with`` statement, once; the draft is dead afterwards.
 
     Raises:
         CommitRefused: the state would break its schema.
@@ -131,6 +131,34 @@ def transaction(state: M) -> Iterator[M]:
         Unavailable: no server answers.
         BaseException: whatever the block raises; nothing is applied then.
     """
+    return _Block(state)
+
+
+class _Block(Fieldless, AbstractContextManager[M]):
+    """What is before ``with``."""
+
+    __slots__ = ("_drafting",)
+
+    def __init__(self, state: M) -> None:
+        self._drafting = _drafting(state)
+
+    def _where(self, name: str) -> str:
+        return (
+            "a transaction has no fields, the draft that it gives has: "
+            f"with zproc.transaction(state) as draft: draft.{name}"
+        )
+
+    def __enter__(self) -> M:
+        return self._drafting.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._drafting.__exit__(kind, error, trace)
+
+
+@contextmanager
+def _drafting(state: M) -> Iterator[M]:
     given: object = state  # what a view is typed as is not what it is
     if isinstance(given, Handle):
         with _Turn(given, "transaction") as draft:

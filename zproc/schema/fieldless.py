@@ -1,0 +1,37 @@
+"""What stands beside a state and is easily taken for it.
+
+The law: a field that is read of it or assigned to it is refused, with where the field is. Python would make an
+attribute of the assignment, and nobody else would ever see it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from zproc.exceptions import UnknownPath, UsageError
+
+__all__ = ["Fieldless"]
+
+
+class Fieldless:
+    """Has no fields, and says where they are."""
+
+    __slots__ = ()
+
+    def _where(self, name: str) -> str | None:
+        """Say where what is called like this is to be found; ``None`` if it is nothing of the state's."""
+        raise NotImplementedError
+
+    if not TYPE_CHECKING:  # a checker refuses such names by itself, unless it sees that they are answered
+
+        def __getattr__(self, name: str) -> NoReturn:
+            where = None if name.startswith("_") else self._where(name)
+            if where is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            raise UnknownPath(name, where)
+
+        def __setattr__(self, name: str, value: object) -> None:
+            where = None if name.startswith("_") or hasattr(type(self), name) else self._where(name)
+            if where is not None:
+                raise UsageError(f"{name} = {value!r:.80} would be lost: {where}")
+            object.__setattr__(self, name, value)
