@@ -148,7 +148,8 @@ def test_called_with_data_the_arguments_are_what_the_annotations_say() -> None:
         ("put", ({"name": 1},), {}, "item.name"),
         ("put", ({"name": "a"}, {"name": "b", "price": -1}), {}, "more.price"),
         ("put", ({"name": "a"},), {"at": -1}, "at"),
-        ("put", ({"name": "a", "nope": 1}, 5), {}, "more"),
+        ("put", ({"name": "a"}, 5), {}, "more"),
+        ("put", ({"name": "a", "nope": 1},), {}, "item.nope"),
         ("sell_all", (1,), {}, "too many positional arguments"),
     ],
 )

@@ -124,7 +124,7 @@ def child(node: object, key: object) -> object:
 
 
 def validated(model: type[BaseModel], data: object) -> BaseModel:
-    return model.model_validate(copy.deepcopy(data), strict=True, by_alias=False, by_name=True)
+    return model.model_validate(copy.deepcopy(data), strict=True, extra="forbid", by_alias=False, by_name=True)
 
 
 # Random types --------------------------------------------------------------------------------------------------------
@@ -301,9 +301,11 @@ def random_model(rng: Random, depth: int, *, tag: str | None = None) -> Place:
     if kind == "info":
         fields["cap"] = Place(Annotated[int, Ge(0)], st.integers(5, 10), number=True)
         fields["below"] = Place(Annotated[int, AfterValidator(no_more_than_cap)], st.integers(0, 5), number=True)
+    # What a model says of keys that it does not declare makes no difference in a state: they are refused.
+    config = rng.choice([ConfigDict(), ConfigDict(extra="ignore"), ConfigDict(extra="forbid")])
     made = create_model(
         "Made",
-        __config__=ConfigDict(extra="forbid"),
+        __config__=config,
         __validators__=MODEL_VALIDATORS.get(kind, {}),
         **{name: (part.annotation, ...) for name, part in fields.items()},  # type: ignore[call-overload]  # as above
     )
@@ -347,6 +349,8 @@ def cases(draw: Draw) -> Case:
                 op: Op | None = Set(path, copy.deepcopy(draw(part.values)))
             else:
                 op = drawer.op(root, (), now)
+            if isinstance(op, Set) and isinstance(op.value, dict) and op.value and not draw(st.integers(0, 7)):
+                op.value["unknown"] = 1
             if op is not None:
                 ops.append(op)
                 applied(now, op)

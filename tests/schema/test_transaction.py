@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Self
 
 import pytest
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from typing_extensions import TypedDict
 
 from zproc.exceptions import CommitRefused, UnknownPath, ValidationRefused, ValidatorCrashed
 from zproc.schema.codec import Codec
@@ -66,7 +67,7 @@ def state() -> State:
     return made
 
 
-def commit(state: State, *ops: Op) -> list[Op]:
+def commit(state: BaseModel, *ops: Op) -> list[Op]:
     transaction = Transaction(state, validator_draft)
     try:
         for op in ops:
@@ -174,3 +175,52 @@ def test_p1_an_interruption_between_two_ops_is_undone(state: State, interrupt: t
         work(transaction.apply)
     transaction.rollback()
     assert CODEC.encode(state) == before
+
+
+class Oven(BaseModel):
+    """As pydantic's models are by default: keys that it does not declare are dropped without a word."""
+
+    temp: float = 20.0
+
+
+class Shelf(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    oven: Oven = Oven()
+
+
+class Label(TypedDict):
+    text: str
+
+
+class Kitchen(BaseModel):
+    oven: Oven = Oven()
+    shelf: Shelf = Shelf()
+    row: list[Oven] = [Oven()]
+    table: dict[str, Oven] = {}
+    either: Oven | int = 0
+    label: Label = {"text": ""}
+    pair: tuple[Oven, int] = (Oven(), 0)
+
+
+@pytest.mark.parametrize(
+    ("op", "place"),
+    [
+        (Set(("oven",), {"temp": 9.0, "tmp": 1.0}), "oven.tmp"),
+        (Set(("shelf",), {"oven": {"tmp": 9.0}}), "shelf.oven.tmp"),
+        (Set(("shelf",), {"ofen": {}}), "shelf.ofen"),
+        (Set(("row", 0), {"tmp": 9.0}), "row[0].tmp"),
+        (Set(("row",), [{"tmp": 9.0}]), "row[0].tmp"),
+        (Splice(("row",), 0, 0, ({"tmp": 9.0},)), "row[0].tmp"),
+        (Set(("table", "a"), {"tmp": 9.0}), "table.a.tmp"),
+        (Set(("either",), {"tmp": 9.0}), "either.Oven.tmp"),
+        (Set(("label",), {"text": "", "txt": ""}), "label.txt"),
+        (Set(("pair",), ({"tmp": 9.0}, 0)), "pair[0].tmp"),
+    ],
+)
+def test_a_key_that_nobody_declares_is_refused_and_not_dropped(op: Op, place: str) -> None:
+    kitchen = Kitchen()
+    with pytest.raises(ValidationRefused) as refused:
+        commit(kitchen, op)
+    assert (place, "extra_forbidden") in [(fault.path, fault.rule) for fault in refused.value.faults]
+    assert kitchen == Kitchen()

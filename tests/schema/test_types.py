@@ -37,6 +37,12 @@ class Loose(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
+class LooseTyped(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # as pydantic documents it
+
+    a: int
+
+
 class Typed(TypedDict):
     a: int
     b: tuple[int, str]
@@ -114,6 +120,7 @@ REFUSED = [
     (Named, "pydantic model"),
     (RootModel[int], "wraps"),
     (Loose, "dict field"),
+    (LooseTyped, "dict field"),
     (type[int], "type"),
     (bytearray, "bytearray"),
 ]

@@ -125,7 +125,9 @@ class Interface:
 
     def _checked(self, name: str, value: object) -> object:
         try:
-            return self._adapters[name].validate_python(plain(value), strict=True, by_alias=False, by_name=True)
+            return self._adapters[name].validate_python(
+                plain(value), strict=True, extra="forbid", by_alias=False, by_name=True
+            )
         except ValidationError as error:
             raise refused(faults(error, (name,)), self._reason(name)) from error
 

@@ -107,11 +107,13 @@ class Shape:
     def validate(self, plain: object) -> object:
         """Return what the schema makes of plain data, strictly and by field names.
 
+        A key that a model does not declare is refused, whatever its ``extra`` says: it would be dropped without a word.
+
         Raises:
             pydantic_core.ValidationError: the schema refuses it.
             BaseException: whatever a validator of the user's raises.
         """
-        return self._validator.validate_python(plain, strict=True, by_alias=False, by_name=True)
+        return self._validator.validate_python(plain, strict=True, extra="forbid", by_alias=False, by_name=True)
 
     def read(self, value: object) -> object:
         """Return what the schema makes of a text or number that stands for a value: a date, an enum by its value.
@@ -119,7 +121,7 @@ class Shape:
         Raises:
             pydantic_core.ValidationError: the schema refuses it.
         """
-        return self._validator.validate_python(value, strict=False, by_alias=False, by_name=True)
+        return self._validator.validate_python(value, strict=False, extra="forbid", by_alias=False, by_name=True)
 
     def read_json(self, text: str) -> object:
         """Return what the schema makes of a JSON text.
@@ -127,7 +129,7 @@ class Shape:
         Raises:
             pydantic_core.ValidationError: the schema refuses it, or it is no JSON.
         """
-        return self._validator.validate_json(text, strict=True, by_alias=False, by_name=True)
+        return self._validator.validate_json(text, strict=True, extra="forbid", by_alias=False, by_name=True)
 
     def child(self, container: object, key: object) -> Shape:
         """The shape of what stands at a key of a value of this shape; ANYTHING where only the value can tell."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -146,8 +146,10 @@ def _refusal(annotation: object) -> str | None:
 
 def _class_refusal(cls: type) -> str | None:
     name = cls.__name__
-    if cls in _SCALARS or typing_extensions.is_typeddict(cls):
+    if cls in _SCALARS:
         return None
+    if typing_extensions.is_typeddict(cls):
+        return _extra_refusal(name, getattr(cls, "__pydantic_config__", {}))
     if issubclass(cls, BaseModel):
         return _model_refusal(cls)
     if issubclass(cls, Enum):
@@ -166,10 +168,14 @@ def _model_refusal(model: type[BaseModel]) -> str | None:
     name = model.__name__
     if issubclass(model, RootModel):
         return f"the root model {name} cannot be shared; use the type that it wraps"
-    if model.model_config.get("extra") == "allow":
-        return f"{name} allows extra fields, which no schema describes; use a dict field for them"
     if model.model_config.get("use_enum_values"):
         return f"{name} keeps the values of enums, which are then no members; drop use_enum_values"
+    return _extra_refusal(name, model.model_config)
+
+
+def _extra_refusal(name: str, config: Mapping[str, object]) -> str | None:
+    if config.get("extra") == "allow":
+        return f"{name} allows extra fields, which no schema describes; use a dict field for them"
     return None
 
 
