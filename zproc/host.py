@@ -178,7 +178,7 @@ def serve_here(
     epoch = Epoch(secrets.token_hex(8))
     schemas = {name: _schema(model) for name, model in models.items()}
     core = ServerCore(schemas, epoch=epoch, pid=os.getpid(), limits=limits, budget=alarm_budget)
-    core.add(record.NAMESPACE, _schema(record.ProcessTable), record.FAREWELL)
+    core.add(record.NAMESPACE, _schema(record.ProcessTable), record.KEEPER)
     listener = listen(address, _transport_limits(limits))
     try:
         words = publish(address, epoch)

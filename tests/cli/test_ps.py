@@ -15,7 +15,7 @@ from zproc.schema.model import Schema
 @pytest.fixture
 def recorded(served: Any) -> Any:
     """A server with a record of a process that lives and of one that was killed."""
-    served.core.add(record.NAMESPACE, Schema.of(ProcessTable), record.FAREWELL)
+    served.core.add(record.NAMESPACE, Schema.of(ProcessTable), record.KEEPER)
     rows = [
         ProcessRow(name="baker", pid=7, parent=1, function="app.bake", state=Stage.RUNNING, restarts=2),
         ProcessRow(

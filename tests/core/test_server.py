@@ -14,6 +14,7 @@ import pytest
 
 from zproc.core import watch
 from zproc.core.history import Entry
+from zproc.core.keeper import Keeper
 from zproc.core.limits import Limits
 from zproc.core.messages import (
     PROTOCOL,
@@ -1170,7 +1171,7 @@ class Guests(StateModel):
         self.left.append(session)
 
     @action
-    def note(self, text: str) -> None:
+    def note(self, session: str, text: str) -> None:
         self.left.append(text)
 
 
@@ -1180,7 +1181,7 @@ class TestFarewell:
     @staticmethod
     def enter(wire: Wire, session: str) -> Line:
         schema = Schema.of(Guests)
-        wire.core.add("guests", schema, farewell="leave")  # type: ignore[arg-type]  # a schema is invariant
+        wire.core.add("guests", schema, Keeper("note", "leave"))  # type: ignore[arg-type]  # a schema is invariant
         return wire.connect(session, namespace="guests", fingerprint=schema.fingerprint)
 
     @staticmethod
@@ -1214,7 +1215,7 @@ class TestFarewell:
     def test_one_that_fails_harms_nobody(self, wire: Wire) -> None:
         one, other = self.enter(wire, "rude"), self.enter(wire, "a")
         one.close()
-        other.committed(other.act("note", "still here"))
+        other.committed(other.act("note", "a", "still here"))
         assert self.left(wire) == ["still here"]
 
     def test_a_namespace_that_did_not_ask_is_told_nothing(self, wire: Wire) -> None:

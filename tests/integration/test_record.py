@@ -156,3 +156,34 @@ def test_a_closed_context_has_no_record() -> None:
         pass
     with pytest.raises(zproc.UsageError, match="closed"):
         ctx.processes  # noqa: B018
+
+
+def test_programs_read_and_watch_it_and_cannot_write_it() -> None:
+    """By none of the ways in which a state is written."""
+    with zproc.Context(State) as ctx:
+        baker = ctx.spawn(name="baker")(sleep)
+        before = ctx.processes.snapshot()
+        mine = ctx.namespace("zproc.processes", zproc.ProcessTable).state
+
+        def wipe(table: zproc.ProcessTable) -> None:
+            table.rows = {}
+
+        def forge(table: zproc.ProcessTable) -> None:
+            table.tell("somebody", [None], [before.rows["baker"]])
+
+        def in_turn(table: zproc.ProcessTable) -> None:
+            with zproc.transaction(table) as draft:
+                draft.rows.clear()
+
+        def in_place(table: zproc.ProcessTable) -> None:
+            del table.rows["baker"]
+
+        for write in (wipe, forge, in_turn, in_place, zproc.ProcessTable.reset):
+            for table in (ctx.processes, mine):
+                with pytest.raises(zproc.UsageError, match="ProcessTable is written by zproc alone"):
+                    write(table)
+        with pytest.raises(zproc.UsageError, match="ProcessTable is written by zproc alone"):
+            ctx.processes.forsake("somebody")
+        assert ctx.processes.snapshot() == before
+        baker.stop()
+        ctx.processes.get_when_equal("rows.baker.state", "stopped", timeout=20)

@@ -17,7 +17,7 @@ from zproc.core.supervisor import Stage
 from zproc.exceptions import ProcessError
 from zproc.process import Process, Report
 from zproc.process.task import Task
-from zproc.record import FAREWELL, NAMESPACE, ProcessRow, ProcessTable, Recorder, recorder as module
+from zproc.record import KEEPER, NAMESPACE, ProcessRow, ProcessTable, Recorder, recorder as module
 from zproc.schema import Schema, StateModel
 from zproc.server import serve
 from zproc.transport import fresh_address, listen
@@ -42,7 +42,7 @@ class Server:
     def __init__(self) -> None:
         self.address = fresh_address()
         self.core = ServerCore({}, epoch=Epoch("e"))
-        self.core.add(NAMESPACE, SCHEMA, FAREWELL)
+        self.core.add(NAMESPACE, SCHEMA, KEEPER)
         self._listener = listen(self.address)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=serve, args=(self.core, self._listener, self._stopping.is_set))

@@ -133,3 +133,11 @@ def test_whatever_is_told_the_record_adds_up(story: list[tuple[str, str, Stage] 
         assert sorted(told + record.ended) == sorted(record.rows)
         assert all((record.rows[key].state in OVER) == (key in record.ended) for key in record.rows)
         assert all(record.tellers.values())
+
+
+def test_what_somebody_else_tells_of_is_left_alone() -> None:
+    record = ProcessTable()
+    record.tell("me", [None], [row()])
+    assert record.tell("you", ["baker"], [row(state=Stage.FAILED)]) == [None]
+    assert record.rows == {"baker": row()}
+    assert record.tellers == {"me": {"baker"}}

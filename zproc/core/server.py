@@ -19,6 +19,7 @@ from typing import Final, TypeAlias, assert_never
 from zproc.core.budget import Budget, BudgetExceeded
 from zproc.core.effect import Disconnect, Effect, Published, Send, Welcomed
 from zproc.core.history import Author, Entry
+from zproc.core.keeper import Keeper, KeptNamespace, namespace_of
 from zproc.core.lease import Turns, Waiting
 from zproc.core.limits import ENVELOPE, Limits
 from zproc.core.messages import (
@@ -75,15 +76,15 @@ class _Space:
     """A namespace with whoever waits for it.
 
     Attributes:
-        farewell: the action that hears of sessions that have ended, if one is to.
-        parted: those of which it has not heard yet.
+        keeper: who tells it what it holds, if programs only read it.
+        parted: the sessions that have ended of which it has not heard yet.
     """
 
     index: int
     namespace: Namespace
     turns: Turns
     watchers: Watchers
-    farewell: str | None = None
+    keeper: Keeper | None = None
     parted: list[Author] = field(default_factory=list)
 
 
@@ -142,19 +143,19 @@ class ServerCore:
         self._now = 0.0
         self._wall = 0.0
 
-    def add(self, name: str, schema: Schema[StateModel], farewell: str | None = None) -> None:
+    def add(self, name: str, schema: Schema[StateModel], keeper: Keeper | None = None) -> None:
         """Add a namespace; of one that there is, make sure that it is declared like this.
 
-        Its action ``farewell``, if there is to be one, is called with the name of each session of it that has ended.
+        One that has a keeper is not written otherwise, and hears of each session of it that has ended.
 
         Raises:
             SchemaMismatch: it is declared differently.
         """
         known = self._spaces.get(name)
         if known is None:
-            namespace = Namespace(schema, self.limits, self._budget)
+            namespace = namespace_of(schema, self.limits, self._budget, keeper)
             turns, watchers = Turns(self.limits.lease_time), Watchers(self.limits.watchers)
-            self._spaces[name] = _Space(len(self._spaces), namespace, turns, watchers, farewell)
+            self._spaces[name] = _Space(len(self._spaces), namespace, turns, watchers, keeper)
         else:
             known.namespace.agree(schema.fingerprint, schema.table)
 
@@ -295,8 +296,8 @@ class ServerCore:
             self._withdraw(known, request)
         if known.space.turns.held_by(peer) is not None:
             known.space.turns.end()
-        if self._sessions.leave(known.peer.hello.session) and known.space.farewell is not None:
-            known.space.parted.append(known.author_by(known.space.farewell))
+        if self._sessions.leave(known.peer.hello.session) and known.space.keeper is not None:
+            known.space.parted.append(known.author_by(known.space.keeper.farewell))
         self._advance(known.space)
 
     # Commands
@@ -456,11 +457,11 @@ class ServerCore:
     def _see_off(self, space: _Space) -> None:
         """Tell the state of sessions that have ended, between two turns."""
         while space.parted and space.turns.holder is None:
-            author = space.parted.pop(0)
-            call = space.namespace.schema.codec.encode([[], [author.session], {}])
+            author, kept = space.parted.pop(0), space.namespace
+            assert isinstance(kept, KeptNamespace), "a state without a keeper hears of nobody"
             # An action of zproc's own; if it fails there is nobody to be told, and nothing has changed.
             with suppress(Exception):
-                entry, _ = space.namespace.act(author.function, call, author, wall=self._wall)
+                entry = kept.see_off(author, wall=self._wall)
                 if entry is not None:
                     self._effects.append(Published(space.index, entry.revision))
                     self._announce(space, entry)

@@ -4,6 +4,6 @@ The law: what happens to a process never waits for the record of it, and never f
 """
 
 from zproc.record.recorder import Recorder
-from zproc.record.table import FAREWELL, NAMESPACE, ProcessRow, ProcessTable
+from zproc.record.table import KEEPER, NAMESPACE, ProcessRow, ProcessTable
 
-__all__ = ["FAREWELL", "NAMESPACE", "ProcessRow", "ProcessTable", "Recorder"]
+__all__ = ["KEEPER", "NAMESPACE", "ProcessRow", "ProcessTable", "Recorder"]

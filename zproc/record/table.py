@@ -12,17 +12,18 @@ from typing import ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from zproc.core.keeper import Keeper
 from zproc.core.supervisor import LIFE, Stage
 from zproc.process import Usage, usage_of
 from zproc.schema import StateModel, action
 
-__all__ = ["FAREWELL", "KEPT", "NAMESPACE", "ProcessRow", "ProcessTable"]
+__all__ = ["KEEPER", "KEPT", "NAMESPACE", "ProcessRow", "ProcessTable"]
 
 NAMESPACE: Final = "zproc.processes"
 """Where the record is, on every server."""
 
-FAREWELL: Final = "forsake"
-"""The action that hears of who has left."""
+KEEPER: Final = Keeper(telling="tell", farewell="forsake")
+"""The actions by which it is written, and by which it hears of who has left."""
 
 KEPT: Final = 500
 """How many rows of processes that have ended are kept."""
@@ -74,7 +75,7 @@ class ProcessTable(StateModel):
         ctx.processes.get_when_equal("rows.baker.state", "failed")
 
     What is called for each of its changes needs a context of it: ``ctx.namespace("zproc.processes", ProcessTable)``.
-    zproc writes it; a program has no business to.
+    zproc writes it, and nobody else can: the server refuses all other commits by `UsageError`.
 
     Attributes:
         rows: the processes, by their names; of several of the same name, all but the first have a number after it.
@@ -109,7 +110,7 @@ class ProcessTable(StateModel):
             rows: what is to be in the rows.
 
         Returns:
-            The keys; ``None`` for those that were forgotten meanwhile.
+            The keys; ``None`` for those that were forgotten meanwhile, or that somebody else tells of.
         """
         return [self._tell(teller, key, row) for key, row in zip(keys, rows, strict=True)]
 
@@ -136,6 +137,8 @@ class ProcessTable(StateModel):
             return None
         else:
             was_over = self.rows[key].state in _OVER
+            if not was_over and key not in self.tellers.get(teller, ()):
+                return None
             _update(self.rows[key], row)
         told = self.tellers.setdefault(teller, set())
         if row.state not in _OVER:

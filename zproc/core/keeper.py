@@ -1,0 +1,92 @@
+"""A state that has a keeper: programs read it and watch it, and one kind of client tells it things by one action.
+
+The law: whoever tells says so in his own name, which is the first argument of that action; no other commit is taken.
+When he is gone, an action of the state hears of it, which nobody but the server can call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from zproc.core.budget import Budget
+from zproc.core.history import Author, Entry
+from zproc.core.limits import Limits
+from zproc.core.namespace import Namespace
+from zproc.exceptions import UsageError
+from zproc.schema.model import Schema, StateModel
+
+__all__ = ["Keeper", "KeptNamespace", "namespace_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """By what a state changes that is not the programs' own.
+
+    Attributes:
+        telling: the action that clients may call, with the session that they are as its first argument.
+        farewell: the action that hears of each session that has ended.
+    """
+
+    telling: str
+    farewell: str
+
+
+class KeptNamespace(Namespace):
+    """A state that has a keeper.
+
+    Args:
+        schema: what it is declared as.
+        limits: the limits of the server.
+        budget: what bounds the time of its actions.
+        keeper: its keeper.
+    """
+
+    def __init__(self, schema: Schema[StateModel], limits: Limits, budget: Budget, keeper: Keeper) -> None:
+        super().__init__(schema, limits, budget)
+        self._keeper: Final = keeper
+
+    def commit(self, encoded: bytes, author: Author, *, wall: float) -> Entry | None:  # noqa: ARG002 - a namespace's
+        """Refuse it: see `Namespace.commit`."""
+        raise self._refusal()
+
+    def act(self, action: str, call: bytes, author: Author, *, wall: float) -> tuple[Entry | None, bytes]:
+        """Take what a client tells in its own name; see `Namespace.act`.
+
+        Raises:
+            UsageError: it does something else.
+        """
+        if action != self._keeper.telling or not self._is_own(call, author):
+            raise self._refusal()
+        return super().act(action, call, author, wall=wall)
+
+    def see_off(self, author: Author, *, wall: float) -> Entry | None:
+        """Tell the state of a session that has ended.
+
+        Args:
+            author: whose it was.
+            wall: the time of day, in seconds since 1970.
+
+        Returns:
+            The entry of the commit, ``None`` if that changed nothing.
+        """
+        call = self.schema.codec.encode([[], [author.session], {}])
+        return super().act(self._keeper.farewell, call, author, wall=wall)[0]
+
+    def _is_own(self, call: bytes, author: Author) -> bool:
+        match self._incoming.decode(call):
+            case [[], [str(session), *_], {}]:
+                return session == author.session
+            case _:
+                return False
+
+    def _refusal(self) -> UsageError:
+        name = self.schema.model.__name__
+        return UsageError(f"the {name} is written by zproc alone; it can be read and watched, and not be changed")
+
+
+def namespace_of(schema: Schema[StateModel], limits: Limits, budget: Budget, keeper: Keeper | None = None) -> Namespace:
+    """Return a new state, with or without a keeper; see `Namespace`."""
+    if keeper is None:
+        return Namespace(schema, limits, budget)
+    return KeptNamespace(schema, limits, budget, keeper)
