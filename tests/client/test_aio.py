@@ -17,7 +17,7 @@ from zproc.client import line
 from zproc.core.limits import Limits
 from zproc.core.messages import Cancel, Command, Hello, Ping, Watch
 from zproc.exceptions import HistoryGone, Unavailable, UnknownPath, UsageError, WaitTimeout
-from zproc.schema import StateModel
+from zproc.schema import StateModel, selection
 from zproc.schema.event import Change, Commit, Resync
 from zproc.schema.watchable import Watchable
 from zproc.transport import fresh_address
@@ -489,3 +489,26 @@ def test_it_travels_as_the_address_that_it_is(served: Served[Shop]) -> None:
     again = pickle.loads(pickle.dumps(AsyncState(served.state)))
     assert repr(again) == repr(AsyncState(served.state))
     assert again.go_live() == 0
+
+
+def test_a_value_that_a_field_never_has_is_refused_at_once(served: Served[Shop]) -> None:
+    """The same in all forms: those of threads, of tasks, and of a place."""
+    state, tasks = served.state, AsyncState(served.state)
+    given: Any = "five"
+
+    async def main() -> None:
+        for wait in (tasks.get_when_equal, tasks.get_when_not_equal):
+            with pytest.raises(UsageError, match="cookies never equals 'five'"):
+                await wait("cookies", given)
+        for stream in (tasks.when_equal, tasks.when_not_equal):
+            with pytest.raises(UsageError, match="cookies never equals 'five'"):
+                stream("cookies", given)
+
+    run(main())
+    place: Any = selection.Watch(state, "cookies")
+    for ask in (state.get_when_equal, state.get_when_not_equal, state.when_equal, state.when_not_equal):
+        with pytest.raises(UsageError, match="cookies never equals 'five'"):
+            ask("cookies", given)
+    with pytest.raises(UsageError, match="cookies never equals 'five'"):
+        place.equals(given)
+    assert not served.asked(Watch)

@@ -279,6 +279,7 @@ def test_several_make_a_chain(method: str) -> None:
     [
         (lambda ctx: ctx.call_when_change("cookie"), zproc.UnknownPath),
         (lambda ctx: ctx.call_when_equal("stock.*", 1), zproc.UnknownPath),
+        (lambda ctx: ctx.call_when_equal("cookies", "five"), zproc.UsageError),
         (lambda ctx: ctx.call_when_change("cookies", retrys=3), zproc.UsageError),
         (lambda ctx: ctx.call_when_change("cookies", count=-1), zproc.UsageError),
         (lambda ctx: ctx.call_when_change("cookies", since=-1), zproc.UsageError),

@@ -122,7 +122,7 @@ SHOP = Shop(cookies=2, stock={"flour": 0}, spare=None)
     [
         ("equal", "cookies", 2, True),
         ("equal", "cookies", 3, False),
-        ("equal", "stock.sugar", None, False),
+        ("equal", "stock.sugar", 3, False),
         ("equal", "total", 2, True),
         ("equal", "oven", Oven(), True),
         ("not_equal", "cookies", 3, True),
@@ -210,3 +210,9 @@ def test_lists_of_fields_are_told_from_fields() -> None:
         Scope.of(Shop, (["cookies", "sold"],))  # type: ignore[arg-type]  # that is the point
     with pytest.raises(UsageError, match="exclude is a list"):
         Scope.of(Shop, (), "cookies")
+
+
+@pytest.mark.parametrize("name", ["equal", "not_equal"])
+def test_a_value_that_a_field_never_has_is_not_waited_for(name: str) -> None:
+    with pytest.raises(UsageError, match="cookies never equals 'five'"):
+        on_field(Shop, name, "cookies", "five")

@@ -9,12 +9,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
 from pydantic import BaseModel
 
 from zproc.exceptions import UsageError
 from zproc.schema.path import ANY, Pattern, format_path, matches, parse_path, parse_pattern
+from zproc.schema.possible import refuse_impossible
 from zproc.schema.shape import Kind, shape_of
 from zproc.schema.values import detached
 from zproc.typing import Path
@@ -193,6 +194,9 @@ CONDITIONS: dict[str, tuple[Callable[[list[object], object], bool], str]] = {
 }
 """By name: the test of what stands at a field, if anything does, and its words."""
 
+_COMPARING: Final = frozenset({"equal", "not_equal"})
+"""Those that compare with a value."""
+
 
 def on_field(model: type[S], name: str, field: str, value: object = None) -> Condition[S]:
     """Wait until what stands at a field passes one of the tests of the table.
@@ -205,10 +209,13 @@ def on_field(model: type[S], name: str, field: str, value: object = None) -> Con
 
     Raises:
         UnknownPath: the field leads nowhere, or is a pattern.
+        UsageError: the field never has a value that equals the one it is compared with.
     """
     test, words = CONDITIONS[name]
     path = parse_path(field, cast("type[BaseModel]", model))
     wanted = detached(value)  # of a live handle, what it stands for now
+    if name in _COMPARING:
+        refuse_impossible(cast("type[BaseModel]", model), path, wanted)
     return Condition(
         Scope.of(cast("type[BaseModel]", model), (field,)),
         lambda state: test(values_at(state, path), wanted),

@@ -203,7 +203,7 @@ class Watchable:
     * ``WaitTimeout``: it did not happen in time.
     * ``HistoryGone``: commits after ``since`` are not held any longer.
     * ``Unavailable``: no server answers.
-    * ``UsageError``: this is not a live state.
+    * ``UsageError``: this is not a live state, or the field never has a value that equals the one it is compared with.
     """
 
     __slots__ = ()
