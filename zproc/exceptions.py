@@ -249,16 +249,24 @@ class LimitExceeded(Error):
         limit: the limit's name, as in the settings.
         given: how much there was.
         allowed: how much there may be.
+        cure: what to do about it, if that goes without asking how it came about.
     """
 
     limit: str
     given: float
     allowed: float
+    cure: str = ""
 
     def __str__(self) -> str:
-        if self.given == self.allowed:
-            return f"{self.limit}: the limit of {self.allowed:g} was reached"
-        return f"{self.limit}: {self.given:g} is over the limit of {self.allowed:g}"
+        allowed = _shown(self.allowed)
+        reached = "" if self.given == self.allowed else f"{_shown(self.given)} is over "
+        text = f"{reached}the limit of {allowed}" + ("" if reached else " was reached")
+        return f"{self.limit}: {text}" + (f"; {self.cure}" if self.cure else "")
+
+
+def _shown(amount: float) -> str:
+    # Not as 1.07374e+09, from which what is over a limit cannot be told.
+    return str(amount) if isinstance(amount, int) else f"{amount:g}"
 
 
 @dataclass(eq=False)

@@ -27,6 +27,7 @@ from zproc.exceptions import (
 )
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.ops import Add, Delete, Discard, Op, Set, Splice, Update, op_to_plain
+from zproc.schema.size import size_of_state
 from zproc.typing import Path, Revision, SessionId
 
 if TYPE_CHECKING:
@@ -55,8 +56,9 @@ class Kitchen:
 
     def everything(self) -> tuple[object, ...]:
         history = self.namespace.history
+        assert self.namespace._size == size_of_state(self.namespace.state)
         return (
-            repr(self.namespace.state),
+            self.namespace.state.model_copy(deep=True),
             self.schema.codec.encode(self.namespace.state),
             self.namespace.revision,
             history.oldest,
@@ -266,6 +268,72 @@ def test_many_deletions_are_taken_back_in_a_time_in_proportion() -> None:
     begun = time.process_time()
     assert kitchen.namespace.read_at((), Revision(1)) == was
     assert time.process_time() - begun < 5
+
+
+# P10: how large it may become
+
+
+GROWING: list[list[Op]] = [
+    [Set(("blob",), b"x" * 500)],
+    [Set(("notes",), ["x" * 500])],
+    [Set(("stock", "x" * 500), 1)],
+    [Splice(("notes",), None, 0, ("x",) * 100)],
+    [Add(("tags",), tuple(map(str, range(100))))],
+    [Set(("ovens", str(number)), {"temp": 1}) for number in range(20)],
+    [Set(("stock", "a"), 3), *[Update(("stock", "a"), "**", 7)] * 4],
+    [Discard(("tags",), ("a",)), Set(("blob",), b"x" * 600), Set(("cookies",), 1)],
+]
+
+
+@pytest.mark.parametrize("ops", GROWING, ids=lambda ops: repr(ops)[:40])
+def test_p1_p10_a_commit_that_would_make_the_state_too_large_changes_nothing(
+    schema: Schema[StateModel], ops: list[Op]
+) -> None:
+    kitchen = Kitchen(schema, state_bytes=300)
+    kitchen.commit(Add(("tags",), ("a", "b")))
+    before = kitchen.everything()
+    with pytest.raises(LimitExceeded, match=r"state_bytes: \d+ is over the limit of 300; take .*Limits\(state_bytes"):
+        kitchen.commit(*ops)
+    assert kitchen.everything() == before
+    free = Kitchen(schema, state_bytes=3_000)
+    assert free.commit(*ops) is not None
+    assert free.everything()[2] == 1
+
+
+def test_p1_p10_an_action_that_would_make_the_state_too_large_changes_nothing(schema: Schema[StateModel]) -> None:
+    kitchen = Kitchen(schema, state_bytes=600)
+    before = kitchen.everything()
+    with pytest.raises(LimitExceeded) as caught:
+        kitchen.act("bake", 1, "x" * 600)
+    assert caught.value.limit == "state_bytes"
+    assert caught.value.given > caught.value.allowed == 600
+    assert kitchen.everything() == before
+
+
+def test_p10_what_is_put_in_the_place_of_something_needs_only_room_for_what_it_is_more(
+    schema: Schema[StateModel],
+) -> None:
+    kitchen = Kitchen(schema, state_bytes=700)
+    for number in range(1, 300):
+        kitchen.commit(Set(("blob",), bytes([number % 256]) * 400))
+        kitchen.act("bake", number)
+        kitchen.commit(Set(("stock", "a"), number))
+        kitchen.commit(Splice(("notes",), 0, 2, (str(number), "b")))
+    assert kitchen.everything()[2] == 1_196
+    kitchen.commit(Delete(("stock", "a")), Set(("blob",), b""), Splice(("notes",), 0, 2, ()))
+    kitchen.commit(Set(("blob",), b"x" * 400))
+
+
+def test_p10_defaults_that_are_too_large_can_become_smaller_only() -> None:
+    class Large(StateModel):
+        text: str = "x" * 100
+
+    kitchen = Kitchen(cast("Schema[StateModel]", Schema.of(Large)), state_bytes=50)
+    with pytest.raises(LimitExceeded, match="state_bytes"):
+        kitchen.commit(Set(("text",), "x" * 101))
+    kitchen.commit(Set(("text",), "y" * 100))
+    kitchen.commit(Set(("text",), "z" * 90))
+    assert kitchen.read() == {"text": "z" * 90}
 
 
 # P2, P6: the entry of a commit

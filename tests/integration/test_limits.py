@@ -62,6 +62,7 @@ ERRORS: dict[str, tuple[float, Callable[[zproc.Context[Shop]], Any]]] = {
     "message_bytes": (1 << 17, lambda ctx: setattr(ctx.state, "text", "x" * (1 << 17))),
     "nesting": (5, set_deep),
     "commit_ops": (10, lambda ctx: add_often(ctx.state, 11)),
+    "state_bytes": (1 << 10, lambda ctx: add_often(ctx.state, 200)),
 }
 
 

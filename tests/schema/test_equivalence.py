@@ -39,6 +39,7 @@ from zproc.exceptions import CommitRefused, UnknownPath, ValidatorCrashed
 from zproc.schema.codec import Codec
 from zproc.schema.draft import validator_draft
 from zproc.schema.ops import Add, Delete, Discard, Op, Set, Splice, Update
+from zproc.schema.size import growth, size_of_state
 from zproc.schema.transaction import Change, Transaction
 from zproc.schema.values import plain, same
 from zproc.testing.operations import OpDrawer
@@ -400,6 +401,7 @@ def test_a_transaction_decides_as_whole_validation_does(case: Case) -> None:
     assert changes is not None
     assert same(state, case.expected)
     assert same(state, validated(case.model, plain(state)))
+    assert size_of_state(state) == size_of_state(validated(case.model, case.before)) + growth(changes)
     is_replayed(case, state, changes)
     is_restored(case, state, changes)
     after = CODEC.encode(state)

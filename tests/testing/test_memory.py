@@ -55,6 +55,13 @@ def test_what_takes_longer_than_its_time_is_left_alone() -> None:
         assert server.state.cookies == 5
 
 
+def test_p10_a_state_becomes_no_larger_than_it_may() -> None:
+    with MemoryServer(Shop, limits=zproc.Limits(state_bytes=500)) as server:
+        with pytest.raises(zproc.LimitExceeded, match="state_bytes"):
+            server.state.stock.update({str(key): key for key in range(100)})
+        assert (server.state.snapshot(), server.revision) == (Shop(), 0)
+
+
 def test_clients_are_different_processes_to_the_server(server: MemoryServer[Shop]) -> None:
     mine, other = server.join(), server.join()
     changes = mine.state.changes("cookies", include_own=False, timeout=5)

@@ -45,6 +45,7 @@ class Entry:
         touched: the addresses that it changed, each once.
         repeated: the addresses to which it gave the value that was there.
         encoded: (revision, wall time, pid, process, function, changes) as bytes of the namespace's codec.
+        growth: by how much it made the state larger, as `size_of` measures it.
     """
 
     revision: Revision
@@ -52,6 +53,7 @@ class Entry:
     touched: tuple[Path, ...]
     repeated: tuple[Path, ...]
     encoded: bytes
+    growth: int = 0
 
     @property
     def size(self) -> int:

@@ -33,6 +33,8 @@ class Limits:
         message_bytes: the largest message after that, in either direction.
         nesting: how deep containers may stand within containers in a message.
         commit_ops: the most ops in one commit.
+        state_bytes: how large one state may become, in about the bytes that it is encoded in; in the server's memory it
+            takes several times that.
         history_commits: how many commits the history holds.
         history_bytes: how many bytes of encoded changes the history holds.
         peers: how many connections there may be at a time.
@@ -55,6 +57,7 @@ class Limits:
     message_bytes: int = 16 << 20
     nesting: int = MAX_DEPTH
     commit_ops: int = 100_000
+    state_bytes: int = 1 << 30
     history_commits: int = 10_000
     history_bytes: int = 64 << 20
     peers: int = 10_000

@@ -19,6 +19,7 @@ from zproc.schema.fingerprint import differences
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.ops import MISSING, Set, get, op_from_plain
 from zproc.schema.path import ANY, Pattern, format_path, hashable, no_field
+from zproc.schema.size import NUMBERS, growth, size_of_state
 from zproc.schema.transaction import Change, Transaction, scalar_change
 from zproc.typing import Key, Path, Revision
 
@@ -42,6 +43,7 @@ class Namespace:
         self._incoming = schema.codec.limited(limits.nesting)
         self._budget = budget
         self._changed_at: dict[str, Revision] = {}
+        self._size = size_of_state(self.state)
         self._at_least: dict[str, int] = {}
         """How many bytes fields have that were measured once, less what they can have lost since: a commit takes no
         more away than its entry, which holds what was there before."""
@@ -229,7 +231,7 @@ class Namespace:
             CommitRefused: the state would break its schema.
             UnknownPath: an op goes nowhere.
             ProtocolError: these are no ops.
-            LimitExceeded: too many ops, or too much time.
+            LimitExceeded: too many ops, too much time, or too large a state.
         """
         data = self._incoming.decode(encoded)
         if not isinstance(data, list):
@@ -263,7 +265,7 @@ class Namespace:
             CommitRefused: the state would break its schema.
             UnknownPath: there is no such action, or no model at the path.
             ProtocolError: this is no call.
-            LimitExceeded: it took too much time.
+            LimitExceeded: it took too much time, or the state would be too large.
             Exception: whatever the action raises.
         """
         match self._incoming.decode(call):
@@ -288,10 +290,10 @@ class Namespace:
 
         No code of the user's runs, so there is no time to be bounded, and all that can fail comes first.
         """
-        entry = self._entry([change], author, wall)
-        assert entry is not None, "there is a change"
-        op = change.op
+        op, changes = change.op, [change]
         assert isinstance(op, Set), "it puts a scalar into a field"
+        is_number = type(op.value) in NUMBERS and type(change.old) in NUMBERS
+        entry = self._entry(changes, author, wall, 0 if is_number else self._allowed_growth(changes))
         self.state.__dict__[cast("str", op.path[0])] = op.value
         self._publish(entry)
         return entry
@@ -302,7 +304,8 @@ class Namespace:
         try:
             with self._budget(self._limits.compute_time):
                 result = body(transaction)
-                entry = self._entry(transaction.finish(), author, wall)
+                changes = transaction.finish()
+                entry = self._entry(changes, author, wall, self._allowed_growth(changes)) if changes else None
         except BaseException:
             transaction.rollback()
             raise
@@ -311,10 +314,8 @@ class Namespace:
             self._publish(entry)
         return entry, result
 
-    def _entry(self, changes: list[Change], author: Author, wall: float) -> Entry | None:
+    def _entry(self, changes: list[Change], author: Author, wall: float, grown: int) -> Entry:
         """Make the log's entry, while everything can still be undone."""
-        if not changes:
-            return None
         revision = Revision(self.revision + 1)
         encoded = self.schema.codec.encode(
             [
@@ -329,20 +330,37 @@ class Namespace:
         if len(changes) == 1:
             only = (changes[0].op.path,)
             again = is_duplicate(changes[0])
-            return Entry(revision, author, () if again else only, only if again else (), encoded)
+            return Entry(revision, author, () if again else only, only if again else (), encoded, grown)
         touched: dict[Path, None] = {}
         repeated: dict[Path, None] = {}
         for change in changes:
             (repeated if is_duplicate(change) else touched)[change.op.path] = None
-        return Entry(revision, author, tuple(touched), tuple(repeated), encoded)
+        return Entry(revision, author, tuple(touched), tuple(repeated), encoded, grown)
+
+    def _allowed_growth(self, changes: list[Change]) -> int:
+        """Return by how much changes make the state larger, or smaller if it is below zero.
+
+        Raises:
+            LimitExceeded: it would become too large.
+        """
+        grown = growth(changes)
+        size, limit = self._size + grown, self._limits.state_bytes
+        # What is too large already, because its defaults are, may still become smaller.
+        if size > limit and grown > 0:
+            raise LimitExceeded("state_bytes", size, limit, _TOO_LARGE)
+        return grown
 
     def _publish(self, entry: Entry) -> None:
         self.history.append(entry)
+        self._size += entry.growth
         for path in (*entry.touched, *entry.repeated):
             name = cast("str", path[0])
             self._changed_at[name] = entry.revision
             if name in self._at_least:
                 self._at_least[name] -= len(entry.encoded)
+
+
+_TOO_LARGE = "take out of the state what nobody needs any more, or give the server zproc.Limits(state_bytes=...)"
 
 
 def _pattern(steps: object) -> Pattern:
