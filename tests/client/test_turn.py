@@ -616,7 +616,7 @@ class TestALostTurn:
         @atomic
         def cut_off(shop: Shop) -> None:
             shop.cookies = 5
-            (connection,) = served.client._lent
+            (connection,) = served.client._open
             connection.close()
             _ = shop.tags
 
@@ -629,7 +629,7 @@ class TestALostTurn:
         @atomic
         def cut_off(shop: Shop) -> None:
             shop.cookies = 5
-            (connection,) = served.client._lent
+            (connection,) = served.client._open
             connection.close()
 
         with pytest.raises(LeaseLost, match="before the commit came"):

@@ -217,4 +217,4 @@ class TestAnotherServer:
 
 
 def _has_unread_bytes(ctx: zproc.Context[Shop]) -> bool:
-    return bool(ctx._client._lent)
+    return not ctx._client._idle

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from itertools import count
 from typing import Final, TypeVar, cast
@@ -99,13 +99,16 @@ class Client:
         """What numbers are marked with that were read by this client; not itself, which would keep it alive."""
         self._kept: frozenset[str] = frozenset()
         self._identity = Identity(address, namespace, schema.fingerprint, schema.table, new_session(), name)
+        self._place = address, namespace
         self._begin()
         _alive.add(self)
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
+        # All that are open, so that those in use can be ended, too; and of these, those that nobody uses. One operation
+        # on either is atomic, so that no lock is needed to lend one.
+        self._open: set[Connection] = set()
         self._idle: list[Connection] = []
-        self._lent: set[Connection] = set()
         self._backoff = Backoff()
         self._requests = count(1)
         self._replica = Replica(self.schema, Epoch(""))
@@ -160,9 +163,10 @@ class Client:
         return self._identity.session
 
     def _check(self) -> None:
+        """Refuse what must not be asked; to be called if the client is closed, or this thread holds any turn."""
         if self.closed:
             raise UsageError("this context is closed")
-        if (self._identity.address, self._identity.namespace) in _turns.held:
+        if self._place in _turns.held:
             raise UsageError(
                 "the live state was used inside of an atomic function on the same state, which would wait for itself; "
                 "use the draft, the function's first argument"
@@ -187,36 +191,27 @@ class Client:
             SchemaMismatch: the server declares the state differently.
             UsageError: the client is closed, or in the middle of an atomic function of this thread.
         """
-        self._check()
+        if self.closed or _turns.held:
+            self._check()
         while True:
-            connection = None
-            with self._lock:
-                if self._idle:
-                    connection = self._idle.pop()
-                    self._lent.add(connection)
-            if connection is None:
-                connection = self._connect()
-                with self._lock:
-                    self._lent.add(connection)
-            elif connection.replica is not self._replica or connection.is_stale():
-                self._end(connection)
-                continue
-            if self.closed:  # meanwhile
-                connection.close()
-            return connection
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._connect()
+            # One that is closed by now says so to whoever uses it.
+            if connection.replica is self._replica and not connection.is_stale():
+                return connection
+            self._end(connection)
 
     def take_back(self, connection: Connection) -> None:
         """Take a connection that was lent; if it is in step it is lent again."""
-        with self._lock:
-            if not (connection.closed or self.closed) and len(self._idle) < _IDLE:
-                self._lent.discard(connection)
-                self._idle.append(connection)
-                return
-        self._end(connection)
+        if connection.closed or self.closed or len(self._idle) >= _IDLE:
+            self._end(connection)
+        else:
+            self._idle.append(connection)
 
     def _end(self, connection: Connection) -> None:
-        with self._lock:
-            self._lent.discard(connection)
+        self._open.discard(connection)
         connection.close()
 
     def _connect(self) -> Connection:
@@ -233,24 +228,26 @@ class Client:
                 seen = word(self.address, connection.welcome.index, epoch)
                 self._replica = Replica(self.schema, epoch, seen, self.mark)
             connection.replica = self._replica
+        self._open.add(connection)
+        if self.closed:  # meanwhile, and perhaps without this one
+            self._end(connection)
         return connection
 
     def enter_turn(self) -> frozenset[tuple[str, str]]:
         """Have every use of this state by this thread refused until `leave_turn`, which is given what this returns."""
         outer = _turns.held
-        _turns.held = outer | {(self.address, self.namespace)}
-        self._count_turn(1)
+        _turns.held = outer | {self._place}
+        with self._lock:
+            self._in_turn += 1
+            self.now = NEVER
         return outer
 
     def leave_turn(self, outer: frozenset[tuple[str, str]]) -> None:
         """Let this thread use this state again."""
-        self._count_turn(-1)
-        _turns.held = outer
-
-    def _count_turn(self, step: int) -> None:
         with self._lock:
-            self._in_turn += step
+            self._in_turn -= 1
             self._expose()
+        _turns.held = outer
 
     def _expose(self) -> None:
         self.now = NEVER if self.closed or self._in_turn else self._replica.moment
@@ -264,17 +261,16 @@ class Client:
         with self._lock:
             self.closed = True
             self._expose()
-            ended = [*self._idle, *self._lent]
-            self._idle.clear()
-        for connection in ended:
-            connection.close()
+        self._idle.clear()
+        # Whoever connects meanwhile finds that it is closed when he has added his own.
+        for connection in list(self._open):
+            self._end(connection)
 
     def drop_idle(self) -> None:
         """End the connections that nobody uses: when one broke, they probably broke with it."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        with suppress(IndexError):
+            while True:
+                self._end(self._idle.pop())
 
     # Requests
 
@@ -338,19 +334,16 @@ class Client:
             Unavailable: no server answers, and the command was not sent.
             Error: the server's refusal.
         """
-        done = self._change_once(command)
-        if done is None:
-            done = self._change_once(replace(command, request=self.next_request()))
-        if done is None:
-            raise CommitRefused("the connection was lost twice before the request came to the server")
-        return done
-
-    def _change_once(self, command: Commit | Act) -> Committed | None:
-        connection = self.lend()
-        try:
-            return self.change_by(connection, command)
-        finally:
-            self.take_back(connection)
+        for _ in range(2):
+            connection = self.lend()
+            try:
+                done = self.change_by(connection, command)
+            finally:
+                self.take_back(connection)
+            if done is not None:
+                return done
+            command = replace(command, request=self.next_request())
+        raise CommitRefused("the connection was lost twice before the request came to the server")
 
     def change_by(self, connection: Connection, command: Commit | Act) -> Committed | None:
         """Send a command by a connection that the caller has, and find out what became of it.
@@ -359,10 +352,9 @@ class Client:
             That it was applied; ``None`` if it was not, because it did not come before the connection was lost.
         """
         try:
-            reply = connection.call(command)
+            return expect(connection.call(command), Committed)
         except Unavailable as error:
             return self._settle(command, connection.welcome.epoch, error)
-        return expect(reply, Committed)
 
     def _settle(self, command: Commit | Act, epoch: Epoch, lost: Unavailable) -> Committed | None:
         deadline = time.monotonic() + _SETTLING
@@ -399,7 +391,8 @@ class Client:
         Raises:
             Unavailable: no server answers.
         """
-        self._check()
+        if self.closed or _turns.held:
+            self._check()
         replica = self._replica
         moment = replica.moment
         if name in moment.values and moment.is_newest() and self._is_there(moment):

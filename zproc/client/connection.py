@@ -8,9 +8,9 @@ everything else that goes wrong after the greeting is Unavailable, and what beca
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Final
 
 from zproc.client.replica import Replica
@@ -109,7 +109,7 @@ class Connection:
     def __init__(self, identity: Identity) -> None:
         self._address = identity.address
         self._channel: Channel = connect(identity.address, limit=_LONGEST)
-        self._last = time.monotonic()
+        self._last = monotonic()
         try:
             self.welcome: Welcome = self._introduce(identity)
         except BaseException:
@@ -119,7 +119,8 @@ class Connection:
     def _introduce(self, identity: Identity) -> Welcome:
         try:
             self._channel.send(encode(identity.hello()), HELLO_TIMEOUT)
-            reply = self._answer(RequestId(0), time.monotonic() + HELLO_TIMEOUT)
+            deadline = monotonic() + HELLO_TIMEOUT
+            reply = self._answer(decode_reply(self._receive(deadline)), RequestId(0), deadline)
         except WaitTimeout:
             raise Unavailable(
                 identity.address, f"a server accepts, but did not greet within {HELLO_TIMEOUT:g} s"
@@ -140,7 +141,7 @@ class Connection:
 
     def is_stale(self) -> bool:
         """Whether the server has closed it since it was last used; for a moment after an answer it has not."""
-        if time.monotonic() - self._last < _FRESH:
+        if monotonic() - self._last < _FRESH:
             return False
         try:
             self._channel.recv(0)
@@ -172,7 +173,9 @@ class Connection:
         frame = self._fitting(command)
         try:
             self._send(frame)
-            reply = self._answer(command.request, deadline)
+            reply = decode_reply(self._receive(deadline))
+            if reply.request != command.request or type(reply) is Refused:
+                reply = self._answer(reply, command.request, deadline)
         except _Refusal as refusal:
             # A refusal leaves the connection in step, unlike whatever else may be raised.
             if not refusal.in_step:
@@ -186,7 +189,7 @@ class Connection:
         except BaseException:
             self.close()
             raise
-        self._last = time.monotonic()
+        self._last = monotonic()
         return reply
 
     def _fitting(self, command: Command) -> bytes:
@@ -224,7 +227,7 @@ class Connection:
             try:
                 reply = decode_reply(self._channel.recv(0))
             except WaitTimeout:
-                self._last = time.monotonic()
+                self._last = monotonic()
                 return
             except (ProtocolError, LimitExceeded) as error:
                 self.close()
@@ -253,22 +256,23 @@ class Connection:
         except WaitTimeout as error:
             raise Unavailable(self._address, f"the server has not read for {HELLO_TIMEOUT:g} s") from error
 
-    def _answer(self, request: RequestId, deadline: float | None) -> Reply:
+    def _answer(self, reply: Reply, request: RequestId, deadline: float | None) -> Reply:
+        """Return the answer to a request: what was received, or what comes later, if that is another's."""
         while True:
-            reply = decode_reply(self._receive(deadline))
             if type(reply) is not Refused:
                 if reply.request == request:
                     return reply
             elif reply.request in (request, 0):
                 raise _Refusal(error_from_data(reply.error), in_step=reply.request == request)
+            reply = decode_reply(self._receive(deadline))
 
     def _receive(self, deadline: float | None) -> bytes:
         while True:
-            patience = PATIENCE if deadline is None else max(0.0, min(PATIENCE, deadline - time.monotonic()))
+            patience = PATIENCE if deadline is None else max(0.0, min(PATIENCE, deadline - monotonic()))
             try:
                 return self._channel.recv(patience)
             except WaitTimeout:
-                left = HELLO_TIMEOUT if deadline is None else min(HELLO_TIMEOUT, deadline - time.monotonic())
+                left = HELLO_TIMEOUT if deadline is None else min(HELLO_TIMEOUT, deadline - monotonic())
                 if left <= 0:
                     raise
                 if not is_alive(self._address, left) and left == HELLO_TIMEOUT:
