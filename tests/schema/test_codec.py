@@ -16,7 +16,7 @@ from hypothesis import example, given, settings, strategies as st
 from pydantic import BaseModel
 
 from zproc.exceptions import LimitExceeded, ProtocolError, SchemaError
-from zproc.schema.codec import MAX_DEPTH, Codec
+from zproc.schema.codec import MAX_DEPTH, Codec, decode_bare, encode_bare
 from zproc.schema.values import same
 
 
@@ -396,6 +396,33 @@ def test_a_bomb_costs_little_more_than_its_own_size(bomb: object, size: int) -> 
     finally:
         tracemalloc.stop()
     assert peak < 12 * len(data) + 3_000_000
+
+
+@pytest.mark.parametrize("bomb", [bomb_of_headers, bomb_of_modest_claims, bomb_of_maps, bomb_of_levels])
+@pytest.mark.parametrize("size", [250, 5_000, 100_000])
+def test_a_bomb_of_builtins_costs_little_more_than_its_own_size(bomb: object, size: int) -> None:
+    data = bomb(size)  # type: ignore[operator]  # a function
+    tracemalloc.start()
+    try:
+        try:
+            decode_bare(data)
+        except (ProtocolError, LimitExceeded):
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < (300_000 if size < 300 else 12 * len(data) + 3_000_000)
+
+
+@pytest.mark.parametrize("size", [1, 100, 10_000])
+def test_builtins_come_back_as_they_went_but_tuples(size: int) -> None:
+    assert decode_bare(encode_bare((1, None, True, b"x" * size, ("a", {"b": ["c"]})))) == [
+        1,
+        None,
+        True,
+        b"x" * size,
+        ["a", {"b": ["c"]}],
+    ]
 
 
 def test_ten_thousand_empty_containers_cost_what_they_are() -> None:

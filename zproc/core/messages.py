@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from operator import attrgetter, itemgetter
-from typing import Final, TypeAlias, cast, get_args
+from typing import Final, Generic, TypeAlias, TypeVar, cast, get_args
 
 from zproc.exceptions import LimitExceeded, ProtocolError
-from zproc.schema.codec import Codec
+from zproc.schema.codec import decode_bare, encode_bare
 from zproc.schema.record import record
 from zproc.typing import Epoch, LeaseId, RequestId, Revision, SessionId
 
@@ -281,8 +281,10 @@ Reply: TypeAlias = Welcome | Values | Committed | Granted | Changes | Refused | 
 
 _Message: TypeAlias = Command | Reply
 
-_COMMANDS: Final[tuple[type[_Message], ...]] = get_args(Command)
-_REPLIES: Final[tuple[type[_Message], ...]] = get_args(Reply)
+M = TypeVar("M", bound=_Message)
+
+_COMMANDS: Final[tuple[type[Command], ...]] = get_args(Command)
+_REPLIES: Final[tuple[type[Reply], ...]] = get_args(Reply)
 _TAGS: Final[Mapping[type[_Message], int]] = {
     **{kind: tag for tag, kind in enumerate(_COMMANDS)},
     **{kind: tag for tag, kind in enumerate(_REPLIES, start=64)},
@@ -322,11 +324,12 @@ _WIRE: Final[Mapping[str, tuple[tuple[type, ...], type | None]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class _Layout(Generic[M]):
     """How one kind of message lies on the wire.
 
     Attributes:
         kind: its class.
+        make: makes one of the values of its fields.
         tag: its number.
         fields: what each field may be.
         values: takes the values of all fields out of a message.
@@ -335,15 +338,16 @@ class _Layout:
         containers: the places of lists and tables, which have elements.
     """
 
-    kind: type[_Message]
+    kind: type[M]
+    make: Callable[[*tuple[object, ...]], M]
     tag: int
     fields: tuple[_Field, ...]
-    values: Callable[[_Message], tuple[object, ...]]
+    values: Callable[[M], tuple[object, ...]]
     forms: Mapping[tuple[type, ...], Callable[[list[object]], tuple[int, ...]]]
     containers: tuple[int, ...]
 
 
-def _field(kind: type[_Message], field: dataclasses.Field[object]) -> _Field:
+def _field(kind: type[object], field: dataclasses.Field[object]) -> _Field:
     # A text, since annotations are not evaluated in this module.
     annotation = cast("str", field.type)
     types, element = _WIRE[annotation]
@@ -355,13 +359,14 @@ def _numbers_of(form: tuple[type, ...]) -> Callable[[list[object]], tuple[int, .
     return itemgetter(*(place for place, kind in enumerate(form) if kind is int))
 
 
-def _layout(kind: type[_Message]) -> _Layout:
+def _layout(tag: int, kind: type[M]) -> _Layout[M]:
     fields = tuple(_field(kind, field) for field in dataclasses.fields(kind))
     names = [field.name for field in fields]
     take = attrgetter(*names)
     return _Layout(
         kind,
-        _TAGS[kind],
+        cast("Callable[[*tuple[object, ...]], M]", kind),
+        tag,
         fields,
         take if len(names) > 1 else lambda message: (take(message),),
         {form: _numbers_of(form) for form in product([int], *(field.types for field in fields))},
@@ -369,21 +374,19 @@ def _layout(kind: type[_Message]) -> _Layout:
     )
 
 
-_LAYOUTS: Final = {kind: _layout(kind) for kind in _TAGS}
-_COMMAND_LAYOUTS: Final = {_TAGS[kind]: _LAYOUTS[kind] for kind in _COMMANDS}
-_REPLY_LAYOUTS: Final = {_TAGS[kind]: _LAYOUTS[kind] for kind in _REPLIES}
-_codec: Final = Codec()
+_COMMAND_LAYOUTS: Final = {_TAGS[kind]: _layout(_TAGS[kind], kind) for kind in _COMMANDS}
+_REPLY_LAYOUTS: Final = {_TAGS[kind]: _layout(_TAGS[kind], kind) for kind in _REPLIES}
+# What takes the values out of a message takes them out of its own kind, which the types cannot say.
+_LAYOUTS: Final = cast(
+    "Mapping[type[_Message], _Layout[_Message]]",
+    {layout.kind: layout for layouts in (_COMMAND_LAYOUTS, _REPLY_LAYOUTS) for layout in layouts.values()},
+)
 
 
 def encode(message: Command | Reply) -> bytes:
     """Return a message as bytes."""
     layout = _LAYOUTS[type(message)]
-    parts = [layout.tag, *layout.values(message)]
-    for place in layout.containers:
-        value = parts[place]
-        if type(value) is tuple:
-            parts[place] = list(value)
-    return _codec.encode(parts)
+    return encode_bare((layout.tag, *layout.values(message)))
 
 
 def decode_command(data: bytes) -> Command:
@@ -393,7 +396,7 @@ def decode_command(data: bytes) -> Command:
         ProtocolError: they are none; it names the offending field.
         LimitExceeded: they are nested too deep, or a list is too long.
     """
-    return cast("Command", _decode(data, _COMMAND_LAYOUTS))
+    return _decode(data, _COMMAND_LAYOUTS)
 
 
 def decode_reply(data: bytes) -> Reply:
@@ -403,30 +406,27 @@ def decode_reply(data: bytes) -> Reply:
         ProtocolError: they are none; it names the offending field.
         LimitExceeded: they are nested too deep, or a list is too long.
     """
-    return cast("Reply", _decode(data, _REPLY_LAYOUTS))
+    return _decode(data, _REPLY_LAYOUTS)
 
 
-def _decode(data: bytes, layouts: Mapping[int, _Layout]) -> _Message:
-    parts = _codec.decode(data)
-    if type(parts) is not list or not parts or type(parts[0]) is not int:
+def _decode(data: bytes, layouts: Mapping[int, _Layout[M]]) -> M:
+    parts = decode_bare(data)
+    if type(parts) is not list:
         raise ProtocolError("not a message: no tag")
-    layout = layouts.get(parts[0])
-    if layout is None:
-        raise ProtocolError(f"not a message: unknown tag {parts[0]}")
-    numbers_of = layout.forms.get(tuple(map(type, parts)))
-    if numbers_of is None:
-        raise _malformed(layout, parts)
-    numbers = numbers_of(parts)
+    try:
+        layout = layouts[parts[0]]
+        numbers = layout.forms[tuple(map(type, parts))](parts)
+    except (LookupError, TypeError):
+        raise _malformed(layouts, parts) from None
     if min(numbers) < 0 or max(numbers) >= _TOO_GREAT:
         raise _out_of_range(layout, parts)
     for place in layout.containers:
         parts[place] = _checked(layout.fields[place - 1], parts[place])
     del parts[0]
-    make = cast("Callable[[*tuple[object, ...]], _Message]", layout.kind)
-    return make(*parts)
+    return layout.make(*parts)
 
 
-def _out_of_range(layout: _Layout, parts: list[object]) -> ProtocolError:
+def _out_of_range(layout: _Layout[M], parts: list[object]) -> ProtocolError:
     """Say which number is not one of those that may travel."""
     where, number = next(
         (field.where, part)
@@ -436,8 +436,13 @@ def _out_of_range(layout: _Layout, parts: list[object]) -> ProtocolError:
     return ProtocolError(f"{where}: {'a negative' if number < 0 else 'too great a'} number")
 
 
-def _malformed(layout: _Layout, parts: list[object]) -> ProtocolError:
+def _malformed(layouts: Mapping[int, _Layout[M]], parts: list[object]) -> ProtocolError:
     """Say what is wrong with parts whose types are not those of a message."""
+    if not parts or type(parts[0]) is not int:
+        return ProtocolError("not a message: no tag")
+    layout = layouts.get(parts[0])
+    if layout is None:
+        return ProtocolError(f"not a message: unknown tag {parts[0]}")
     fields, given = layout.fields, len(parts) - 1
     if given < len(fields):
         return ProtocolError(f"{fields[given].where}: missing; {given} fields instead of {len(fields)}")
@@ -460,7 +465,7 @@ def _checked(field: _Field, value: object) -> object:
     if len(parts) > MAX_LIST:
         raise LimitExceeded(field.where, len(parts), MAX_LIST)
     elements = [*parts, *parts.values()] if isinstance(parts, dict) else parts
-    if not all(type(element) is field.element for element in elements):
+    if not {field.element}.issuperset(map(type, elements)):
         assert field.element is not None, "a container has elements"
         raise ProtocolError(f"{field.where}: not every element is a {field.element.__name__}")
     return parts if isinstance(parts, dict) else tuple(parts)

@@ -25,7 +25,7 @@ from pydantic import BaseModel
 from zproc.exceptions import LimitExceeded, ProtocolError, SchemaError
 from zproc.schema.values import SCALARS, plain, shown
 
-__all__ = ["MAX_DEPTH", "Codec"]
+__all__ = ["MAX_DEPTH", "Codec", "decode_bare", "encode_bare"]
 
 MAX_DEPTH: Final = 128
 """Containers within containers; pydantic itself stops at about 255 models within models."""
@@ -34,6 +34,9 @@ MAX_EXTENSION_COPIES: Final = 8
 """How many times its own size a message may be copied, because extension types within extension types each are."""
 
 _FREE_EXTENSION_BYTES: Final = 1 << 20
+
+_SHORT: Final = 256
+"""Up to how many bytes any claims of any depth are harmless: all of them together cost less than 200 KB."""
 
 _Convert: TypeAlias = "Callable[[object], object]"
 _T = TypeVar("_T")
@@ -209,6 +212,36 @@ class Codec:
         if type(builtin) is kind:
             raise _cannot_be_shared(value)
         return builtin
+
+
+def encode_bare(value: object) -> bytes:
+    """Return data made of builtin types only as bytes; tuples are lists there."""
+    # One packer a call, as above.
+    return msgpack.Packer().pack(value)
+
+
+def decode_bare(data: bytes) -> object:
+    """Return the data of bytes that came from anywhere, for who looks at the type of all of it.
+
+    Args:
+        data: what ``encode_bare`` makes. If they hold an extension type, it is in the result, of a type of its own, or
+            as whatever it stands for.
+
+    Raises:
+        ProtocolError: they are not what that makes.
+        LimitExceeded: they are nested too deep.
+    """
+    if len(data) > _SHORT:
+        return _BARE.decode(data)
+    try:
+        return msgpack.unpackb(data, strict_map_key=False, object_pairs_hook=_unique)
+    except ProtocolError:
+        raise
+    except _MALFORMED as error:
+        raise _not_a_value(error) from error
+
+
+_BARE: Final = Codec()
 
 
 class _Decoding:
