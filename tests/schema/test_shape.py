@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 import pytest
@@ -140,3 +141,59 @@ def test_a_model_whose_validators_see_all_of_it_is_whole(model: type[BaseModel])
 
 def test_a_shape_is_made_once_per_class() -> None:
     assert shape_of(Oven) is shape_of(Oven)
+
+
+class Scalars(BaseModel):
+    whole: int = Field(default=0, ge=0, multiple_of=2)
+    lax: int = Field(default=0, strict=False)
+    real: float = 0.0
+    flag: bool = False
+    text: str = Field(default="", min_length=1, max_length=3)
+    maybe: int | None = None
+    pattern: str = Field(default="", pattern="^a*$")
+    even: Annotated[int, AfterValidator(lambda n: n - n % 2)] = 0
+    row: list[int] = []
+
+
+_GIVEN: list[object] = [
+    -1,
+    0,
+    1,
+    2,
+    3,
+    True,
+    None,
+    1.0,
+    1.5,
+    float("inf"),
+    "",
+    "a",
+    "1",
+    "long",
+    b"a",
+    2**70,
+    1j,
+    [1],
+    {},
+]
+
+
+def outcome(function: Callable[[object], object], value: object) -> object:
+    try:
+        valid = function(value)
+    except ValidationError as error:
+        return error.errors()
+    return type(valid), valid
+
+
+@pytest.mark.parametrize("name", list(Scalars.model_fields))
+def test_the_shortest_way_to_check_a_value_comes_to_what_validating_it_does(name: str) -> None:
+    shape = shape_of(Scalars).fields[name]
+    for value in _GIVEN:
+        assert outcome(shape.check, value) == outcome(shape.validate, value)
+
+
+def test_only_where_no_code_of_the_users_runs_is_there_no_frame_to_be_interrupted_in() -> None:
+    fields = shape_of(Scalars).fields
+    quick = {name for name, shape in fields.items() if shape.check != shape.validate}
+    assert quick == {"whole", "lax", "real", "flag", "text", "maybe"}

@@ -14,7 +14,7 @@ The law:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 from typing import Final, TypeAlias, TypeVar, assert_never, cast
@@ -51,14 +51,14 @@ class _Stage(Enum):
     ENDED = auto()
 
 
-class Transaction:
+class Transaction(Tree):
     """One attempt to change a state.
 
     Args:
         root: the state. It is changed in place, unless the transaction is private.
         make_draft: makes what model validators are shown, from the transaction and the address of the model.
-        private: copy every container before its first change instead of changing it in place; ``root`` then becomes
-            the copy.
+        private: copy every container before its first change instead of changing it in place; ``root``, which is the
+            state as it is now, then becomes the copy.
 
     Attributes:
         changes: what was done, as far as it is known to be valid.
@@ -66,46 +66,18 @@ class Transaction:
             what is sent to where the state is.
     """
 
-    __slots__ = (
-        "_latest",
-        "_make_draft",
-        "_orders",
-        "_private",
-        "_runs",
-        "_searched",
-        "_stage",
-        "_tree",
-        "changes",
-        "requested",
-    )
+    __slots__ = ("_latest", "_make_draft", "_orders", "_searched", "_stage", "changes", "requested")
 
     def __init__(self, root: BaseModel, make_draft: MakeDraft, *, private: bool = False) -> None:
+        super().__init__(root, private=private)
         self.changes: list[Change] = []
         self.requested: list[Op] = []
-        self._tree = Tree(root, private=private)
         self._make_draft = make_draft
-        self._private = private
         self._stage = _Stage.OPEN
         self._latest: dict[Path, int] = {}
         # By identity, and with the object, so that it stays the only one of that identity.
         self._searched: dict[int, object] = {}
         self._orders: dict[int, tuple[object, KeyOrder]] = {}
-        self._runs: dict[int, tuple[BaseModel, int]] = {}
-
-    # Reading
-
-    @property
-    def root(self) -> BaseModel:
-        """The state as it is now."""
-        return self._tree.root
-
-    def read(self, path: Path) -> object:
-        """Return what stands at an address; it belongs to the tree and is not to be changed.
-
-        Raises:
-            UnknownPath: nothing stands there.
-        """
-        return self._tree.read(path)
 
     # Changing
 
@@ -121,8 +93,8 @@ class Transaction:
         if self._stage is _Stage.ENDED:
             raise UsageError("the transaction has ended")
         match op:
-            case Set(path, value):
-                self._set(path, value)
+            case Set():
+                self._set(op)
             case Delete(path):
                 self._delete(path)
             case Splice():
@@ -132,7 +104,7 @@ class Transaction:
             case Discard(path, values):
                 self._discard(path, values)
             case Update(path):
-                self._set(path, compute(op, self.read(path)))
+                self._set(Set(path, compute(op, self.read(path))))
             case _:
                 assert_never(op)
         # Later on it is validators that ask, as they will wherever the ops are sent.
@@ -159,12 +131,13 @@ class Transaction:
 
     # Values
 
-    def _set(self, path: Path, value: object) -> None:
-        if len(path) == 1 and type(value) in SCALARS and self._set_scalar(path, value):
+    def _set(self, op: Set) -> None:
+        path, value = op.path, op.value
+        if len(path) == 1 and type(value) in SCALARS and self._set_scalar(op):
             return
-        place = self._tree.locate(path, assign=True)
+        place = self.locate(path, assign=True)
         container, key, path = place.container, place.key, place.path
-        old = self._tree.original(place)
+        old = self.original(place)
         if old is MISSING and not isinstance(container, dict):
             raise _no_place(container, key, path)
         if place.loose:
@@ -174,59 +147,66 @@ class Transaction:
         if old is not MISSING or (key := self._valid_key(place)) is not MISSING:
             path = (*path[:-1], key)
             new = self._valid_or_missing(place.shape, value, path)
-        self._tree.release(path)
+        self.release(path)
         if new is MISSING:
-            self._tree.hold(path)
-            put(container, path[-1], self._tree.adopt(detached(value)))
+            self.hold(path)
+            put(container, path[-1], self.adopt(detached(value)))
             return
-        put(container, key, self._tree.adopt(new))
-        self._record_set(path, new, old)
+        put(container, key, self.adopt(new))
+        if is_atom(new) and (old is MISSING or is_atom(old)):
+            self._record_atom(Set(path, new), old)
+        else:
+            self._record(Change(Set(path, plain(new)), old))
         if old is MISSING:
             self._appended(container, path[-1])
             self._length_changed(container, place.nodes[:-1], path[:-1], place.around)
 
-    def _set_scalar(self, path: Path, value: object) -> bool:
+    def _set_scalar(self, op: Set) -> bool:
         """Put a scalar in the place of another in a field of the state, and tell whether that could be done so.
 
         This is what most ops do. It is what ``_set`` does with them, less what one valid field has no need of.
         """
-        shape = self._tree.open_field(path[0])
+        name = op.path[0]
+        if self._held or type(name) is not str:
+            return False
+        shape = self.shape.open_fields.get(name)
         if shape is None:
             return False
-        fields = self._tree.enter_root(path).__dict__
-        name = cast("str", path[0])
+        root = self._own_root() if self._private else self.root
+        fields = root.__dict__
         old = fields[name]
         if type(old) not in SCALARS:
             return False
-        new = self._valid_or_missing(shape, value, path)
+        try:
+            new = shape.check(op.value)
+        except ValidationError:
+            return False
+        except (Exception, SystemExit) as error:
+            raise crash(op.path, error) from error
         if type(new) not in SCALARS:
             return False
+        if self.shape.after:
+            self._pass_model(root, [root], self.shape, op.path, assigned=True, loose=False)
         fields[name] = new
-        self._record_atom(path, new, old)
+        self._record_atom(op if new is op.value else Set(op.path, new), old)
         return True
 
-    def _record_set(self, path: Path, new: object, old: object) -> None:
-        if is_atom(new) and (old is MISSING or is_atom(old)):
-            self._record_atom(path, new, old)
+    def _record_atom(self, op: Set, old: object) -> None:
+        earlier = self._latest.get(op.path)
+        if earlier is None:
+            change = Change(op, old)
+            self._latest[op.path] = len(self.changes)
+            self.changes.append(change)
+            self._undo.append(change)
         else:
-            self._record(Change(Set(path, plain(new)), old))
-
-    def _record_atom(self, path: Path, new: object, old: object) -> None:
-        earlier = self._latest.get(path)
-        if earlier is not None:
             # The undo log already restores what stood there before both.
-            self.changes[earlier] = Change(Set(path, new), self.changes[earlier].old)
-            return
-        change = Change(Set(path, new), old)
-        self._latest[path] = len(self.changes)
-        self.changes.append(change)
-        self._tree.record(change)
+            self.changes[earlier] = Change(op, self.changes[earlier].old)
 
     def _loosely(self, shape: Shape, value: object, place: Place) -> object:
         """Return what to put at a place that is validated later on: what is valid by itself, if it is clear what is."""
         opaque = place.opaque or shape.dependent
         found = MISSING if opaque else self._valid_or_missing(shape, value, place.path)
-        return self._tree.adopt(detached(value) if found is MISSING else found)
+        return self.adopt(detached(value) if found is MISSING else found)
 
     def _valid_key(self, place: Place) -> Key:
         """Return the new key of a dict as validation makes it, MISSING if it is not valid."""
@@ -258,7 +238,7 @@ class Transaction:
     # Dicts
 
     def _delete(self, path: Path) -> None:
-        place = self._tree.locate(path)
+        place = self.locate(path)
         container, key, path = place.container, place.key, place.path
         if not isinstance(container, dict):
             raise CommitRefused(f"{format_path(path)}: a key of a dict can be deleted, not of a {_kind(container)}")
@@ -267,7 +247,7 @@ class Transaction:
         if place.loose:
             del container[key]
             return
-        self._tree.release(path)
+        self.release(path)
         if key not in container:  # it was new, and held
             return
         key, follower = self._followed(container, key, path[:-1])
@@ -288,13 +268,13 @@ class Transaction:
             return deleted, known[1].follower(deleted)
         if id(target) in self._searched:
             # A second time costs less than to search for each of many.
-            order = KeyOrder(key for key in target if not self._tree.is_held_new((*path, key)))
+            order = KeyOrder(key for key in target if not self.is_held_new((*path, key)))
             self._orders[id(target)] = target, order
             return deleted, order.follower(deleted)
         self._searched[id(target)] = target
         keys = iter(target)
         found = next(key for key in keys if key is deleted or key == deleted)
-        return found, next((key for key in keys if not self._tree.is_held_new((*path, key))), MISSING)
+        return found, next((key for key in keys if not self.is_held_new((*path, key))), MISSING)
 
     def _appended(self, target: object, key: Key) -> None:
         """Take note that a dict has a new key, at its end."""
@@ -312,17 +292,17 @@ class Transaction:
                 item = place.shape.item or ANYTHING
                 items = [self._validated(item, value, (*place.path, at)) for value in op.insert]
             except ValidationError:
-                self._tree.hold(place.path)
-                target = cast("list[object]", self._tree.enter(place))
+                self.hold(place.path)
+                target = cast("list[object]", self.enter(place))
         if items is None:
             target[at : at + remove] = [
                 self._loosely(place.shape.item or ANYTHING, value, place) for value in op.insert
             ]
             return
-        self._tree.shift(place.path, at, remove, len(items))
+        self.shift(place.path, at, remove, len(items))
         old = target[at : at + remove]
         if items or old:
-            target[at : at + remove] = map(self._tree.adopt, items)
+            target[at : at + remove] = map(self.adopt, items)
             self._record(Change(Splice(place.path, at, remove, tuple(map(plain, items))), old))
             self._length_changed(target, place.nodes, place.path, place.shape)
 
@@ -333,8 +313,8 @@ class Transaction:
             try:
                 new = [self._validated(place.shape.item or ANYTHING, value, place.path) for value in new]
             except ValidationError:
-                self._tree.hold(place.path)
-                target = cast("set[object]", self._tree.enter(place))
+                self.hold(place.path)
+                target = cast("set[object]", self.enter(place))
         if place.loose:
             target.update(new)
             return
@@ -356,13 +336,13 @@ class Transaction:
 
     def _enter(self, path: Path, kind: type[T]) -> tuple[Place, T]:
         """Walk to a container that is itself what an op changes."""
-        place = self._tree.locate(path)
+        place = self.locate(path)
         present = get(place.container, place.key)
         if present is MISSING:
             raise _no_place(place.container, place.key, place.path)
         if not isinstance(present, kind):
             raise CommitRefused(f"{format_path(path)}: expected a {kind.__name__}, there is {shown(present)}")
-        return place, cast("T", self._tree.enter(place))
+        return place, cast("T", self.enter(place))
 
     # Recording
 
@@ -370,11 +350,11 @@ class Transaction:
         # Addresses may mean something else from here on, so an earlier Set may no longer be merged with a later one.
         self._latest.clear()
         self.changes.append(change)
-        self._tree.record(change)
+        self._undo.append(change)
 
     def _length_changed(self, node: Container, nodes: Sequence[Container], path: Path, shape: Shape) -> None:
         if shape.shortest or shape.longest is not None:
-            self._tree.remember(Passed(node, tuple(nodes), path, shape))
+            self.remember(Passed(node, tuple(nodes), path, shape))
 
     # The end
 
@@ -385,34 +365,39 @@ class Transaction:
             ValidationRefused: the state would break its schema.
             ValidatorCrashed: a validator raised what is not a refusal.
         """
-        self._stage = _Stage.FINISHING
-        try:
-            if self._tree.is_unsettled():
-                self._settle()
-            while self._tree.passed:
-                # Validators of equal depth see nothing of each other.
-                depth = max(len(passed.path) for passed in self._tree.passed.values())
-                for passed in [each for each in self._tree.passed.values() if len(each.path) == depth]:
-                    self._run_after(passed)
-                    self._settle()
-        except BaseException:
-            self.rollback()
-            raise
+        if self._held or self.passed:
+            self._stage = _Stage.FINISHING
+            try:
+                self._finish()
+            except BaseException:
+                self.rollback()
+                raise
         self._stage = _Stage.ENDED
         return self.changes
+
+    def _finish(self) -> None:
+        self._settle()
+        # By identity, and with the model, so that it stays the only one of that identity.
+        runs: dict[int, tuple[BaseModel, int]] = {}
+        while self.passed:
+            # Validators of equal depth see nothing of each other.
+            depth = max(len(passed.path) for passed in self.passed.values())
+            for passed in [each for each in self.passed.values() if len(each.path) == depth]:
+                self._run_after(passed, runs)
+                self._settle()
 
     def _settle(self) -> None:
         """Validate all that is held and all lengths that changed; only models are left to be looked at."""
         found: list[Fault] = []
-        for path, original in self._tree.everything_held():
+        for path, original in self.everything_held():
             try:
                 value = self._settled(path, original)
             except ValidationError as error:
                 found += faults(error, path)
             else:
-                self._tree.end_hold(path)
+                self.end_hold(path)
                 self._replace(path, value, original)
-        for passed in self._tree.take_containers():
+        for passed in self.take_containers():
             where = passed.current_path()
             if where is not None:
                 found += length_faults(where, passed.shape, cast("list[object]", passed.node))
@@ -421,10 +406,10 @@ class Transaction:
 
     def _settled(self, path: Path, original: object) -> object:
         if original is MISSING:
-            key = self._tree.shape_at(path[:-1]).key
+            key = self.shape_at(path[:-1]).key
             if key is not None:
                 self._validated(key, path[-1], path)
-        return self._validated(self._tree.shape_at(path), self.read(path), path)
+        return self._validated(self.shape_at(path), self.read(path), path)
 
     def _replace(self, path: Path, value: object, original: object) -> None:
         """Put a valid value in the place of what was held."""
@@ -442,24 +427,24 @@ class Transaction:
             # To the end, where it will be when the changes are replayed.
             cast("dict[Key, object]", container).pop(path[-1])
             self._appended(container, path[-1])
-        put(container, path[-1], self._tree.adopt(value))
+        put(container, path[-1], self.adopt(value))
         # The undo log got the original when the place was first held.
         self._latest.clear()
         self.changes.append(Change(Set(path, plain(value)), original))
 
-    def _run_after(self, passed: Passed) -> None:
+    def _run_after(self, passed: Passed, all_runs: dict[int, tuple[BaseModel, int]]) -> None:
         node = cast("BaseModel", passed.node)
         path = passed.current_path()
         if path is not None:
-            _, runs = self._runs.get(id(node), (node, 0))
-            self._runs[id(node)] = node, runs + 1
+            _, runs = all_runs.get(id(node), (node, 0))
+            all_runs[id(node)] = node, runs + 1
             for validator in passed.shape.after:
                 if runs == _ROUNDS:
                     raise crash(
                         path, RuntimeError("it and the validators around it keep changing the state"), validator
                     )
                 self._run_validator(validator, node, path)
-        self._tree.passed.pop(id(node), None)  # only now, so that its own changes are no reason to run it again
+        self.passed.pop(id(node), None)  # only now, so that its own changes are no reason to run it again
 
     def _run_validator(self, validator: AfterValidator, node: BaseModel, path: Path) -> None:
         draft = self._make_draft(self, path)
@@ -478,21 +463,12 @@ class Transaction:
         for name in type(node).model_fields:
             value = get(result, name)
             if not same(value, get(self.read(path), name)):
-                self._set((*path, name), value)
-
-    def restore(self, changes: Iterable[Change]) -> None:
-        """Take back changes of the past, in a private transaction that is walked back from the present.
-
-        Args:
-            changes: the newest first, none left out.
-        """
-        assert self._private, "the present is changed by commits only"
-        self._tree.restore(changes)
+                self._set(Set((*path, name), value))
 
     def rollback(self) -> None:
         """Undo everything, the order of dicts included."""
         self._stage = _Stage.ENDED
-        self._tree.rollback()
+        super().rollback()
         self.changes = []
 
 
@@ -510,11 +486,13 @@ def scalar_change(shape: Shape, root: BaseModel, op: Op) -> Change | None:
     Raises:
         CommitRefused: it is arithmetic that fails, as in a transaction.
     """
-    path = op.path
-    field = shape.quiet_fields.get(cast("str", path[0])) if len(path) == 1 else None
+    name = op.path[0]
+    if len(op.path) != 1 or type(name) is not str:
+        return None
+    field = shape.quiet_fields.get(name)
     if field is None:
         return None
-    old = root.__dict__[cast("str", path[0])]
+    old = root.__dict__[name]
     if type(op) is Set:
         value = op.value
     elif type(op) is Update:
@@ -524,10 +502,10 @@ def scalar_change(shape: Shape, root: BaseModel, op: Op) -> Change | None:
     if type(value) not in SCALARS:
         return None
     try:
-        new = field.validate(value)
+        new = field.check(value)
     except ValidationError:
         return None
-    return Change(Set(path, new), old)
+    return Change(op if new is value and type(op) is Set else Set(op.path, new), old)
 
 
 def _no_place(container: Container, key: Key, path: Path) -> UnknownPath:

@@ -147,7 +147,8 @@ class Tree:
         """
         if not path:
             raise UnknownPath("", "the state as a whole cannot be replaced; set its fields")
-        shape, node = self.shape, self._own_root()
+        shape = self.shape
+        node: Container = self._own_root()
         nodes: list[Container] = [node]
         loose, opaque = bool(self._held) and () in self._held, False
         if shape.whole and not loose:
@@ -174,17 +175,6 @@ class Tree:
             node = self.own(node, key, loose=loose)
             nodes.append(node)
         raise AssertionError("the loop returns at the last key")
-
-    def open_field(self, name: Key) -> Shape | None:
-        """Return the shape of a field of the state that can be assigned with no look at anything else, or ``None``."""
-        return None if self._held else self.shape.open_fields.get(cast("str", name))
-
-    def enter_root(self, path: Path) -> BaseModel:
-        """Return the root, so that one of its open fields may be changed."""
-        root = cast("BaseModel", self._own_root())
-        if self.shape.after:
-            self._pass_model(root, [root], self.shape, path, assigned=True, loose=False)
-        return root
 
     def enter(self, place: Place) -> Container:
         """Return the container at a place itself, so that it may be changed; the place becomes loose with it."""
@@ -234,7 +224,7 @@ class Tree:
 
     # Owning
 
-    def _own_root(self) -> Container:
+    def _own_root(self) -> BaseModel:
         if self._private and id(self.root) not in self._owned:
             self.root = cast("BaseModel", _shallow(self.root))
             self._owned[id(self.root)] = self.root
@@ -326,26 +316,23 @@ class Tree:
         """Whether what stands at an address is held, and nothing stood there before."""
         return bool(self._held) and self._held.get(path) is MISSING
 
-    def is_unsettled(self) -> bool:
-        """Whether anything is held or was passed."""
-        return bool(self._held or self.passed)
-
     def everything_held(self) -> list[tuple[Path, object]]:
         """Return the held addresses, each with its original."""
         return list(self._held.items())
 
     # Undoing
 
-    def record(self, change: Change) -> None:
-        """Remember a change that was made."""
-        self._undo.append(change)
-
     def restore(self, changes: Iterable[Change]) -> None:
-        """Take back changes of the past, the newest first; what stands there may be plain data for models."""
+        """Take back changes of the past, in a private tree that is walked back from the present.
+
+        Args:
+            changes: the newest first, none left out. What stands there may be plain data for models.
+        """
+        assert self._private, "the present is changed by commits only"
         undoing = Undoing()
         for change in changes:
             inverse = change.inverse()
-            node = self._own_root()
+            node: Container = self._own_root()
             below = inverse.path[:-1] if isinstance(inverse, (Set, Delete)) else inverse.path
             for key in below:
                 node = self.own(node, key, loose=True)
