@@ -55,6 +55,22 @@ def test_p5_p10_the_oldest_outcomes_are_forgotten_and_then_unknown_but_never_new
     assert one.outcome(RequestId(11)) is None
 
 
+@given(st.lists(st.integers(0, 60), unique=True, max_size=60), st.integers(1, 24), st.integers(1, 30))
+def test_p5_p10_in_whatever_order_requests_come_each_is_known_unknown_or_new_and_no_more_are_kept(
+    requests: list[int], most: int, size: int
+) -> None:
+    one = session(outcomes=most, outcome_bytes=400)
+    for number, request in enumerate(requests):
+        assert one.outcome(RequestId(request)) is None or number > most - most // 8
+        one.remember(committed(request, size))
+        assert one.outcome(RequestId(request)) == committed(request, size)
+    kept = [each for each in requests if one.outcome(RequestId(each)) == committed(each, size)]
+    assert kept == requests[len(requests) - len(kept) :], "the oldest are forgotten first"
+    assert min(len(requests), most - most // 8, 400 // size) <= len(kept) <= min(most, 400 // size)
+    for request in set(requests) - set(kept):
+        assert isinstance(error_of(one.outcome(RequestId(request))), CommitUnknown)
+
+
 def test_p5_a_request_that_is_late_among_forgotten_ones_is_still_new() -> None:
     """Threads of one process take their numbers in one order and send in another."""
     one = session(outcomes=4)
@@ -184,11 +200,12 @@ def test_leaving_more_often_than_entering_is_a_bug() -> None:
         known.leave(SessionId("a"))
 
 
-@given(st.lists(st.integers(0, 60), max_size=40), st.integers(1, 20))
-def test_a_set_of_numbers_never_loses_one_and_is_exact_for_the_greatest(added: list[int], span: int) -> None:
+@given(st.lists(st.lists(st.integers(0, 60), min_size=1, max_size=5), max_size=10), st.integers(1, 20))
+def test_a_set_of_numbers_never_loses_one_and_is_exact_for_the_greatest(batches: list[list[int]], span: int) -> None:
     numbers = _Numbers(span)
-    for number in added:
-        numbers.add(number)
+    for batch in batches:
+        numbers.update(batch)
+    added = [number for batch in batches for number in batch]
     top = max(added, default=0)
     for number in range(80):
         if number in added:

@@ -7,6 +7,8 @@ he is told that it is unknown. A request whose outcome is no longer known is nev
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import islice
 
 from zproc.core.limits import Limits
 from zproc.core.messages import Committed, Refused
@@ -33,12 +35,16 @@ class Session:
         self.connections = 0
         self._limits = limits
         self._doubtful = doubtful
-        self._outcomes: OrderedDict[RequestId, Committed | Refused] = OrderedDict()
+        self._outcomes: dict[RequestId, Committed | Refused] = {}
         self._bytes = 0
         self._forgotten = _Numbers(limits.outcomes * _SEEN_PER_OUTCOME, before if doubtful else 0)
+        self._newest = before - 1 if doubtful else -1
+        """Greater numbers than this have not come: nothing has to be looked up for most requests."""
 
     def outcome(self, request: RequestId) -> Committed | Refused | None:
         """Return how a request was answered, ``None`` if it has not come."""
+        if request > self._newest:
+            return None
         known = self._outcomes.get(request)
         if known is None and request in self._forgotten:
             return _unknown(
@@ -48,18 +54,31 @@ class Session:
 
     def remember(self, reply: Committed | Refused) -> None:
         """Keep the outcome of a request."""
-        outcomes, most = self._outcomes, self._limits.outcome_bytes
-        weight = _weight(reply)
-        if weight > most:
-            reply = _unknown(reply.request, f"its result was too large to be kept ({most} outcome_bytes)")
+        outcomes, limits, request = self._outcomes, self._limits, reply.request
+        weight = len(reply.result if isinstance(reply, Committed) else reply.error)
+        if weight > limits.outcome_bytes:
+            reply = _unknown(request, f"its result was too large to be kept ({limits.outcome_bytes} outcome_bytes)")
             weight = _weight(reply)
-        earlier = outcomes.get(reply.request)
-        self._bytes += weight if earlier is None else weight - _weight(earlier)
-        outcomes[reply.request] = reply
-        while len(outcomes) > self._limits.outcomes or self._bytes > most:
-            request, oldest = outcomes.popitem(last=False)
-            self._bytes -= _weight(oldest)
-            self._forgotten.add(request)
+        if request > self._newest:
+            self._newest = request
+        elif request in outcomes:
+            weight -= _weight(outcomes[request])
+        outcomes[request] = reply
+        self._bytes += weight
+        if len(outcomes) > limits.outcomes or self._bytes > limits.outcome_bytes:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Forget the oldest outcomes, an eighth of those that may be kept at once, and more if they are too large."""
+        outcomes, most = self._outcomes, self._limits.outcomes
+        if len(outcomes) > most:
+            self._drop(list(islice(outcomes, len(outcomes) - most + most // 8)))
+        while self._bytes > self._limits.outcome_bytes:
+            self._drop(list(islice(outcomes, 1)))
+
+    def _drop(self, requests: Sequence[RequestId]) -> None:
+        self._bytes -= sum([_weight(self._outcomes.pop(request)) for request in requests])
+        self._forgotten.update(requests)
 
     def give_up(self, request: RequestId) -> Committed | Refused | None:
         """Return the outcome of a request; of one that has not come, make sure that it comes too late.
@@ -138,13 +157,15 @@ class _Numbers:
         self._bottom = bottom
         self._bits = 0
 
-    def add(self, number: int) -> None:
-        past = number - (self._bottom + self._span) + 1
+    def update(self, numbers: Sequence[int]) -> None:
+        """Put numbers in, at least one."""
+        past = max(numbers) - (self._bottom + self._span) + 1
         if past > 0:
             self._bottom += past
             self._bits >>= past
-        if number >= self._bottom:
-            self._bits |= 1 << (number - self._bottom)
+        for number in numbers:
+            if number >= self._bottom:
+                self._bits |= 1 << (number - self._bottom)
 
     def __contains__(self, number: int) -> bool:
         return number < self._bottom or bool(self._bits >> (number - self._bottom) & 1)
