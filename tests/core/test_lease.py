@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import pytest
 
-from zproc.core.lease import Turns, Waiting
+from zproc.core.lease import Running, Turns, Waiting, first_deadline
 from zproc.core.messages import Acquire
 from zproc.typing import LeaseId, PeerId, RequestId, Revision
 
@@ -21,8 +21,13 @@ def take(turns: Turns, peer: int, now: float = 0.0) -> LeaseId:
 
 
 @pytest.fixture
-def turns() -> Turns:
-    return Turns(30.0)
+def running() -> Running:
+    return OrderedDict()
+
+
+@pytest.fixture
+def turns(running: Running) -> Turns:
+    return Turns(30.0, running)
 
 
 def test_p4_a_turn_is_free_until_it_is_taken_and_after_it_has_ended(turns: Turns) -> None:
@@ -101,19 +106,35 @@ def test_p4_who_has_left_the_queue_is_not_in_it(turns: Turns) -> None:
 
 
 @pytest.mark.parametrize(("now", "over"), [(129.999, False), (130.0, True), (130.001, True), (1e9, True)])
-def test_p4_a_turn_is_overrun_from_the_very_deadline_on(turns: Turns, now: float, *, over: bool) -> None:
+def test_p4_a_turn_is_overrun_from_the_very_deadline_on(
+    turns: Turns, running: Running, now: float, *, over: bool
+) -> None:
     take(turns, 1, now=100.0)
-    assert turns.deadline() == 130.0
+    assert first_deadline(running) == 130.0
     assert turns.expired(now=now) is over
 
 
-def test_p4_what_nobody_holds_is_not_overrun(turns: Turns) -> None:
-    assert turns.deadline() is None
+def test_p4_what_nobody_holds_is_not_overrun(turns: Turns, running: Running) -> None:
+    assert first_deadline(running) is None
     assert not turns.expired(now=1e9)
     take(turns, 1)
     turns.end()
-    assert turns.deadline() is None
+    assert first_deadline(running) is None
     assert not turns.expired(now=1e9)
+
+
+def test_p4_of_all_turns_that_are_held_the_one_that_was_granted_first_ends_first(running: Running) -> None:
+    first, second, third = (Turns(30.0, running) for _ in range(3))
+    take(second, 1, now=1.0)
+    take(first, 1, now=2.0)
+    take(third, 1, now=3.0)
+    assert first_deadline(running) == 31.0
+    first.end()
+    assert first_deadline(running) == 31.0
+    second.end()
+    assert first_deadline(running) == 33.0
+    take(second, 1, now=4.0)
+    assert first_deadline(running) == 33.0
 
 
 def test_p4_of_a_thousand_that_wait_half_die_and_the_others_keep_their_order(turns: Turns) -> None:

@@ -26,7 +26,7 @@ def watcher(
 
 
 def entry(*touched: Path, repeated: tuple[Path, ...] = (), session: str = "writing") -> Entry:
-    return Entry(Revision(1), Author(SessionId(session), 1, "p", "f"), touched, repeated, b"")
+    return Entry(Revision(1), Author(SessionId(session), 1, "p", "f"), touched, repeated, b"", 0)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,10 @@ class BudgetExceeded(BaseException):
 
 
 Budget: TypeAlias = Callable[[float], AbstractContextManager[None]]
-"""What bounds a computation: a context manager for some seconds; once they are over, BudgetExceeded is raised in it."""
+"""What bounds computations: a context manager for some seconds; once they are over, BudgetExceeded is raised in it.
+
+It is entered again for each computation, one after the other.
+"""
 
 _CALLERS: Final = frozenset(
     {

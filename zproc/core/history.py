@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 from zproc.exceptions import HistoryGone
 from zproc.schema.ops import MISSING, Set, op_from_plain, op_to_plain
@@ -19,9 +20,9 @@ from zproc.schema.transaction import Change
 from zproc.schema.values import same
 from zproc.typing import Key, Path, Revision, SessionId
 
-__all__ = ["Author", "Entry", "History", "change_from_plain", "change_to_plain", "is_duplicate"]
+__all__ = ["PLACE_BYTES", "Author", "Entry", "History", "change_from_plain", "change_to_plain", "is_duplicate"]
 
-_PATH_BYTES = 64
+PLACE_BYTES: Final = 64
 """About what an address costs beside the bytes that it is encoded in."""
 
 
@@ -45,6 +46,7 @@ class Entry:
         touched: the addresses that it changed, each once.
         repeated: the addresses to which it gave the value that was there.
         encoded: (revision, wall time, pid, process, function, changes) as bytes of the namespace's codec.
+        size: about how many bytes it takes to keep: those of ``encoded``, and PLACE_BYTES for each address.
         growth: by how much it made the state larger, as `size_of` measures it.
     """
 
@@ -53,12 +55,8 @@ class Entry:
     touched: tuple[Path, ...]
     repeated: tuple[Path, ...]
     encoded: bytes
+    size: int
     growth: int = 0
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes to keep."""
-        return len(self.encoded) + _PATH_BYTES * (len(self.touched) + len(self.repeated))
 
 
 class History:
@@ -86,15 +84,14 @@ class History:
     def append(self, entry: Entry) -> None:
         """Add the next commit."""
         assert entry.revision == self.newest + 1, "a revision is missing"
-        self._entries.append(entry)
+        entries = self._entries
+        entries.append(entry)
         self.newest = entry.revision
         self._held += entry.size
-        while len(self._entries) > self._commits or (self._held > self._size and len(self._entries) > 1):
-            dropped = self._entries.popleft()
+        while len(entries) > self._commits or (self._held > self._size and len(entries) > 1):
+            dropped = entries.popleft()
             self._held -= dropped.size
-            for path in dropped.touched:
-                self._dropped[path[0]] = dropped.revision
-            for path in dropped.repeated:
+            for path in dropped.touched + dropped.repeated:
                 self._dropped[path[0]] = dropped.revision
 
     def holds_all(self, fields: Iterable[Key], revision: Revision) -> bool:
@@ -134,7 +131,8 @@ def is_duplicate(change: Change) -> bool:
 
 def change_to_plain(change: Change) -> list[object]:
     """Return a change as a list for the codec."""
-    parts = [op_to_plain(change.op), change.old is not MISSING, None if change.old is MISSING else change.old]
+    old = change.old
+    parts = [op_to_plain(change.op), False, None] if old is MISSING else [op_to_plain(change.op), True, old]
     return parts if change.follower is MISSING else [*parts, change.follower]
 
 

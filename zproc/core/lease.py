@@ -8,16 +8,17 @@ nothing, whatever the clock says. Leaving the queue costs the same wherever one 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from itertools import count
+from typing import TypeAlias
 
 from zproc.core.messages import Acquire, Act, Commit
+from zproc.schema.record import record
 from zproc.typing import LeaseId, PeerId, RequestId
 
-__all__ = ["Holder", "Turns", "Waiting"]
+__all__ = ["Holder", "Running", "Turns", "Waiting", "first_deadline"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Holder:
     """A turn that somebody holds, and the request that it was granted for."""
 
@@ -27,7 +28,7 @@ class Holder:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Waiting:
     """A request that waits for its turn: to be granted one, or to be applied between two."""
 
@@ -40,11 +41,13 @@ class Turns:
 
     Args:
         limit: how long one may take, in seconds.
+        running: the turns of all namespaces that are held, in the order in which they were granted; kept here.
     """
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, running: Running) -> None:
         self.holder: Holder | None = None
         self._limit = limit
+        self._running = running
         self._ids = count(1)
         # Not a dict: finding its first key costs as much as was ever taken out before it.
         self._queue: OrderedDict[tuple[PeerId, RequestId], Waiting] = OrderedDict()
@@ -68,8 +71,9 @@ class Turns:
             now: the monotonic time, in seconds.
         """
         assert self.holder is None, "two would hold the turn"
-        self.holder = Holder(LeaseId(next(self._ids)), peer, request, now + self._limit)
-        return self.holder
+        holder = self.holder = Holder(LeaseId(next(self._ids)), peer, request, now + self._limit)
+        self._running[self] = holder
+        return holder
 
     def held_by(self, peer: PeerId) -> Holder | None:
         """Return the turn that a peer holds, if it does."""
@@ -82,6 +86,7 @@ class Turns:
     def end(self) -> None:
         """Take the turn from its holder."""
         self.holder = None
+        self._running.pop(self, None)
 
     def next_waiting(self) -> Waiting | None:
         """Take the first request out of the queue, if the turn is free."""
@@ -101,6 +106,10 @@ class Turns:
         """Whether the holder has overrun the limit: it has from the deadline on."""
         return self.holder is not None and now >= self.holder.deadline
 
-    def deadline(self) -> float | None:
-        """When the holder will have overrun the limit."""
-        return None if self.holder is None else self.holder.deadline
+
+Running: TypeAlias = "OrderedDict[Turns, Holder]"
+
+
+def first_deadline(running: Running) -> float | None:
+    """Return when the first of the holders of turns will have overrun the limit, which is one for all of them."""
+    return next(iter(running.values())).deadline if running else None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 from zproc.core.budget import Budget, BudgetExceeded
-from zproc.core.history import Author, Entry, History, change_from_plain, change_to_plain, is_duplicate
+from zproc.core.history import PLACE_BYTES, Author, Entry, History, change_from_plain, change_to_plain, is_duplicate
 from zproc.core.limits import ENVELOPE, Limits
 from zproc.exceptions import LimitExceeded, ProtocolError, SchemaMismatch, UnknownPath
 from zproc.schema.action import call_action
@@ -41,10 +41,11 @@ class Namespace:
         self.history: History = History(limits.history_commits, limits.history_bytes)
         self._limits = limits
         self._incoming = schema.codec.limited(limits.nesting)
-        self._budget = budget
-        self._changed_at: dict[str, Revision] = {}
+        self._budget = budget(limits.compute_time)
+        self._fields = schema.model.model_fields
+        self._changed_at: dict[Key, Revision] = {}
         self._size = size_of_state(self.state)
-        self._at_least: dict[str, int] = {}
+        self._at_least: dict[Key, int] = {}
         """How many bytes fields have that were measured once, less what they can have lost since: a commit takes no
         more away than its entry, which holds what was there before."""
 
@@ -83,7 +84,8 @@ class Namespace:
             UnknownPath: there is no such field.
             LimitExceeded: they are too large for a message.
         """
-        return self._encode_fields(self.state.__dict__, self._changed(fields, since))
+        values = self.state.__dict__
+        return self._encode_fields({name: values[name] for name in self._changed(fields, since)})
 
     def read_small(
         self, fields: tuple[str, ...], since: Revision | None, largest: int
@@ -95,13 +97,19 @@ class Namespace:
             since: a revision; ``None`` if they are wanted whether or not they have changed.
             largest: how many bytes each may have.
         """
-        names = self._changed(fields, since)
-        large = tuple(name for name in names if self._is_large(name, largest))
-        names = tuple(name for name in names if name not in large)
-        data = self._encode_fields(self.state.__dict__, names)
+        values = self.state.__dict__
+        small: dict[str, object] = {}
+        large: tuple[str, ...] = ()
+        for name in self._changed(fields, since):
+            if type(values[name]) not in NUMBERS and self._is_large(name, largest):
+                large += (name,)
+            else:
+                small[name] = values[name]
+        data = self._encode_fields(small)
         if len(data) > largest:
-            large = (*large, *(name for name in names if self._measured(name) > largest))
-            data = self._encode_fields(self.state.__dict__, [name for name in names if name not in large])
+            over = tuple([name for name in small if self._measured(name) > largest])
+            large += over
+            data = self._encode_fields({name: small[name] for name in small if name not in over})
         return data, large
 
     def look(self, encoded: bytes, ask: str, largest: int) -> tuple[bytes, tuple[str, ...]]:
@@ -149,7 +157,8 @@ class Namespace:
         names = self._names(fields)
         if since is None:
             return names
-        return tuple(name for name in names if self._changed_at.get(name, Revision(0)) > since)
+        changed_at = self._changed_at
+        return tuple([name for name in names if name in changed_at and changed_at[name] > since])
 
     def _is_large(self, name: str, largest: int) -> bool:
         """Whether a field is known to have more bytes, without a look at all of it."""
@@ -172,21 +181,19 @@ class Namespace:
         """
         names = self._names(fields)
         entries = self.history.backwards(revision)
-        if revision == self.revision:
-            return self._encode_fields(self.state.__dict__, names)
         past = Transaction(self.state, validator_draft, private=True)
         past.restore(change for entry in entries for change in reversed(self.changes_of(entry)))
-        return self._encode_fields(past.root.__dict__, names)
+        values = past.root.__dict__
+        return self._encode_fields({name: values[name] for name in names})
 
     def _names(self, fields: tuple[str, ...]) -> tuple[str, ...]:
-        known = self.schema.model.model_fields
         for name in fields:
-            if name not in known:
+            if name not in self._fields:
                 raise no_field(self.schema.model, name, name)
-        return fields or tuple(known)
+        return fields or tuple(self._fields)
 
-    def _encode_fields(self, values: Mapping[str, object], names: Iterable[str]) -> bytes:
-        return self._deliverable(self.schema.codec.encode({name: values[name] for name in names}))
+    def _encode_fields(self, values: Mapping[str, object]) -> bytes:
+        return self._deliverable(self.schema.codec.encode(values))
 
     def _deliverable(self, data: bytes) -> bytes:
         """Make sure that bytes fit into a reply."""
@@ -238,9 +245,14 @@ class Namespace:
             raise ProtocolError("Commit.ops: not a list")
         if len(data) > self._limits.commit_ops:
             raise LimitExceeded("commit_ops", len(data), self._limits.commit_ops)
-        ops = [op_from_plain(op) for op in data]
-        if len(ops) == 1 and (change := scalar_change(self.schema.shape, self.state, ops[0])) is not None:
-            return self._perform(change, author, wall)
+        if len(data) == 1:
+            op = op_from_plain(data[0])
+            change = scalar_change(self.schema.shape, self.state, op)
+            if change is not None:
+                return self._perform(change, author, wall)
+            ops = [op]
+        else:
+            ops = list(map(op_from_plain, data))
 
         def body(transaction: Transaction) -> bytes:
             for op in ops:
@@ -268,17 +280,13 @@ class Namespace:
             LimitExceeded: it took too much time, or the state would be too large.
             Exception: whatever the action raises.
         """
-        match self._incoming.decode(call):
-            case [[*path], [*positional], dict(by_name)] if all(isinstance(name, str) for name in by_name):
-                arguments = cast("dict[str, object]", by_name)
-            case _:
-                raise ProtocolError("Act.call: not a path, positional and named arguments")
+        path, positional, by_name = _call(self._incoming.decode(call))
 
         def body(transaction: Transaction) -> bytes:
             session = Session(transaction)
             try:
-                model = _descend(session.root(self.schema.model), tuple(path))
-                result = call_action(model, action, positional, arguments)
+                root = session.root(self.schema.model)
+                result = call_action(_descend(root, path) if path else root, action, positional, by_name)
                 return self._deliverable(self.schema.codec.encode(result))
             finally:
                 session.end()
@@ -290,11 +298,11 @@ class Namespace:
 
         No code of the user's runs, so there is no time to be bounded, and all that can fail comes first.
         """
-        op, changes = change.op, [change]
-        assert isinstance(op, Set), "it puts a scalar into a field"
+        op, name, changes = change.op, change.op.path[0], [change]
+        assert isinstance(op, Set) and isinstance(name, str), "it puts a scalar into a field"  # noqa: PT018 - one fact
         is_number = type(op.value) in NUMBERS and type(change.old) in NUMBERS
         entry = self._entry(changes, author, wall, 0 if is_number else self._allowed_growth(changes))
-        self.state.__dict__[cast("str", op.path[0])] = op.value
+        self.state.__dict__[name] = op.value
         self._publish(entry)
         return entry
 
@@ -302,7 +310,7 @@ class Namespace:
         """Do something to the state and publish it, or leave everything as it was."""
         transaction = Transaction(self.state, validator_draft)
         try:
-            with self._budget(self._limits.compute_time):
+            with self._budget:
                 result = body(transaction)
                 changes = transaction.finish()
                 entry = self._entry(changes, author, wall, self._allowed_growth(changes)) if changes else None
@@ -316,26 +324,20 @@ class Namespace:
 
     def _entry(self, changes: list[Change], author: Author, wall: float, grown: int) -> Entry:
         """Make the log's entry, while everything can still be undone."""
-        revision = Revision(self.revision + 1)
+        revision = Revision(self.history.newest + 1)
         encoded = self.schema.codec.encode(
-            [
-                revision,
-                wall,
-                author.pid,
-                author.process,
-                author.function,
-                [change_to_plain(change) for change in changes],
-            ]
+            [revision, wall, author.pid, author.process, author.function, list(map(change_to_plain, changes))]
         )
-        if len(changes) == 1:
-            only = (changes[0].op.path,)
-            again = is_duplicate(changes[0])
-            return Entry(revision, author, () if again else only, only if again else (), encoded, grown)
-        touched: dict[Path, None] = {}
-        repeated: dict[Path, None] = {}
-        for change in changes:
-            (repeated if is_duplicate(change) else touched)[change.op.path] = None
-        return Entry(revision, author, tuple(touched), tuple(repeated), encoded, grown)
+        touched: tuple[Path, ...]
+        repeated: tuple[Path, ...]
+        if len(changes) > 1:
+            touched, repeated = _places(changes)
+        elif is_duplicate(changes[0]):
+            touched, repeated = (), (changes[0].op.path,)
+        else:
+            touched, repeated = (changes[0].op.path,), ()
+        size = len(encoded) + PLACE_BYTES * (len(touched) + len(repeated))
+        return Entry(revision, author, touched, repeated, encoded, size, grown)
 
     def _allowed_growth(self, changes: list[Change]) -> int:
         """Return by how much changes make the state larger, or smaller if it is below zero.
@@ -353,8 +355,8 @@ class Namespace:
     def _publish(self, entry: Entry) -> None:
         self.history.append(entry)
         self._size += entry.growth
-        for path in (*entry.touched, *entry.repeated):
-            name = cast("str", path[0])
+        for path in entry.touched + entry.repeated:
+            name = path[0]
             self._changed_at[name] = entry.revision
             if name in self._at_least:
                 self._at_least[name] -= len(entry.encoded)
@@ -367,6 +369,28 @@ def _pattern(steps: object) -> Pattern:
     if not isinstance(steps, list) or not all(isinstance(step, list) and len(step) <= 1 for step in steps):
         raise ProtocolError("Watch.patterns: not a pattern")
     return hashable(tuple(step[0] if step else ANY for step in cast("list[list[Key]]", steps)), "Watch.patterns")
+
+
+def _call(data: object) -> tuple[Path, list[object], dict[str, object]]:
+    """Return what an action is called with: the path of its model, positional and named arguments.
+
+    Raises:
+        ProtocolError: that is not what there is.
+    """
+    match data:
+        case [list(path), list(positional), dict(by_name)] if not by_name or all(type(name) is str for name in by_name):
+            return tuple(path), positional, by_name
+        case _:
+            raise ProtocolError("Act.call: not a path, positional and named arguments")
+
+
+def _places(changes: Iterable[Change]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Return the addresses that changes gave another value, and those that they gave the value that was there."""
+    touched: dict[Path, None] = {}
+    repeated: dict[Path, None] = {}
+    for change in changes:
+        (repeated if is_duplicate(change) else touched)[change.op.path] = None
+    return tuple(touched), tuple(repeated)
 
 
 def _descend(draft: object, path: Path) -> object:

@@ -10,17 +10,18 @@ has one effect, however often it is sent, and one outcome. A revision is publish
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Final, TypeAlias, assert_never
+from typing import ClassVar, Final, cast, get_args
 
 from zproc.core.budget import Budget, BudgetExceeded
 from zproc.core.effect import Disconnect, Effect, Published, Send, Welcomed
 from zproc.core.history import Author, Entry
 from zproc.core.keeper import Keeper, KeptNamespace, namespace_of
-from zproc.core.lease import Turns, Waiting
+from zproc.core.lease import Holder, Running, Turns, Waiting, first_deadline
 from zproc.core.limits import ENVELOPE, Limits
 from zproc.core.messages import (
     PROTOCOL,
@@ -65,10 +66,6 @@ from zproc.schema.model import Schema, StateModel
 from zproc.typing import Epoch, LeaseId, PeerId, RequestId
 
 __all__ = ["Disconnect", "Effect", "Published", "Send", "ServerCore", "Welcomed"]
-
-
-_Request: TypeAlias = Read | Look | Commit | Act | Acquire | Release | Watch | Cancel | Outcome | Ping
-"""What a connection may ask that has introduced itself."""
 
 
 @dataclass(slots=True)
@@ -134,6 +131,7 @@ class ServerCore:
         self._pid = pid
         self._budget = budget
         self._spaces: dict[str, _Space] = {}
+        self._running: Running = OrderedDict()
         for name, schema in schemas.items():
             self.add(name, schema)
         self._peers: dict[PeerId, _Known] = {}
@@ -154,7 +152,7 @@ class ServerCore:
         known = self._spaces.get(name)
         if known is None:
             namespace = namespace_of(schema, self.limits, self._budget, keeper)
-            turns, watchers = Turns(self.limits.lease_time), Watchers(self.limits.watchers)
+            turns, watchers = Turns(self.limits.lease_time, self._running), Watchers(self.limits.watchers)
             self._spaces[name] = _Space(len(self._spaces), namespace, turns, watchers, keeper)
         else:
             known.namespace.agree(schema.fingerprint, schema.table)
@@ -179,18 +177,15 @@ class ServerCore:
             wall: the time of day, in seconds since 1970; it is written into the history and never compared.
         """
         self._now, self._wall = now, wall
-        if peer in self._cut:
-            return
         known = self._peers.get(peer)
         if known is None:
-            self._introduce(peer, command)
-        elif isinstance(command, Hello):
-            self._cut_off(peer, command.request, ProtocolError("a second Hello"))
-        else:
-            try:
-                self._perform(known, command)
-            except Error as error:
-                self._refuse(known, command.request, error)
+            if peer not in self._cut:
+                self._introduce(peer, command)
+            return
+        try:
+            self._performed_by[type(command)](self, known, command)
+        except Error as error:
+            self._refuse(known, command.request, error)
 
     def malformed(self, peer: PeerId, error: Error) -> None:
         """Take note that a peer sent what is no command: it is told, and cut off."""
@@ -226,8 +221,7 @@ class ServerCore:
 
     def next_deadline(self) -> float | None:
         """Return when ``tick`` is to be called at the latest, in the time that ``now`` is given in."""
-        deadlines = [deadline for space in self._spaces.values() if (deadline := space.turns.deadline()) is not None]
-        return min(deadlines, default=None)
+        return first_deadline(self._running)
 
     def effects(self) -> list[Effect]:
         """Return what is to be done, in order, and forget it."""
@@ -302,43 +296,35 @@ class ServerCore:
 
     # Commands
 
-    def _perform(self, known: _Known, command: _Request) -> None:
-        match command:
-            case Commit() | Act():
-                self._change(known, command)
-            case Read():
-                self._send(known.id, _read(known.space.namespace, command))
-            case Look():
-                self._send(known.id, _look(known.space.namespace, command))
-            case Acquire():
-                self._acquire(known, command)
-            case Release():
-                self._release(known, command)
-            case Watch():
-                self._watch(known, command)
-            case Cancel():
-                self._cancel(known, command)
-            case Outcome():
-                outcome = known.session.give_up(command.of)
-                reply = Answered(command.request) if outcome is None else replace(outcome, request=command.request)
-                self._send(known.id, reply)
-            case Ping():
-                self._send(known.id, Pong(command.request, self._pid))
-            case _:
-                assert_never(command)
+    def _hello(self, known: _Known, command: Hello) -> None:
+        self._cut_off(known.id, command.request, ProtocolError("a second Hello"))
+
+    def _read(self, known: _Known, command: Read) -> None:
+        self._send(known.id, _read(known.space.namespace, command))
+
+    def _look(self, known: _Known, command: Look) -> None:
+        values, large = known.space.namespace.look(command.path, command.ask, command.largest)
+        self._send(known.id, Values(command.request, known.space.namespace.revision, values, large))
+
+    def _outcome(self, known: _Known, command: Outcome) -> None:
+        outcome = known.session.give_up(command.of)
+        reply = Answered(command.request) if outcome is None else replace(outcome, request=command.request)
+        self._send(known.id, reply)
+
+    def _ping(self, known: _Known, command: Ping) -> None:
+        self._send(known.id, Pong(command.request, self._pid))
 
     # Changes
 
     def _change(self, known: _Known, command: Commit | Act) -> None:
-        turns = known.space.turns
         outcome = known.session.outcome(command.request)
         if outcome is not None:
             self._send(known.id, outcome)
         elif isinstance(command, Commit) and command.lease is not None:
             self._change_in_turn(known, command, command.lease)
-        elif turns.is_free():
+        elif known.space.turns.is_free():
             self._apply(known, command)
-        elif turns.held_by(known.id) is not None:
+        elif known.space.turns.held_by(known.id) is not None:
             self._settle(known, command.request, UsageError("this connection holds the turn and would wait for itself"))
         else:
             self._queue(known, command)
@@ -363,14 +349,14 @@ class ServerCore:
 
     def _apply(self, known: _Known, command: Commit | Act) -> None:
         """Apply a commit or call an action now, and answer it."""
-        namespace = known.space.namespace
+        space = known.space
         try:
             if isinstance(command, Commit):
                 author = known.author_by(command.function)
-                entry, result = namespace.commit(command.ops, author, wall=self._wall), b""
+                entry, result = space.namespace.commit(command.ops, author, wall=self._wall), b""
             else:
                 author = known.author_by(command.action)
-                entry, result = namespace.act(command.action, command.call, author, wall=self._wall)
+                entry, result = space.namespace.act(command.action, command.call, author, wall=self._wall)
         except BudgetExceeded:
             limit = self.limits.compute_time
             self._settle(known, command.request, LimitExceeded("compute_time", limit, limit))
@@ -378,11 +364,12 @@ class ServerCore:
         except BaseException as error:  # noqa: BLE001 - an action may raise anything; the caller gets it, and no other
             self._settle(known, command.request, error)
             return
-        if entry is not None:
-            self._effects.append(Published(known.space.index, entry.revision))
-        self._answer(known, Committed(command.request, namespace.revision, result))
-        if entry is not None:
-            self._announce(known.space, entry)
+        if entry is None:
+            self._answer(known, Committed(command.request, space.namespace.revision, result))
+            return
+        self._effects.append(Published(space.index, entry.revision))
+        self._answer(known, Committed(command.request, entry.revision, result))
+        self._announce(space, entry)
 
     def _announce(self, space: _Space, entry: Entry) -> None:
         """Tell whoever waits for it of a commit, the newest."""
@@ -404,30 +391,27 @@ class ServerCore:
 
     def _acquire(self, known: _Known, command: Acquire) -> None:
         turns = known.space.turns
-        held = turns.held_by(known.id)
         outcome = known.session.outcome(command.request)
         if outcome is not None:
             self._send(known.id, outcome)
-        elif held is not None and held.request == command.request:
-            self._send(known.id, self._granted(known.space.namespace, command, held.lease))
-        elif held is not None:
-            raise UsageError("this connection holds the turn already")
         elif turns.is_free():
             self._grant(known, command)
-        else:
+        elif (held := turns.held_by(known.id)) is None:
             self._queue(known, command)
+        elif held.request == command.request:
+            self._grant(known, command, held)
+        else:
+            raise UsageError("this connection holds the turn already")
 
-    def _grant(self, known: _Known, command: Acquire) -> None:
-        granted = self._granted(known.space.namespace, command, LeaseId(0))
-        # Only now, since what is too large for an answer must not keep the turn.
-        holder = known.space.turns.take(known.id, command.request, now=self._now)
-        self._send(known.id, replace(granted, lease=holder.lease))
-
-    def _granted(self, namespace: Namespace, command: Acquire, lease: LeaseId) -> Granted:
+    def _grant(self, known: _Known, command: Acquire, held: Holder | None = None) -> None:
+        """Grant the turn, or, to who holds it already, say so again."""
+        namespace = known.space.namespace
         values, large = b"", tuple[str, ...]()
         if command.fields:
             values, large = namespace.read_small(command.fields, command.since, command.largest)
-        return Granted(command.request, lease, namespace.revision, values, large)
+        # Only now, since what is too large for an answer must not keep the turn.
+        holder = known.space.turns.take(known.id, command.request, now=self._now) if held is None else held
+        self._send(known.id, Granted(command.request, holder.lease, namespace.history.newest, values, large))
 
     def _release(self, known: _Known, command: Release) -> None:
         if known.space.turns.holds(known.id, command.lease):
@@ -437,7 +421,8 @@ class ServerCore:
 
     def _advance(self, space: _Space) -> None:
         """Let those who wait have their turns, until one of them keeps it."""
-        self._see_off(space)
+        if space.parted:
+            self._see_off(space)
         while (waiting := space.turns.next_waiting()) is not None:
             known = self._peers[waiting.peer]
             command = waiting.command
@@ -562,7 +547,7 @@ class ServerCore:
     def _answer(self, known: _Known, reply: Committed | Refused) -> None:
         """Answer a request that may have had an effect, and keep the answer for when it is asked again."""
         known.session.remember(reply)
-        self._send(known.id, reply)
+        self._effects.append(Send(known.id, reply))
 
     def _refuse(self, known: _Known, request: RequestId, error: Error) -> None:
         """Answer a request that can be asked again, to another answer."""
@@ -571,6 +556,25 @@ class ServerCore:
     def _send(self, peer: PeerId, reply: Reply) -> None:
         self._effects.append(Send(peer, reply))
 
+    _performed_by: ClassVar = cast(
+        "Mapping[type[Command], Callable[[ServerCore, _Known, Command], None]]",
+        {
+            Commit: _change,
+            Act: _change,
+            Acquire: _acquire,
+            Release: _release,
+            Read: _read,
+            Look: _look,
+            Watch: _watch,
+            Cancel: _cancel,
+            Outcome: _outcome,
+            Ping: _ping,
+            Hello: _hello,
+        },
+    )
+    """What performs each kind of command of a connection that has introduced itself."""
+    assert _performed_by.keys() == set(get_args(Command)), "each kind is performed"
+
 
 def _read(namespace: Namespace, command: Read) -> Values:
     if command.at is not None:
@@ -578,11 +582,6 @@ def _read(namespace: Namespace, command: Read) -> Values:
     if command.largest is None:
         return Values(command.request, namespace.revision, namespace.read(command.fields, command.since), ())
     values, large = namespace.read_small(command.fields, command.since, command.largest)
-    return Values(command.request, namespace.revision, values, large)
-
-
-def _look(namespace: Namespace, command: Look) -> Values:
-    values, large = namespace.look(command.path, command.ask, command.largest)
     return Values(command.request, namespace.revision, values, large)
 
 
