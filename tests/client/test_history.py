@@ -295,6 +295,7 @@ def exactly(value: object) -> object:
 def test_every_commit_reverted_backwards_leads_to_the_beginning(serving: Serve, steps: list[tuple[str, str]]) -> None:
     served = serving(Shop)
     state = served.state
+    was = [exactly(state.snapshot())]
     for key, step in steps:
         match step:
             case "set":
@@ -307,6 +308,9 @@ def test_every_commit_reverted_backwards_leads_to_the_beginning(serving: Serve, 
                 state.marks.symmetric_difference_update({ord(key)})
             case "bake":
                 state.bake(1)
+        if served.revision == len(was):
+            was.append(exactly(state.snapshot()))
     for revision in range(served.revision, 0, -1):
         revert(served.client, revision)
+        assert exactly(state.snapshot()) == was[revision - 1], "the order of keys, too"
     assert served.value == Shop()

@@ -42,6 +42,7 @@ OPS: st.SearchStrategy[Op] = st.one_of(
     st.builds(lambda n: Set(("cookies",), n), NUMBERS),
     st.builds(lambda n: Update(("cookies",), "+", n), NUMBERS),
     st.builds(lambda k, n: Set(("stock", k), n), KEYS, NUMBERS),
+    st.builds(lambda k, n, b: Set(("stock", k), n, b), KEYS, NUMBERS, KEYS),
     st.builds(lambda k: Delete(("stock", k)), KEYS),
     st.builds(lambda k: Delete(("ovens", k)), KEYS),
     st.builds(lambda k: Set(("stock", k), "not a number"), KEYS),

@@ -270,10 +270,18 @@ def test_p6_what_was_is_told_with_the_keys_in_the_order_that_they_had(commits: l
         assert kitchen.namespace.read(()) == was[-1]
     for revision, encoded in enumerate(was):
         assert kitchen.namespace.read_at((), Revision(revision)) == encoded
+    for entry in list(kitchen.namespace.history.backwards(Revision(0))):
+        kitchen.commit(*[change.inverse() for change in reversed(kitchen.namespace.changes_of(entry))])
+        assert kitchen.namespace.read(()) == was[entry.revision - 1]
+    for revision, encoded in enumerate([*was, *reversed(was[:-1])]):
+        assert kitchen.namespace.read_at((), Revision(revision)) == encoded
 
 
 def test_many_deletions_are_taken_back_in_a_time_in_proportion() -> None:
-    """In one commit and in one each: 10,000 steps in a dict of 20,000 keys, with a look at each key would be 2e8."""
+    """In one commit and in one each: 10,000 steps in a dict of 20,000 keys, with a look at each key would be 2e8.
+
+    By the history and by a commit.
+    """
     kitchen = Kitchen(cast("Schema[StateModel]", Schema.of(Ordered)))
     keys = [str(key) for key in range(20_000)]
     kitchen.commit(Set(("table",), dict.fromkeys(keys, 1)))
@@ -283,6 +291,12 @@ def test_many_deletions_are_taken_back_in_a_time_in_proportion() -> None:
         kitchen.commit(Delete(("table", key)))
     begun = time.process_time()
     assert kitchen.namespace.read_at((), Revision(1)) == was
+    after = kitchen.namespace.read_at((), Revision(2))
+    (entry,) = [entry for entry in kitchen.namespace.history.since(Revision(1)) if entry.revision == 2]
+    kitchen.commit(Set(("table",), dict.fromkeys([*keys[:5_001], *keys[10_001:]], 1)))
+    assert kitchen.namespace.read(()) == after
+    kitchen.commit(*[change.inverse() for change in reversed(kitchen.namespace.changes_of(entry))])
+    assert kitchen.namespace.read(()) == was
     assert time.process_time() - begun < 5
 
 

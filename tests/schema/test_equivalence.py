@@ -11,7 +11,7 @@ import copy
 import functools
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from random import Random
 from typing import Annotated, Literal, Optional, Union, cast
@@ -83,8 +83,8 @@ def applied(state: object, op: Op) -> None:
         node = child(node, key)
     present = child(node, last) if not (isinstance(op, Set) and isinstance(node, dict)) else None
     match op:
-        case Set(_, value):
-            cast("dict[object, object]", node)[last] = copy.deepcopy(value)
+        case Set(_, value, before):
+            put_before(cast("dict[object, object] | list[object]", node), last, copy.deepcopy(value), before)
         case Delete():
             if not isinstance(node, dict):
                 raise CannotBeApplied
@@ -103,6 +103,17 @@ def applied(state: object, op: Op) -> None:
             if not isinstance(present, (int, float)) or not isinstance(operand, (int, float)):
                 raise CannotBeApplied
             cast("dict[object, object]", node)[last] = OPERATORS[symbol](present, operand)
+
+
+def put_before(target: dict[object, object] | list[object], key: object, value: object, before: object) -> None:
+    if isinstance(target, list):
+        target[cast("int", key)] = value
+        return
+    is_new = key not in target
+    target[key] = value
+    if is_new and before in target:
+        for later in list(target)[list(target).index(before) : -1]:
+            target[later] = target.pop(later)
 
 
 def changed_set(
@@ -353,12 +364,26 @@ def cases(draw: Draw) -> Case:
             if isinstance(op, Set) and isinstance(op.value, dict) and op.value and not draw(st.integers(0, 7)):
                 op.value["unknown"] = 1
             if op is not None:
+                op = placed(draw, op, now)
                 ops.append(op)
                 applied(now, op)
         expected = validated(model, now)
     except (CannotBeApplied, ValidationError):
         return Case(model, before, ops, None)
     return Case(model, before, ops, expected)
+
+
+def placed(draw: Draw, op: Op, now: object) -> Op:
+    """Let some of the keys that are put into a dict come before another, whether they are new or not."""
+    if not isinstance(op, Set) or draw(st.integers(0, 2)):
+        return op
+    node = now
+    try:
+        for key in op.path[:-1]:
+            node = child(node, key)
+    except CannotBeApplied:
+        return op
+    return replace(op, before=draw(st.sampled_from([*node, "nowhere"]))) if isinstance(node, dict) else op
 
 
 def outcome(transaction: Transaction, ops: list[Op]) -> list[Change] | None:
@@ -403,6 +428,7 @@ def test_a_transaction_decides_as_whole_validation_does(case: Case) -> None:
     assert same(state, validated(case.model, plain(state)))
     assert size_of_state(state) == size_of_state(validated(case.model, case.before)) + growth(changes)
     is_replayed(case, state, changes)
+    is_reverted(case, state, changes)
     is_restored(case, state, changes)
     after = CODEC.encode(state)
     transaction.rollback()
@@ -426,6 +452,15 @@ def is_replayed(case: Case, state: BaseModel, changes: list[Change]) -> None:
     for change in reversed(changes):
         applied(replayed, plain_op(change.inverse()))
     assert same(replayed, case.before)
+    assert CODEC.encode(replayed) == CODEC.encode(case.before), "the order of keys, too"
+
+
+def is_reverted(case: Case, state: BaseModel, changes: list[Change]) -> None:
+    """By a commit like any other, the order of keys included."""
+    after = copy.deepcopy(state)
+    reverting = Transaction(after, validator_draft)
+    assert outcome(reverting, [change.inverse() for change in reversed(changes)]) is not None
+    assert CODEC.encode(after) == CODEC.encode(case.before)
 
 
 def is_restored(case: Case, state: BaseModel, changes: list[Change]) -> None:
@@ -451,8 +486,8 @@ def is_asked_for(case: Case, state: BaseModel, after: bytes) -> None:
 
 def plain_op(op: Op) -> Op:
     match op:
-        case Set(path, value):
-            return Set(path, plain(value))
+        case Set(path, value, before):
+            return Set(path, plain(value), before)
         case Splice(path, at, remove, values):
             return Splice(path, at, remove, tuple(map(plain, values)))
     return op

@@ -34,6 +34,8 @@ class Oven(BaseModel):
 
 OPS: list[Op] = [
     Set(("a", 1), {"x": [1]}),
+    Set(("a", "k"), 1, "b"),
+    Set(("a", "k"), 1, None),
     Delete(("a", "k")),
     Splice(("a",), None, 0, (1, 2)),
     Splice(("a",), -1, 3, ()),
@@ -55,6 +57,9 @@ def test_an_op_is_itself_again_after_the_wire(op: Op) -> None:
         [],
         [0],
         [0, [], 1],
+        [0, ["a", 1], 1, []],
+        [0, ["a"], 1, "b"],
+        [0, ["a"], 1, 2, 3],
         [9, ["a"], 1],
         [1, ["a"], 1],
         [2, ["a"], 0, -1, []],

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import cast
 
 from zproc.client.replica import typed
-from zproc.schema.change import Change, perform
+from zproc.schema.change import Change, Replay
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.snapshot import snapshot_of
 from zproc.schema.values import detached, is_atom
@@ -37,9 +37,11 @@ class Mirror:
     def advance(self, revision: Revision, changes: Iterable[Change]) -> None:
         """Move on by one commit, the next one."""
         assert revision == self.revision + 1, "a commit is missing"
+        replay = Replay()
         for change in changes:
-            perform(self._plain, change.op)
+            replay.do(self._plain, change.op)
             self._typed.pop(cast("str", change.op.path[0]), None)
+        replay.finish()
         self.revision = revision
 
     def snapshot(self) -> StateModel:

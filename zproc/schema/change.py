@@ -1,8 +1,7 @@
 """What a transaction did, one thing at a time, and how it is taken back.
 
 The law: the changes of a commit, replayed in order on the state before it, give the state after it; their inverses,
-replayed backwards, give the state before it again. Taken back in the tree itself, a change leaves not even the order of
-a dict's keys different.
+replayed backwards, give the state before it again, and neither leaves even the order of a dict's keys different.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from typing import TypeAlias, assert_never, cast
 from pydantic import BaseModel
 
 from zproc.schema.ops import MISSING, Add, Delete, Discard, Op, Set, Splice, Update, get, put
-from zproc.schema.order import KeyOrder
+from zproc.schema.order import KeyOrders
 from zproc.schema.record import record
 from zproc.typing import Key
 
-__all__ = ["Change", "Container", "Undoing", "perform"]
+__all__ = ["Change", "Container", "Replay", "perform"]
 
 Container: TypeAlias = "BaseModel | dict[Key, object] | list[object] | set[object]"
 
@@ -37,12 +36,12 @@ class Change:
     follower: Key = MISSING
 
     def inverse(self) -> Op:
-        """The op that takes this one back, apart from the order of a dict's keys."""
+        """The op that takes this one back."""
         match self.op:
             case Set(path):
                 return Delete(path) if self.old is MISSING else Set(path, self.old)
             case Delete(path):
-                return Set(path, self.old)
+                return Set(path, self.old, self.follower)
             case Splice(path, at, _, inserted):
                 return Splice(path, at, len(inserted), tuple(cast("list[object]", self.old)))
             case Add(path, values):
@@ -55,44 +54,27 @@ class Change:
                 assert_never(self.op)
 
 
-class Undoing:
-    """Changes of one tree that are taken back, the newest first; dicts have their keys in order again at the end."""
+class Replay:
+    """Ops that are done to one tree, one after the other; dicts have their keys in order at the end."""
 
     __slots__ = ("_orders",)
 
     def __init__(self) -> None:
-        # By identity, and with the dict, so that it stays the only one of that identity.
-        self._orders: dict[int, tuple[dict[Key, object], KeyOrder]] = {}
+        self._orders = KeyOrders()
 
-    def undo(self, root: BaseModel, change: Change) -> None:
-        """Take back the newest change of a tree that is left."""
-        node = perform(root, change.inverse())
+    def do(self, root: object, op: Op) -> None:
+        """Do to a tree what was done to its like before; see `perform`."""
+        node = perform(root, op)
         if type(node) is not dict:
             return
-        key = change.op.path[-1]
-        if type(change.op) is Delete:
-            self._restored(node, key, change.follower)
-        elif change.old is MISSING and id(node) in self._orders:
-            self._orders[id(node)][1].remove(key)
-
-    def _restored(self, node: dict[Key, object], key: Key, follower: Key) -> None:
-        """Take note that a key was put back, and so stands at the end for now."""
-        if id(node) not in self._orders:
-            if follower is MISSING:
-                return
-            self._orders[id(node)] = node, KeyOrder(node)
-        order = self._orders[id(node)][1]
-        order.remove(key)
-        order.insert(key, follower)
+        if type(op) is Set:
+            self._orders.put(node, op.path, op.before)
+        elif type(op) is Delete:
+            self._orders.remove(node, op.path[-1])
 
     def finish(self) -> None:
         """Put keys in order."""
-        for node, order in self._orders.values():
-            items = dict(node)
-            node.clear()
-            node.update((key, items.pop(key)) for key in order if key in items)
-            node.update(items)
-        self._orders.clear()
+        self._orders.arrange()
 
 
 def perform(root: object, op: Op) -> object:

@@ -55,10 +55,15 @@ MISSING: Final = Missing.MISSING
 
 @record
 class Set:
-    """Put a value at a field, a key of a dict, or an existing index of a list."""
+    """Put a value at a field, a key of a dict, or an existing index of a list.
+
+    A new key comes before the key ``before``, or at the end if that is MISSING or not in the dict; so does one whose
+    value is valid only together with later ops.
+    """
 
     path: Path
     value: object
+    before: Key = MISSING
 
 
 @record
@@ -193,7 +198,7 @@ def op_to_plain(op: Op) -> list[object]:
     code = _CODES[type(op)]
     match op:
         case Set():
-            return [code, list(op.path), op.value]
+            return [code, list(op.path), op.value, *(() if op.before is MISSING else (op.before,))]
         case Delete():
             return [code, list(op.path)]
         case Splice():
@@ -213,6 +218,8 @@ def op_from_plain(data: object) -> Op:
     match data:
         case [0, [_, *_] as path, value]:
             return Set(_path(path), value)
+        case [0, [_, _, *_] as path, value, before]:
+            return Set(_path(path), value, *_path([before]))
         case [1, [_, *_] as path]:
             return Delete(_path(path))
         case [2, [_, *_] as path, (int() | None) as at, int(remove), list(values)] if remove >= 0:

@@ -25,7 +25,7 @@ from zproc.exceptions import CommitRefused, Fault, UnknownPath, UsageError
 from zproc.schema.change import Change, Container
 from zproc.schema.faults import REFUSALS, crash, faults, length_faults, refused, validator_faults
 from zproc.schema.ops import MISSING, Add, Delete, Discard, Op, Set, Splice, Update, compute, get, put
-from zproc.schema.order import KeyOrder
+from zproc.schema.order import KeyOrders
 from zproc.schema.path import format_path, no_field
 from zproc.schema.shape import ANYTHING, AfterValidator, Shape
 from zproc.schema.tree import Passed, Place, Tree
@@ -66,7 +66,7 @@ class Transaction(Tree):
             what is sent to where the state is.
     """
 
-    __slots__ = ("_latest", "_make_draft", "_orders", "_searched", "_stage", "changes", "requested")
+    __slots__ = ("_latest", "_make_draft", "_orders", "_stage", "changes", "requested")
 
     def __init__(self, root: BaseModel, make_draft: MakeDraft, *, private: bool = False) -> None:
         super().__init__(root, private=private)
@@ -75,9 +75,7 @@ class Transaction(Tree):
         self._make_draft = make_draft
         self._stage = _Stage.OPEN
         self._latest: dict[Path, int] = {}
-        # By identity, and with the object, so that it stays the only one of that identity.
-        self._searched: dict[int, object] = {}
-        self._orders: dict[int, tuple[object, KeyOrder]] = {}
+        self._orders: KeyOrders | None = None
 
     # Changing
 
@@ -114,11 +112,11 @@ class Transaction(Tree):
     def _request(self, op: Op) -> None:
         """Keep an op, with copies of what it was given; of two Sets in a row at one address, the second."""
         match op:
-            case Set(path, value):
+            case Set(path, value, before):
                 last = self.requested[-1] if self.requested else None
-                if type(last) is Set and last.path == path:
+                if type(last) is Set and last.path == path and last.before is before is MISSING:
                     self.requested.pop()
-                op = op if is_atom(value) else Set(path, plain(value))
+                op = op if is_atom(value) else Set(path, plain(value), before)
             case Splice(path, at, remove, items):
                 op = Splice(path, at, remove, tuple(map(plain, items)))
             case Add(path, values) | Discard(path, values):
@@ -142,6 +140,8 @@ class Transaction(Tree):
             raise _no_place(container, key, path)
         if place.loose:
             put(container, key, self._loosely(place.shape, value, place))
+            if old is MISSING:
+                self._appended(container, path, op.before)
             return
         new: object = MISSING
         if old is not MISSING or (key := self._valid_key(place)) is not MISSING:
@@ -153,12 +153,12 @@ class Transaction(Tree):
             put(container, path[-1], self.adopt(detached(value)))
             return
         put(container, key, self.adopt(new))
+        before = self._appended(container, path, op.before) if old is MISSING else MISSING
         if is_atom(new) and (old is MISSING or is_atom(old)):
-            self._record_atom(Set(path, new), old)
+            self._record_atom(Set(path, new, before), old)
         else:
-            self._record(Change(Set(path, plain(new)), old))
+            self._record(Change(Set(path, plain(new), before), old))
         if old is MISSING:
-            self._appended(container, path[-1])
             self._length_changed(container, place.nodes[:-1], path[:-1], place.around)
 
     def _set_scalar(self, op: Set) -> bool:
@@ -200,7 +200,8 @@ class Transaction(Tree):
             self._undo.append(change)
         else:
             # The undo log already restores what stood there before both.
-            self.changes[earlier] = Change(op, self.changes[earlier].old)
+            first = self.changes[earlier]
+            self.changes[earlier] = Change(Set(op.path, op.value, cast("Set", first.op).before), first.old)
 
     def _loosely(self, shape: Shape, value: object, place: Place) -> object:
         """Return what to put at a place that is validated later on: what is valid by itself, if it is clear what is."""
@@ -246,40 +247,36 @@ class Transaction(Tree):
             raise UnknownPath(format_path(path), "there is no such key to delete")
         if place.loose:
             del container[key]
+            self._removed(container, key)
             return
         self.release(path)
         if key not in container:  # it was new, and held
             return
-        key, follower = self._followed(container, key, path[:-1])
+        key, follower = self._followed(container, path)
         self._record(Change(Delete((*path[:-1], key)), container.pop(key), follower))
-        if id(container) in self._orders:
-            self._orders[id(container)][1].remove(key)
+        self._removed(container, key)
         self._length_changed(container, place.nodes[:-1], path[:-1], place.around)
 
-    def _followed(self, target: dict[Key, object], deleted: Key, path: Path) -> tuple[Key, Key]:
+    def _followed(self, target: dict[Key, object], path: Path) -> tuple[Key, Key]:
         """Return what undoing a deletion has to know: the key as the dict has it, and the one after it."""
         if self._private:
-            return deleted, MISSING  # it is given up as a whole, and what is asked for has no order
-        last = next(reversed(target))
-        if last is deleted or last == deleted:
-            return last, MISSING
-        known = self._orders.get(id(target))
-        if known is not None:
-            return deleted, known[1].follower(deleted)
-        if id(target) in self._searched:
-            # A second time costs less than to search for each of many.
-            order = KeyOrder(key for key in target if not self.is_held_new((*path, key)))
-            self._orders[id(target)] = target, order
-            return deleted, order.follower(deleted)
-        self._searched[id(target)] = target
-        keys = iter(target)
-        found = next(key for key in keys if key is deleted or key == deleted)
-        return found, next((key for key in keys if not self.is_held_new((*path, key))), MISSING)
+            return path[-1], MISSING  # it is given up as a whole, and what is asked for has no order
+        if self._orders is None:
+            self._orders = KeyOrders(self.is_held_new)
+        return self._orders.followed(target, path)
 
-    def _appended(self, target: object, key: Key) -> None:
-        """Take note that a dict has a new key, at its end."""
-        if id(target) in self._orders:
-            self._orders[id(target)][1].insert(key)
+    def _appended(self, target: Container, path: Path, before: Key = MISSING) -> Key:
+        """Take note that a dict has a new key, at its end, and return the key that it is to stand before, if any."""
+        if self._orders is None:
+            if before is MISSING:
+                return MISSING
+            self._orders = KeyOrders(self.is_held_new)
+        return self._orders.put(cast("dict[Key, object]", target), path, before)
+
+    def _removed(self, target: object, key: Key) -> None:
+        """Take note that a dict has lost a key."""
+        if self._orders is not None:
+            self._orders.remove(target, key)
 
     # Lists and sets
 
@@ -365,6 +362,8 @@ class Transaction(Tree):
             ValidationRefused: the state would break its schema.
             ValidatorCrashed: a validator raised what is not a refusal.
         """
+        if self._orders is not None:
+            self._orders.arrange()
         if self._held or self.passed:
             self._stage = _Stage.FINISHING
             try:
@@ -426,7 +425,7 @@ class Transaction(Tree):
         if original is MISSING:
             # To the end, where it will be when the changes are replayed.
             cast("dict[Key, object]", container).pop(path[-1])
-            self._appended(container, path[-1])
+            self._appended(cast("Container", container), path)
         put(container, path[-1], self.adopt(value))
         # The undo log got the original when the place was first held.
         self._latest.clear()

@@ -21,7 +21,7 @@ from typing import TypeVar, cast
 from pydantic import BaseModel
 
 from zproc.exceptions import UnknownPath
-from zproc.schema.change import Change, Container, Undoing
+from zproc.schema.change import Change, Container, Replay
 from zproc.schema.faults import fault
 from zproc.schema.ops import MISSING, Delete, Set, get, put
 from zproc.schema.path import format_path, no_field
@@ -329,15 +329,15 @@ class Tree:
             changes: the newest first, none left out. What stands there may be plain data for models.
         """
         assert self._private, "the present is changed by commits only"
-        undoing = Undoing()
+        replay = Replay()
         for change in changes:
             inverse = change.inverse()
             node: Container = self._own_root()
             below = inverse.path[:-1] if isinstance(inverse, (Set, Delete)) else inverse.path
             for key in below:
                 node = self.own(node, key, loose=True)
-            undoing.undo(self.root, change)
-        undoing.finish()
+            replay.do(self.root, inverse)
+        replay.finish()
 
     def rollback(self) -> None:
         """Undo everything, the order of dicts included."""
@@ -347,10 +347,10 @@ class Tree:
             self.root = self._original
             self._owned.clear()
         else:
-            undoing = Undoing()
+            replay = Replay()
             for change in reversed(self._undo):
-                undoing.undo(self.root, change)
-            undoing.finish()
+                replay.do(self.root, change.inverse())
+            replay.finish()
         self._undo.clear()
 
 
