@@ -24,7 +24,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 from zproc.client.backoff import Backoff
 from zproc.client.connection import Connection, Identity
-from zproc.client.replica import LARGE, LARGEST, NEVER, Held, Moment, Replica, typed
+from zproc.client.replica import LARGE, LARGEST, NEVER, Moment, Replica, typed
 from zproc.core.messages import Act, Answered, Commit, Committed, Look, Outcome, Read, Reply, Values
 from zproc.exceptions import CommitRefused, CommitUnknown, Error, ProtocolError, Unavailable, UsageError
 from zproc.schema.model import Schema, StateModel
@@ -226,7 +226,7 @@ class Client:
         with self._lock:
             if self._replica.epoch != epoch:
                 seen = word(self.address, connection.welcome.index, epoch)
-                self._replica = Replica(self.schema, epoch, seen, self.mark)
+                self._replica = Replica(self.schema, epoch, seen)
             connection.replica = self._replica
         self._open.add(connection)
         if self.closed:  # meanwhile, and perhaps without this one
@@ -417,16 +417,23 @@ class Client:
     def _catch_up(self, connection: Connection, name: str) -> object:
         """Ask for a field, and for whatever else is held of the state, as far as it has changed."""
         replica = connection.replica
-        held = replica.held(name)
+        asked = replica.known(name)
+        fields, since = (tuple(asked.values), asked.revision) if asked.values else ((name,), None)
         largest = None if name in self._kept else LARGEST
-        asked: dict[str, Held | None] = {name: held}
-        since = None
-        if held is not None:
-            if held.size <= LARGEST:
-                asked = {**replica.small([name])}
-            since = min(known.revision for known in asked.values() if known is not None)
-        reply = expect(connection.call(Read(self.next_request(), tuple(asked), since, None, largest)), Values)
+        reply = expect(connection.call(Read(self.next_request(), fields, since, None, largest)), Values)
         return replica.take(asked, reply.revision, reply.values, reply.large).get(name, LARGE)
+
+    def hand_out(self, name: str, value: object, given: object) -> None:
+        """Have whoever reads a field handed the same thing, as long as its value is the present one.
+
+        Args:
+            name: the field.
+            value: its value, when it was read.
+            given: what its reader was handed, which nobody can change.
+        """
+        moment = self._replica.moment
+        if moment.values.get(name, NEVER) is value:
+            moment.direct[name] = given
 
     def part(self, path: Path) -> object:
         """Return what stands at an address of a large field, not to be changed; MISSING if nothing does.

@@ -231,7 +231,11 @@ class ModelHandle(Handle):
         kind = type(self)._zproc_certain.get(name)
         if kind is not None:
             return _revive(self._zproc_client, (*self._zproc_path, name), kind)
-        return self._zproc_child(name, self._zproc_field(name))
+        value = self._zproc_field(name)
+        given = self._zproc_child(name, value)
+        if not self._zproc_path and is_atom(value):
+            self._zproc_client.hand_out(name, value, given)
+        return given
 
     def _zproc_field(self, name: str) -> object:
         client, path = self._zproc_client, (*self._zproc_path, name)

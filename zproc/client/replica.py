@@ -11,19 +11,17 @@ is the present, and whoever reads of it has read the newest state without asking
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from time import monotonic
 from typing import Final, cast
 
-from zproc.client.number import Origin, live_number
 from zproc.exceptions import SchemaError
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.path import format_path
 from zproc.schema.shape import Shape
 from zproc.schema.snapshot import assemble, snapshot_of
-from zproc.schema.values import is_atom
 from zproc.transport import NOWHERE
 from zproc.typing import Epoch, Path, Revision
 
@@ -51,17 +49,15 @@ LARGE: Final = Large.LARGE
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A field that was read.
+    """A field that was read, and is not of the present moment.
 
     Attributes:
         value: what it was, not to be changed.
         revision: when it was that.
-        size: how many bytes it is encoded in.
     """
 
     value: object
     revision: Revision
-    size: int
 
 
 class Moment:
@@ -71,7 +67,7 @@ class Moment:
         word: the revision word of the state.
         revision: when these values were true.
         values: the values, not to be changed.
-        direct: of these, what whoever reads a field may be handed as it is.
+        direct: of these, what whoever read a field was handed, as far as all may be handed the same.
         until: when to look next whether the server is there, in the monotonic time of this process, in seconds.
     """
 
@@ -82,13 +78,13 @@ class Moment:
         word: memoryview,
         revision: Revision,
         values: Mapping[str, object],
-        direct: Mapping[str, object],
+        direct: dict[str, object],
         until: float,
     ) -> None:
         self.word: memoryview = word
         self.revision: Revision = revision
         self.values: Mapping[str, object] = values
-        self.direct: Mapping[str, object] = direct
+        self.direct: dict[str, object] = direct
         self.until: float = until
 
     def is_newest(self) -> bool:
@@ -97,116 +93,148 @@ class Moment:
 
     def trust(self) -> None:
         """Take note that the server is there."""
-        self.until = time.monotonic() + _TRUSTED
+        self.until = monotonic() + _TRUSTED
 
 
 NEVER: Final = Moment(NOWHERE, Revision(0), {}, {}, 0.0)
-"""The moment of somebody who has to ask."""
+"""The moment of somebody who has to ask, and holds nothing."""
+
+_NOTHING: Final[Mapping[str, object]] = {}
 
 
 class Replica:
     """The values of top-level fields that were read.
 
+    Nearly always they are all of one revision, the present moment, and brought up to date together by one question.
+    What is not, because it is large or was read by itself, is held aside.
+
     Args:
         schema: what the state is declared as.
         epoch: the life of the server that they are of.
         word: the revision word of the state.
-        reader: what numbers are marked with as having been read from here.
     """
 
-    def __init__(
-        self, schema: Schema[StateModel], epoch: Epoch, word: memoryview = NOWHERE, reader: object = None
-    ) -> None:
+    def __init__(self, schema: Schema[StateModel], epoch: Epoch, word: memoryview = NOWHERE) -> None:
         self.epoch: Final = epoch
         self.moment: Moment = Moment(word, Revision(0), {}, {}, 0.0)
         self._word = word
-        self._reader = reader
         self._schema = schema
         self._lock = threading.Lock()
-        self._held: dict[str, Held] = {}
+        self._aside: dict[str, Held] = {}
         self._large: set[str] = set()
+        self._sizes: dict[str, int] = {}
+        """In how many bytes each field is encoded that is held, at most."""
+        self._together: bool = True
+        """Whether all that is held is of the moment, and cheap to be asked for together."""
 
     # What is held
 
     def held(self, name: str) -> Held | None:
         """Return what is held of a field."""
-        return self._held.get(name)
+        moment = self.moment
+        if name in moment.values:
+            return Held(moment.values[name], moment.revision)
+        return self._aside.get(name)
 
     def is_large(self, name: str) -> bool:
         """Whether a field was too large to be sent, when it was asked for last."""
         return name in self._large
 
-    def small(self, first: Iterable[str] = ()) -> dict[str, Held]:
-        """Return what is held and cheap to have sent again together, some fields before all others."""
+    def small(self, first: str | None = None) -> Moment:
+        """Return what is held and cheap to have sent again together, and a revision at which none of it was older.
+
+        Args:
+            first: a field that is wanted before all others, if it is held.
+        """
+        if self._together:
+            return self.moment
         with self._lock:
-            names = dict.fromkeys((*(name for name in first if name in self._held), *self._held))
-            found: dict[str, Held] = {}
-            room = _TOGETHER
-            for name in names:
-                held = self._held[name]
-                if held.size <= min(room, LARGEST):
-                    found[name] = held
-                    room -= held.size
-            return found
+            found: dict[str, object] = {}
+            since, room = None, _TOGETHER
+            for name in dict.fromkeys((*([] if first is None else [first]), *self.moment.values, *self._aside)):
+                held, size = self.held(name), self._sizes.get(name, 0)
+                if held is not None and size <= min(room, LARGEST):
+                    found[name] = held.value
+                    since = held.revision if since is None else min(since, held.revision)
+                    room -= size
+            return Moment(NOWHERE, since or Revision(0), found, {}, 0.0)
+
+    def known(self, name: str) -> Moment:
+        """Return what to ask for when a field is: it with all that is small, it alone, or nothing if it is not held."""
+        if self._sizes.get(name, 0) > LARGEST:
+            held = self.held(name)
+            return NEVER if held is None else Moment(NOWHERE, held.revision, {name: held.value}, {}, 0.0)
+        small = self.small(name)
+        return small if name in small.values else NEVER
 
     def take(
-        self, asked: Mapping[str, Held | None], revision: Revision, encoded: bytes, large: Iterable[str] = ()
-    ) -> dict[str, object]:
+        self, asked: Moment, revision: Revision, encoded: bytes, large: Iterable[str] = ()
+    ) -> Mapping[str, object]:
         """Take what a server said of some fields: the values of those that have changed.
 
         Args:
-            asked: the fields, with what was held of them when the server was asked; another thread may have replaced
-                it since.
+            asked: what was held of them when the server was asked; another thread may have replaced it since.
             revision: of when the answer is.
             encoded: the answer.
             large: the names of those that were too large to be sent.
 
         Returns:
-            The values at that revision, of those that were not too large.
+            The values at that revision, of those that were not too large; not to be changed.
         """
-        large = set(large)
         # The usual answer to who holds all of them is an empty map, of one byte.
-        changed = self.decode(encoded) if len(encoded) > 1 else {}
-        news: dict[str, Held] = {}
-        for name, known in asked.items():
-            if name in changed:
-                # How much of the bytes is whose is not said; it is enough that none is larger than all together.
-                news[name] = Held(changed[name], revision, len(encoded))
-            elif known is not None and name not in large:
-                news[name] = Held(known.value, revision, known.size)
+        changed = self.decode(encoded) if len(encoded) > 1 else _NOTHING
+        values = {**asked.values, **changed} if changed else asked.values
         with self._lock:
-            self._large = (self._large | large) - news.keys()
-            for name in large:
-                self._held.pop(name, None)
-            for name, new in news.items():
-                held = self._held.get(name)
-                # Another thread may have taken a newer answer meanwhile.
-                if held is None or held.revision <= revision:
-                    self._held[name] = new
-            self._move_on(news, revision)
-        return {name: new.value for name, new in news.items()}
+            last = self.moment
+            if asked is not last or large or revision < last.revision:
+                return self._take_apart(values, changed, revision, len(encoded), frozenset(large))
+            if changed:
+                self._note_sizes(changed, len(encoded))
+            self.moment = Moment(self._word, revision, values, {} if changed else last.direct, monotonic() + _TRUSTED)
+        return values
 
-    def _move_on(self, news: Mapping[str, Held], revision: Revision) -> None:
-        """Make what is now known of one revision the moment that is read of."""
+    def _take_apart(
+        self,
+        values: Mapping[str, object],
+        changed: Mapping[str, object],
+        revision: Revision,
+        size: int,
+        large: frozenset[str],
+    ) -> Mapping[str, object]:
+        """Take an answer that is not about all that is held now: another thread has taken one, or more was held."""
         last = self.moment
+        values = {name: value for name, value in values.items() if name not in large}
+        self._large = (self._large | large) - values.keys()
+        for name in large:
+            self._aside.pop(name, None)
         if revision < last.revision:
-            return
-        values = dict(last.values) if revision == last.revision else {}
-        direct = dict(last.direct) if revision == last.revision else {}
-        for name, new in news.items():
-            values[name] = new.value
-            if name in last.direct and last.values[name] is new.value:
-                direct[name] = last.direct[name]
-            elif is_atom(new.value):
-                direct[name] = self._marked(name, new.value)
-        moment = Moment(self._word, revision, values, direct, 0.0)
-        moment.trust()
-        self.moment = moment
+            # Nobody's present; but better than nothing, where nothing newer is held.
+            for name in values.keys() - last.values.keys():
+                held = self._aside.get(name)
+                if held is None or held.revision <= revision:
+                    self._aside[name] = Held(values[name], revision)
+            present = last.values
+        else:
+            before = {name: value for name, value in last.values.items() if name not in large}
+            if revision == last.revision:
+                present = {**before, **values}
+            else:
+                present = values
+                self._aside.update(
+                    {name: Held(value, last.revision) for name, value in before.items() if name not in values}
+                )
+            for name in present:
+                self._aside.pop(name, None)
+            self.moment = Moment(self._word, revision, present, {}, monotonic() + _TRUSTED)
+        self._sizes = {name: self._sizes.get(name, size) for name in (*present, *self._aside)}
+        self._note_sizes([name for name in changed if name in self._sizes], size)
+        return values
 
-    def _marked(self, name: str, value: object) -> object:
-        if type(value) is int or type(value) is float:
-            return live_number(value, Origin(self._reader, (name,), (name,)))
-        return value
+    def _note_sizes(self, names: Iterable[str], size: int) -> None:
+        # How much of the bytes is whose is not said; it is enough that none is larger than all together.
+        self._sizes.update(dict.fromkeys(names, size))
+        sizes = self._sizes.values()
+        self._together = not self._aside and max(sizes, default=0) <= LARGEST and sum(sizes) <= _TOGETHER
 
     def found_small(self, name: str) -> None:
         """Take note that a field may be asked for again."""

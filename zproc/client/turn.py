@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar, cast, overload
@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from zproc.client.client import expect
 from zproc.client.handle import Handle, address_of, gone, kind_of
-from zproc.client.replica import LARGEST, typed
+from zproc.client.replica import LARGEST, NEVER, typed
 from zproc.core.messages import Acquire, Commit, Granted, Look, Read, Release, Values
 from zproc.exceptions import Error, LeaseLost, LimitExceeded, SchemaError, Unavailable, UnknownPath, UsageError
 from zproc.schema.action import drafted, refuse_unfinished, run, without_drafts
@@ -31,7 +31,7 @@ from zproc.schema.path import format_path
 from zproc.schema.shape import Kind, shape_at
 from zproc.schema.transaction import Transaction
 from zproc.schema.values import plain
-from zproc.typing import Key, Live, Path, Revision
+from zproc.typing import Key, Live, Path
 
 __all__ = ["atomic", "transact", "transaction"]
 
@@ -222,8 +222,7 @@ class _Turn:
         self._replica = replica = self._connection.replica
         try:
             held = replica.small()
-            since = min((field.revision for field in held.values()), default=Revision(0))
-            asked = Acquire(self._client.next_request(), tuple(held), since, LARGEST)
+            asked = Acquire(self._client.next_request(), tuple(held.values), held.revision, LARGEST)
             self._granted = granted = expect(self._connection.call(asked), Granted)
             self._fields = replica.take(held, granted.revision, granted.values, granted.large)
         except Unavailable:
@@ -250,7 +249,7 @@ class _Turn:
             self._give_up()
             raise
 
-    def _fetch(self, names: tuple[str, ...]) -> dict[str, object]:
+    def _fetch(self, names: tuple[str, ...]) -> Mapping[str, object]:
         if len(names) > 1:
             return self._replica.decode(self._ask(Read(self._client.next_request(), names, None, None, None)).values)
         (name,) = names
@@ -259,7 +258,7 @@ class _Turn:
             return {name: lazy}
         largest = None if lazy is None else LARGEST
         reply = self._ask(Read(self._client.next_request(), names, None, None, largest))
-        found = self._replica.take({name: None}, reply.revision, reply.values, reply.large)
+        found = self._replica.take(NEVER, reply.revision, reply.values, reply.large)
         return found if name in found else {name: lazy}
 
     def _lazy(self, name: str) -> LazyDict | None:
@@ -383,8 +382,8 @@ class _OnDemand(dict[str, object]):
 
     def __init__(
         self,
-        known: dict[str, object],
-        fetch: Callable[[tuple[str, ...]], dict[str, object]],
+        known: Mapping[str, object],
+        fetch: Callable[[tuple[str, ...]], Mapping[str, object]],
         names: tuple[str, ...],
     ) -> None:
         super().__init__(known)
