@@ -6,7 +6,6 @@ lets him change the state behind its back.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, time, timezone
 from decimal import Decimal
@@ -32,14 +31,17 @@ _SHOWN: Final = 80
 _LISTED: Final = 20
 
 
-class View(ABC):
-    """Something that stands for a value that lives elsewhere: a draft or a live handle."""
+class View:
+    """Something that stands for a value that lives elsewhere: a draft or a live handle.
+
+    No abstract class: whether something is one is asked all the time, and of an abstract class in Python.
+    """
 
     __slots__ = ()
 
-    @abstractmethod
     def __zproc_value__(self) -> object:
         """Return the value itself, which is not to be changed."""
+        raise NotImplementedError
 
 
 def plain(value: object) -> object:
