@@ -22,7 +22,7 @@ from zproc.schema.lazy import type_of
 from zproc.schema.ops import Op, Set, get
 from zproc.schema.path import format_path, no_field
 from zproc.schema.transaction import Transaction
-from zproc.schema.values import View, detached, is_atom
+from zproc.schema.values import SCALARS, View, detached, is_atom
 from zproc.typing import Key, Path
 
 __all__ = [
@@ -131,6 +131,8 @@ class Draft(View):
         return self._zproc_kind
 
     def _zproc_path(self) -> Path:
+        if self._zproc_parent is None:
+            return ()
         steps: list[Key] = []
         draft: Draft = self
         while draft._zproc_parent is not None:
@@ -175,12 +177,14 @@ class Draft(View):
 
     def _zproc_put(self, key: Key, value: object) -> None:
         """Assign to a key; what stood there leaves the tree."""
-        if isinstance(value, Draft) and self._zproc_children.get(key) is value:
-            return  # the second half of `draft.tags += [...]`, which has already happened in place
-        path = (*self._zproc_path(), key)
-        leaving = self._zproc_values((key,))
-        self._zproc_apply(Set(path, value))
-        self._zproc_leave(leaving)
+        known = self._zproc_children.get(key)
+        if known is None:
+            self._zproc_session.transaction.apply(Set((*self._zproc_path(), key), value))
+        elif known is not value:  # the second half of `draft.tags += [...]` has already happened in place
+            path = (*self._zproc_path(), key)
+            leaving = self._zproc_values((key,))
+            self._zproc_apply(Set(path, value))
+            self._zproc_leave(leaving)
 
     def _zproc_values(self, keys: Iterable[Key]) -> dict[Key, object]:
         """Return the values of those children that somebody has a draft of."""
@@ -217,21 +221,17 @@ class ModelDraft(Draft):
 
     __slots__ = ()
     __hash__: ClassVar[None] = None  # type: ignore[assignment]  # like the models it stands for
+    _zproc_fields: ClassVar[frozenset[str]] = frozenset()
 
     def __getattr__(self, name: str) -> object:
-        model = cast("type[BaseModel]", self._zproc_kind)
-        if name in model.__pydantic_fields__:
-            value = get(self.__zproc_value__(), name)
-            return value if is_atom(value) else self._zproc_child(name, value)
         self._zproc_session.transaction  # noqa: B018 - a dead draft says so
-        return class_attribute(self, model, name)
+        return class_attribute(self, cast("type[BaseModel]", self._zproc_kind), name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        model = cast("type[BaseModel]", self._zproc_kind)
-        if name in model.__pydantic_fields__:
+        if name in self._zproc_fields:
             self._zproc_put(name, value)
         else:
-            set_class_attribute(self, model, name, value)
+            set_class_attribute(self, cast("type[BaseModel]", self._zproc_kind), name, value)
 
     def __delattr__(self, name: str) -> None:
         raise UsageError(f"{name!r} cannot be deleted: a field of a model always has a value")
@@ -305,7 +305,20 @@ def operators(model: type[BaseModel]) -> Operators:
 
 @functools.cache
 def _draft_class(model: type[BaseModel]) -> type[ModelDraft]:
-    return type(f"{model.__name__}Draft", (ModelDraft,), {"__slots__": (), **operators(model)})
+    fields = model.__pydantic_fields__
+    readers = {name: _reader(name) for name in fields}
+    namespace = {"__slots__": (), "_zproc_fields": frozenset(fields), **operators(model), **readers}
+    return type(f"{model.__name__}Draft", (ModelDraft,), namespace)
+
+
+def _reader(name: str) -> property:
+    """Make what reads a field; asking each time whether a name is a field's would cost more than reading it."""
+
+    def read(draft: ModelDraft) -> object:
+        value = draft.__zproc_value__().__dict__[name]
+        return value if type(value) in SCALARS else draft._zproc_child(name, value)
+
+    return property(read)
 
 
 def validator_draft(transaction: Transaction, path: Path) -> object:

@@ -58,18 +58,23 @@ class Transaction(Tree):
         root: the state. It is changed in place, unless the transaction is private.
         make_draft: makes what model validators are shown, from the transaction and the address of the model.
         private: copy every container before its first change instead of changing it in place; ``root``, which is the
-            state as it is now, then becomes the copy.
+            state as it is now, then becomes the copy. Nothing is undone, for it is given up as a whole.
+        fresh: the root was made for a private transaction, which need not copy it.
 
     Attributes:
-        changes: what was done, as far as it is known to be valid.
+        changes: what was done, as far as it is known to be valid; nothing, in a private transaction.
         requested: of a private transaction, the ops that were asked for, with plain copies of their values. They are
             what is sent to where the state is.
     """
 
     __slots__ = ("_latest", "_make_draft", "_orders", "_stage", "changes", "requested")
 
-    def __init__(self, root: BaseModel, make_draft: MakeDraft, *, private: bool = False) -> None:
+    def __init__(
+        self, root: BaseModel, make_draft: MakeDraft, *, private: bool = False, fresh: bool = False
+    ) -> None:
         super().__init__(root, private=private)
+        if fresh:
+            self.adopt(root)
         self.changes: list[Change] = []
         self.requested: list[Op] = []
         self._make_draft = make_draft
@@ -112,11 +117,11 @@ class Transaction(Tree):
     def _request(self, op: Op) -> None:
         """Keep an op, with copies of what it was given; of two Sets in a row at one address, the second."""
         match op:
-            case Set(path, value, before):
+            case Set():
                 last = self.requested[-1] if self.requested else None
-                if type(last) is Set and last.path == path and last.before is before is MISSING:
+                if type(last) is Set and last.path == op.path and last.before is op.before is MISSING:
                     self.requested.pop()
-                op = op if is_atom(value) else Set(path, plain(value), before)
+                op = op if is_atom(op.value) else Set(op.path, plain(op.value), op.before)
             case Splice(path, at, remove, items):
                 op = Splice(path, at, remove, tuple(map(plain, items)))
             case Add(path, values) | Discard(path, values):
@@ -192,6 +197,8 @@ class Transaction(Tree):
         return True
 
     def _record_atom(self, op: Set, old: object) -> None:
+        if self._private:
+            return
         earlier = self._latest.get(op.path)
         if earlier is None:
             change = Change(op, old)
@@ -344,6 +351,8 @@ class Transaction(Tree):
     # Recording
 
     def _record(self, change: Change) -> None:
+        if self._private:
+            return
         # Addresses may mean something else from here on, so an earlier Set may no longer be merged with a later one.
         self._latest.clear()
         self.changes.append(change)
