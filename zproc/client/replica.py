@@ -21,7 +21,7 @@ from zproc.exceptions import SchemaError
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.path import format_path
 from zproc.schema.shape import Shape
-from zproc.schema.snapshot import assemble, snapshot_of
+from zproc.schema.snapshot import snapshot_of
 from zproc.transport import NOWHERE
 from zproc.typing import Epoch, Path, Revision
 
@@ -255,10 +255,6 @@ class Replica:
     def snapshot(self, encoded: bytes) -> StateModel:
         """Return a frozen copy of the state of its encoded fields."""
         return snapshot_of(self._schema.model, self.decode(encoded))
-
-    def root(self, fields: dict[str, object]) -> StateModel:
-        """Return an instance of the state that has these fields as they are."""
-        return assemble(self._schema.model, fields)
 
 
 def typed(shape: Shape, path: Path, value: object) -> object:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, Collection, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar, cast, overload
@@ -29,6 +29,7 @@ from zproc.schema.lazy import CannotAsk, LazyDict, type_of
 from zproc.schema.ops import MISSING, Op
 from zproc.schema.path import format_path
 from zproc.schema.shape import Kind, shape_at
+from zproc.schema.snapshot import assemble
 from zproc.schema.transaction import Transaction
 from zproc.schema.values import plain
 from zproc.typing import Key, Live, Path
@@ -219,12 +220,12 @@ class _Turn:
     def _begin(self) -> bool:
         """Wait for the turn; whether it came, and not the end of the connection."""
         self._granted: Granted | None = None
-        self._replica = replica = self._connection.replica
+        self._replica = self._connection.replica
         try:
-            held = replica.small()
+            held = self._replica.small()
             asked = Acquire(self._client.next_request(), tuple(held.values), held.revision, LARGEST)
             self._granted = granted = expect(self._connection.call(asked), Granted)
-            self._fields = replica.take(held, granted.revision, granted.values, granted.large)
+            self._fields = self._replica.take(held, granted.revision, granted.values, granted.large)
         except Unavailable:
             if not self._connection.closed:
                 raise
@@ -237,12 +238,13 @@ class _Turn:
     def _open(self) -> Draft:
         """Make the draft; from here on the live state is not to be used by this thread."""
         model = self._client.schema.model
-        root = self._replica.root(_OnDemand(self._fields, self._fetch, tuple(model.__pydantic_fields__)))
-        self._transaction = Transaction(root, validator_draft, private=True)
+        root = assemble(model, _OnDemand(self._fields, self._fetch, model.__pydantic_fields__))
+        self._transaction = Transaction(root, validator_draft, private=True, fresh=True)
         self._session = Session(self._transaction)
         self._outer = self._client.enter_turn()
         try:
-            return _descend(self._session.root(model), self._path, self._kind)
+            draft = self._session.root(model)
+            return _descend(draft, self._path, self._kind) if self._path else cast("Draft", draft)
         except BaseException:
             self._session.end()
             self._client.leave_turn(self._outer)
@@ -362,7 +364,7 @@ def _descend(draft: object, path: Path, kind: type) -> Draft:
             draft = _step(draft, key)
         except (AttributeError, LookupError, TypeError):
             raise UnknownPath(format_path(path), f"there is no {format_path(path[:depth])!r} any longer") from None
-    if not isinstance(draft, Draft) or (path and type_of(draft.__zproc_value__()) is not kind):
+    if not isinstance(draft, Draft) or type_of(draft.__zproc_value__()) is not kind:
         raise gone(path, kind)
     return draft
 
@@ -384,9 +386,9 @@ class _OnDemand(dict[str, object]):
         self,
         known: Mapping[str, object],
         fetch: Callable[[tuple[str, ...]], Mapping[str, object]],
-        names: tuple[str, ...],
+        names: Collection[str],
     ) -> None:
-        super().__init__(known)
+        dict.__init__(self, known)
         self._fetch = fetch
         self._names = names
 

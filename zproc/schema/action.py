@@ -22,7 +22,7 @@ from zproc.schema.interface import ACTION, Interface, Method, action_of, interfa
 from zproc.schema.path import no_field
 from zproc.schema.snapshot import refuse_snapshot
 from zproc.schema.transaction import Change, Transaction
-from zproc.schema.values import View, detached, plain
+from zproc.schema.values import SCALARS, View, detached, plain
 
 __all__ = ["action", "action_of", "call_action", "drafted", "refuse_unfinished", "result_of", "run"]
 
@@ -119,6 +119,8 @@ def drafted(state: M) -> Iterator[tuple[M, Transaction]]:
 
 def without_drafts(value: object) -> object:
     """Return a value with the drafts in it replaced by copies of what they stand for."""
+    if type(value) in SCALARS:
+        return value
     if isinstance(value, View):
         return detached(value.__zproc_value__())
     if type(value) in (list, tuple, set):

@@ -30,12 +30,12 @@ def assemble(model: type[M], values: Mapping[str, object]) -> M:
         model: its class.
         values: the value of every field, by name; a dict that makes them on demand will do.
     """
-    instance = model.__new__(model)
-    private = {name: attribute.get_default() for name, attribute in model.__private_attributes__.items()}
-    object.__setattr__(instance, "__dict__", values)
-    object.__setattr__(instance, "__pydantic_fields_set__", set(model.model_fields))
-    object.__setattr__(instance, "__pydantic_extra__", None)
-    object.__setattr__(instance, "__pydantic_private__", private or None)
+    instance, put, attributes = model.__new__(model), object.__setattr__, model.__private_attributes__
+    private = {name: attribute.get_default() for name, attribute in attributes.items()} if attributes else None
+    put(instance, "__dict__", values)
+    put(instance, "__pydantic_fields_set__", set(model.__pydantic_fields__))
+    put(instance, "__pydantic_extra__", None)
+    put(instance, "__pydantic_private__", private)
     return instance
 
 
