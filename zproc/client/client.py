@@ -110,7 +110,7 @@ class Client:
         self._open: set[Connection] = set()
         self._idle: list[Connection] = []
         self._backoff = Backoff()
-        self._requests = count(1)
+        self._count_requests_from(1)
         self._replica = Replica(self.schema, Epoch(""))
         self._in_turn = 0
         self.now: Moment = NEVER
@@ -131,7 +131,11 @@ class Client:
         self.drop_idle()
         self._identity = replace(self._identity, session=session)
         self._begin()
-        self._requests = count((lives << _LIFE) + 1)
+        self._count_requests_from((lives << _LIFE) + 1)
+
+    def _count_requests_from(self, first: int) -> None:
+        self.next_request: Callable[[], RequestId] = map(RequestId, count(first)).__next__
+        """Returns the number of the next request."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return _client_here, (self.schema.model, self.address, self.namespace)
@@ -251,10 +255,6 @@ class Client:
 
     def _expose(self) -> None:
         self.now = NEVER if self.closed or self._in_turn else self._replica.moment
-
-    def next_request(self) -> RequestId:
-        """Return the number of the next request."""
-        return RequestId(next(self._requests))
 
     def close(self) -> None:
         """End all connections, those in use included; whoever waits by one is told so."""

@@ -112,6 +112,7 @@ class Connection:
         self._last = monotonic()
         try:
             self.welcome: Welcome = self._introduce(identity)
+            self._largest: int = self.welcome.max_message
         except BaseException:
             self.close()
             raise
@@ -170,10 +171,23 @@ class Connection:
                 forgotten.
             Error: the server's refusal.
         """
-        frame = self._fitting(command)
+        frame, channel = encode(command), self._channel
+        if len(frame) > self._largest:
+            raise self._too_large(frame)
         try:
-            self._send(frame)
-            reply = decode_reply(self._receive(deadline))
+            try:
+                channel.send(frame, HELLO_TIMEOUT)
+            except WaitTimeout as error:
+                raise self._does_not_read() from error
+            if deadline is None:
+                try:
+                    received = channel.recv(PATIENCE)
+                except WaitTimeout:
+                    self._insist(HELLO_TIMEOUT)
+                    received = self._receive(None)
+            else:
+                received = self._receive(deadline)
+            reply = decode_reply(received)
             if reply.request != command.request or type(reply) is Refused:
                 reply = self._answer(reply, command.request, deadline)
         except _Refusal as refusal:
@@ -192,11 +206,11 @@ class Connection:
         self._last = monotonic()
         return reply
 
-    def _fitting(self, command: Command) -> bytes:
-        frame = encode(command)
-        if len(frame) > self.welcome.max_message:
-            raise LimitExceeded("message_bytes", len(frame), self.welcome.max_message)
-        return frame
+    def _too_large(self, frame: bytes) -> LimitExceeded:
+        return LimitExceeded("message_bytes", len(frame), self._largest)
+
+    def _does_not_read(self) -> Unavailable:
+        return Unavailable(self._address, f"the server has not read for {HELLO_TIMEOUT:g} s")
 
     # For who waits for several answers at a time, and by other means
 
@@ -207,9 +221,14 @@ class Connection:
             LimitExceeded: the command is too large to be sent; it was not.
             Unavailable: the connection is lost; it is closed.
         """
-        frame = self._fitting(command)
+        frame = encode(command)
+        if len(frame) > self._largest:
+            raise self._too_large(frame)
         try:
-            self._send(frame)
+            self._channel.send(frame, HELLO_TIMEOUT)
+        except WaitTimeout as error:
+            self.close()
+            raise self._does_not_read() from error
         except UsageError as error:
             raise Unavailable(self._address, "the connection was closed in this process") from error
         except BaseException:
@@ -250,12 +269,6 @@ class Connection:
         """
         return self._channel.fileno()
 
-    def _send(self, frame: bytes) -> None:
-        try:
-            self._channel.send(frame, HELLO_TIMEOUT)
-        except WaitTimeout as error:
-            raise Unavailable(self._address, f"the server has not read for {HELLO_TIMEOUT:g} s") from error
-
     def _answer(self, reply: Reply, request: RequestId, deadline: float | None) -> Reply:
         """Return the answer to a request: what was received, or what comes later, if that is another's."""
         while True:
@@ -275,8 +288,12 @@ class Connection:
                 left = HELLO_TIMEOUT if deadline is None else min(HELLO_TIMEOUT, deadline - monotonic())
                 if left <= 0:
                     raise
-                if not is_alive(self._address, left) and left == HELLO_TIMEOUT:
-                    raise Unavailable(self._address, "the server no longer answers") from None
+                self._insist(left)
+
+    def _insist(self, left: float) -> None:
+        """Make sure that a server that was silent is there, or that no time is left to find out."""
+        if not is_alive(self._address, left) and left == HELLO_TIMEOUT:
+            raise Unavailable(self._address, "the server no longer answers") from None
 
     def close(self) -> None:
         """End the connection, by any thread; the server then ends its turn and forgets what waits."""

@@ -26,7 +26,7 @@ from zproc.schema.model import StateModel
 from zproc.schema.ops import MISSING, Op, Set, get
 from zproc.schema.path import format_path
 from zproc.schema.shape import Kind, Shape, shape_at, shape_of
-from zproc.schema.values import View, detached, is_atom, plain
+from zproc.schema.values import SCALARS, View, detached, is_atom, plain
 from zproc.typing import Key, Path
 
 __all__ = ["Handle", "ModelHandle", "address_of", "gone", "handle_class", "kind_of", "model_handle"]
@@ -131,6 +131,9 @@ class Handle(View):
 
     def _zproc_put(self, key: Key, value: object) -> None:
         """Assign to a key, as one commit."""
+        if type(value) in SCALARS:  # which come from nowhere
+            self._zproc_client.commit((Set((*self._zproc_path, key), value),), "")
+            return
         ops = self._zproc_assignment(key, value)
         if ops:
             self._zproc_commit(*ops)

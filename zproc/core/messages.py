@@ -13,8 +13,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
-from operator import attrgetter, itemgetter
+from operator import attrgetter, itemgetter, or_
 from typing import Final, Generic, TypeAlias, TypeVar, cast, get_args
 
 from zproc.exceptions import LimitExceeded, ProtocolError
@@ -418,7 +419,8 @@ def _decode(data: bytes, layouts: Mapping[int, _Layout[M]]) -> M:
         numbers = layout.forms[tuple(map(type, parts))](parts)
     except (LookupError, TypeError):
         raise _malformed(layouts, parts) from None
-    if min(numbers) < 0 or max(numbers) >= _TOO_GREAT:
+    # Of many numbers the or is negative if any is, and has the bits of all: one look instead of two.
+    if not 0 <= reduce(or_, numbers) < _TOO_GREAT:
         raise _out_of_range(layout, parts)
     for place in layout.containers:
         parts[place] = _checked(layout.fields[place - 1], parts[place])

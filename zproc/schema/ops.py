@@ -195,10 +195,11 @@ def put(container: object, key: Key, value: object) -> None:
 
 def op_to_plain(op: Op) -> list[object]:
     """Return an op as a list for the codec; values in it may still be models."""
+    if isinstance(op, Set):  # which most ops are
+        plain = [0, list(op.path), op.value]
+        return plain if op.before is MISSING else [*plain, op.before]
     code = _CODES[type(op)]
     match op:
-        case Set():
-            return [code, list(op.path), op.value, *(() if op.before is MISSING else (op.before,))]
         case Delete():
             return [code, list(op.path)]
         case Splice():

@@ -69,9 +69,7 @@ class Transaction(Tree):
 
     __slots__ = ("_latest", "_make_draft", "_orders", "_stage", "changes", "requested")
 
-    def __init__(
-        self, root: BaseModel, make_draft: MakeDraft, *, private: bool = False, fresh: bool = False
-    ) -> None:
+    def __init__(self, root: BaseModel, make_draft: MakeDraft, *, private: bool = False, fresh: bool = False) -> None:
         super().__init__(root, private=private)
         if fresh:
             self.adopt(root)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import select
 import socket
@@ -48,11 +49,12 @@ class LocalChannel:
         "_end",
         "_inside",
         "_limit",
-        "_lulls",
+        "_patience",
         "_readable",
         "_reader",
         "_recv",
         "_send",
+        "_short",
         "_socket",
         "_writable",
     )
@@ -78,7 +80,9 @@ class LocalChannel:
         self._closing = False
         self._send = self._socket.send
         self._recv = self._socket.recv
-        self._lulls = _set_lull(self._socket)
+        # From which timeout on a wait is left to the kernel, and up to which length a frame is sent in one piece.
+        self._patience = _LULL if _set_lull(self._socket) else math.inf
+        self._short = min(CUT, limit)
         self._readable = _waiter(self._socket, select.POLLIN)
         self._writable = _waiter(self._socket, select.POLLOUT)
         disown_after_fork(self)
@@ -92,17 +96,14 @@ class LocalChannel:
 
     def send(self, frame: bytes, timeout: float | None = None) -> None:
         """Send a frame."""
-        size = len(frame)
-        if size > self._limit:
-            raise LimitExceeded("frame", size, self._limit)
         if self._inside:
             raise _in_use()
         self._inside = True
         try:
             if self._end is not None:
                 raise self._end()
-            sent = 0
-            if size <= CUT:
+            size, sent = len(frame), 0
+            if size <= self._short:
                 try:  # noqa: SIM105  contextlib.suppress would cost a tenth of the whole round trip
                     sent = self._send(pack(size) + frame, _FLAGS)
                 except BlockingIOError:
@@ -123,6 +124,8 @@ class LocalChannel:
 
     def _send_rest(self, frame: bytes, sent: int, timeout: float | None) -> None:
         """Send what is long, or what the server could not take at once, as it makes room."""
+        if len(frame) > self._limit:
+            raise LimitExceeded("frame", len(frame), self._limit)
         deadline = _deadline(timeout, monotonic())
         first, rest = split(frame)
         for piece in filter(None, (memoryview(first)[sent:], rest)):
@@ -159,7 +162,7 @@ class LocalChannel:
             chunks = self._reader.chunks
             if chunks:
                 return self._assemble(_deadline(timeout, begun), timeout)
-            if timeout is not None and not (timeout >= _LULL and self._lulls):
+            if timeout is not None and timeout < self._patience:
                 self._wait_for_bytes(begun + capped(timeout), timeout)
             try:
                 # Appended by C code: a KeyboardInterrupt comes before the bytes are read or after they are kept, never
@@ -168,11 +171,11 @@ class LocalChannel:
             except BlockingIOError:  # a lull
                 return self._assemble(_deadline(timeout, begun), timeout)
             data = chunks[0]
-            # The usual: a reply that is one frame and comes in one piece.
-            if from_bytes(data[:HEADER]) == len(data) - HEADER <= self._limit:
-                assert isinstance(data, bytes), "only a rest is a memoryview, and there was none"
+            # The usual: a reply that is one frame and comes in one piece. (One that is so small is no farewell.)
+            size = len(data) - HEADER
+            if size <= self._short and from_bytes(data[:HEADER]) == size:
                 chunks.clear()
-                return data[HEADER:]
+                return data[HEADER:]  # type: ignore[return-value]  # only a rest is a memoryview, and there was none
             self._check_end()
             return self._assemble(_deadline(timeout, begun), timeout)
         except Error:
