@@ -35,7 +35,8 @@ class Session:
         self.connections = 0
         self._limits = limits
         self._doubtful = doubtful
-        self._outcomes: dict[RequestId, Committed | Refused] = {}
+        self._outcomes: dict[RequestId, tuple[Committed | Refused, int]] = {}
+        """How requests were answered, and how many bytes each answer counts for, the oldest first."""
         self._bytes = 0
         self._forgotten = _Numbers(limits.outcomes * _SEEN_PER_OUTCOME, before if doubtful else 0)
         self._newest = before - 1 if doubtful else -1
@@ -46,11 +47,13 @@ class Session:
         if request > self._newest:
             return None
         known = self._outcomes.get(request)
-        if known is None and request in self._forgotten:
+        if known is not None:
+            return known[0]
+        if request in self._forgotten:
             return _unknown(
                 request, "the server remembers no more outcomes than its limits 'outcomes' and 'sessions' let it"
             )
-        return known
+        return None
 
     def remember(self, reply: Committed | Refused) -> None:
         """Keep the outcome of a request."""
@@ -58,12 +61,12 @@ class Session:
         weight = len(reply.result if isinstance(reply, Committed) else reply.error)
         if weight > limits.outcome_bytes:
             reply = _unknown(request, f"its result was too large to be kept ({limits.outcome_bytes} outcome_bytes)")
-            weight = _weight(reply)
+            weight = len(reply.error)
         if request > self._newest:
             self._newest = request
         elif request in outcomes:
-            weight -= _weight(outcomes[request])
-        outcomes[request] = reply
+            self._bytes -= outcomes[request][1]
+        outcomes[request] = reply, weight
         self._bytes += weight
         if len(outcomes) > limits.outcomes or self._bytes > limits.outcome_bytes:
             self._forget()
@@ -77,7 +80,8 @@ class Session:
             self._drop(list(islice(outcomes, 1)))
 
     def _drop(self, requests: Sequence[RequestId]) -> None:
-        self._bytes -= sum([_weight(self._outcomes.pop(request)) for request in requests])
+        take_out = self._outcomes.pop
+        self._bytes -= sum([take_out(request)[1] for request in requests])
         self._forgotten.update(requests)
 
     def give_up(self, request: RequestId) -> Committed | Refused | None:
@@ -163,9 +167,14 @@ class _Numbers:
         if past > 0:
             self._bottom += past
             self._bits >>= past
+        bottom = self._bottom
+        # Numbers that are put in together are near to each other: only their bits together are shifted far.
+        least = max(bottom, min(numbers))
+        bits = 0
         for number in numbers:
-            if number >= self._bottom:
-                self._bits |= 1 << (number - self._bottom)
+            if number >= least:
+                bits |= 1 << (number - least)
+        self._bits |= bits << (least - bottom)
 
     def __contains__(self, number: int) -> bool:
         return number < self._bottom or bool(self._bits >> (number - self._bottom) & 1)
@@ -173,10 +182,6 @@ class _Numbers:
 
 def _unknown(request: RequestId, reason: str) -> Refused:
     return Refused(request, error_to_data(CommitUnknown(request, reason)))
-
-
-def _weight(reply: Committed | Refused) -> int:
-    return len(reply.result if isinstance(reply, Committed) else reply.error)
 
 
 _LATE = error_to_data(LeaseLost("the request came after it was given up; nothing was applied"))
