@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from enum import Enum
 from types import FrameType
-from typing import Self, cast
+from typing import Annotated, Self, cast
 
 import pytest
-from pydantic import field_validator, model_validator
+from pydantic import AfterValidator, field_validator, model_validator
 
 import zproc
 from zproc.core.budget import BudgetExceeded, interruptible
@@ -37,6 +37,11 @@ class Colour(Enum):
     def __hash__(self) -> int:
         look("a hash in our bookkeeping")
         return 1
+
+
+def checked(value: int) -> int:
+    look("a validator of an argument or a result")
+    return value
 
 
 class Watched(StateModel):
@@ -79,6 +84,13 @@ class Watched(StateModel):
         look("an action of an action")
 
     @action
+    def take(self, number: Annotated[int, AfterValidator(checked)]) -> None: ...
+
+    @action
+    def give(self) -> Annotated[int, AfterValidator(checked)]:
+        return 1
+
+    @action
     def paint(self) -> None:
         self.colours[Colour.RED] = 1
 
@@ -103,8 +115,8 @@ def namespace() -> Namespace:
 AUTHOR = Author(SessionId("s"), 1, "p", "f")
 
 
-def act(namespace: Namespace, name: str) -> None:
-    namespace.act(name, namespace.schema.codec.encode([[], [], {}]), AUTHOR, wall=0.0)
+def act(namespace: Namespace, name: str, *arguments: int) -> None:
+    namespace.act(name, namespace.schema.codec.encode([[], list(arguments), {}]), AUTHOR, wall=0.0)
 
 
 def commit(namespace: Namespace) -> None:
@@ -135,6 +147,13 @@ def test_p10_the_users_code_can_be_cut_off_wherever_it_runs(namespace: Namespace
 def test_p10_validators_of_a_commit_can_be_cut_off(namespace: Namespace) -> None:
     commit(namespace)
     assert SEEN == {"a validator of a field": True, "a validator of the model": True}
+
+
+def test_p10_validators_of_arguments_and_of_results_can_be_cut_off(namespace: Namespace) -> None:
+    for called, given in (("take", (1,)), ("give", ())):
+        SEEN.clear()
+        act(namespace, called, *given)
+        assert SEEN == {"a validator of an argument or a result": True}
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ _CALLERS: Final = frozenset(
         "set_class_attribute",
         "ListDraft.sort",  # the key of a sort
         "ListDraft.sort.<locals>.<listcomp>",
+        "Interface._checked",  # the validators of an argument or a result
         "Shape.validate",  # the validators of a field
         "Transaction._run_validator",  # a validator of the model
     }

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from zproc.exceptions import UnknownPath, UsageError
 from zproc.schema import containers  # noqa: F401 - registers the drafts of lists, dicts and sets
 from zproc.schema.draft import Session, validator_draft
-from zproc.schema.interface import ACTION, Interface, Method, action_of, interface_of
+from zproc.schema.interface import ACTION, Interface, action_of, interface_of
 from zproc.schema.path import no_field
 from zproc.schema.snapshot import refuse_snapshot
 from zproc.schema.transaction import Change, Transaction
@@ -147,23 +147,31 @@ def call_action(model: object, name: str, positional: Sequence[object], by_name:
         ValidationRefused: the arguments are not what the action is annotated with.
         BaseException: whatever the action raises.
     """
-    cls = cast("type[BaseModel]", model.__class__)
-    method = action_of(cls, name)
-    if method is None:
-        known = inspect.getattr_static(cls, name, None) is not None
-        raise UnknownPath(name, f"{cls.__name__}.{name} is not an action") if known else no_field(cls, name, name)
-    interface = interface_of(cls, name)
-    return plain(interface.result(without_drafts(_called(method, model, interface, positional, by_name))))
+    interface = _called_by(cast("type[BaseModel]", model.__class__), name)
+    result = interface.result(without_drafts(_called(interface, model, positional, by_name)))
+    return result if type(result) in SCALARS else plain(result)
 
 
-def _called(
-    method: Method, model: object, interface: Interface, positional: Sequence[object], by_name: Mapping[str, object]
-) -> object:
+@functools.cache
+def _called_by(model: type[BaseModel], name: str) -> Interface:
+    """Return the interface of an action that is called by a name from anywhere.
+
+    Raises:
+        UnknownPath: the model has no such action.
+    """
+    if action_of(model, name) is not None:
+        return interface_of(model, name)
+    if inspect.getattr_static(model, name, None) is None:
+        raise no_field(model, name, name)
+    raise UnknownPath(name, f"{model.__name__}.{name} is not an action")
+
+
+def _called(interface: Interface, model: object, positional: Sequence[object], by_name: Mapping[str, object]) -> object:
     quick = None if by_name else interface.quick(positional)
     if quick is not None:
-        return method(model, *quick)
+        return interface.method(model, *quick)
     bound = interface.arguments(positional, by_name)
-    return method(model, *bound.args, **bound.kwargs)
+    return interface.method(model, *bound.args, **bound.kwargs)
 
 
 def result_of(model: type[BaseModel], name: str, result: object) -> object:

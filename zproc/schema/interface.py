@@ -18,6 +18,7 @@ from typing_extensions import get_type_hints
 
 from zproc.exceptions import Fault, SchemaError
 from zproc.schema.faults import faults, refused
+from zproc.schema.shape import quiet_check
 from zproc.schema.values import plain, shown
 
 __all__ = ["ACTION", "Interface", "Method", "action_of", "actions_of", "interface_of"]
@@ -58,6 +59,7 @@ class Interface:
 
     def __init__(self, model: type[BaseModel], method: Method) -> None:
         self.name: str = f"{model.__name__}.{method.__name__}()"
+        self.method = method
         whole = inspect.signature(method)
         own, *parameters = whole.parameters.values()  # an action has its self
         hints = _hints(self.name, model, method, own.name)
@@ -76,15 +78,14 @@ class Interface:
             self.types[name] = hints[name]
         self._signature = whole.replace(parameters=parameters)
         self._rest = {parameter.name: parameter.kind for parameter in parameters if parameter.kind in _REST}
-        self._simple = all(parameter.kind in _PLAIN for parameter in parameters)
+        self._positional = tuple([parameter.name for parameter in parameters])
+        simple = all(parameter.kind in _PLAIN for parameter in parameters)
+        self._arity = len(parameters) if simple else -1
 
     @functools.cached_property
-    def _adapters(self) -> dict[str, TypeAdapter[object]]:
-        return {name: TypeAdapter(cast("type[object]", annotation)) for name, annotation in self.types.items()}
-
-    @functools.cached_property
-    def _positional(self) -> tuple[str, ...]:
-        return tuple(name for name in self.types if name != "return")
+    def _checks(self) -> dict[str, Callable[[object], object]]:
+        """What validates plain data strictly, for each of the types."""
+        return {name: _check(cast("type[object]", annotation)) for name, annotation in self.types.items()}
 
     def arguments(self, positional: Sequence[object], by_name: Mapping[str, object]) -> inspect.BoundArguments:
         """Return arguments that came as data as what the action is to be called with.
@@ -111,9 +112,7 @@ class Interface:
 
     def quick(self, positional: Sequence[object]) -> list[object] | None:
         """Return the arguments of the simplest call, by position and all of them; ``None`` if it is not that simple."""
-        if not self._simple or len(positional) != len(self._positional):
-            return None
-        return [self._checked(name, value) for name, value in zip(self._positional, positional, strict=True)]
+        return list(map(self._checked, self._positional, positional)) if len(positional) == self._arity else None
 
     def result(self, value: object) -> object:
         """Return a result as what the action is annotated with.
@@ -125,9 +124,7 @@ class Interface:
 
     def _checked(self, name: str, value: object) -> object:
         try:
-            return self._adapters[name].validate_python(
-                plain(value), strict=True, extra="forbid", by_alias=False, by_name=True
-            )
+            return self._checks[name](plain(value))
         except ValidationError as error:
             raise refused(faults(error, (name,)), self._reason(name)) from error
 
@@ -147,6 +144,14 @@ def interface_of(model: type[BaseModel], name: str) -> Interface:
     method = action_of(model, name)
     assert method is not None, f"{name} is no action"
     return Interface(model, method)
+
+
+def _check(annotation: type[object]) -> Callable[[object], object]:
+    adapter = TypeAdapter(annotation)
+    quick = quiet_check(cast("Mapping[str, object]", adapter.core_schema), None)
+    return quick or functools.partial(
+        adapter.validate_python, strict=True, extra="forbid", by_alias=False, by_name=True
+    )
 
 
 def _hints(where: str, model: type[BaseModel], method: Method, own: str) -> dict[str, object]:

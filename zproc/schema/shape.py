@@ -22,7 +22,7 @@ from pydantic_core import CoreConfig, CoreSchema, SchemaValidator
 
 from zproc.typing import Path
 
-__all__ = ["ANYTHING", "Kind", "Shape", "shape_at", "shape_of"]
+__all__ = ["ANYTHING", "Kind", "Shape", "quiet_check", "shape_at", "shape_of"]
 
 Definitions: TypeAlias = Mapping[str, Mapping[str, object]]
 AfterValidator: TypeAlias = Callable[[object], object]
@@ -109,10 +109,7 @@ class Shape:
 
         That takes a quarter of the time, most of which are the arguments that say how to validate.
         """
-        if not _is_quiet(self.schema):
-            return self.validate
-        validator = SchemaValidator(cast("CoreSchema", _strict(self.schema)), cast("CoreConfig | None", self.config))
-        return validator.validate_python
+        return quiet_check(self.schema, self.config) or self.validate
 
     def validate(self, plain: object) -> object:
         """Return what the schema makes of plain data, strictly and by field names.
@@ -327,6 +324,16 @@ def _compile_bare(node: _Node, definitions: Definitions, config: _Node | None, t
         shape.key = _compile(keys, definitions, config, trail)
         shape.whole = shape.whole or _may_rewrite(_resolve(keys, definitions), config)
     return shape
+
+
+def quiet_check(schema: _Node, config: _Node | None) -> Callable[[object], object] | None:
+    """Return what validates a scalar strictly, with no code of the user's; ``None`` if the schema is of anything else.
+
+    It is pydantic's own function, which is strict by its schema and not by an argument.
+    """
+    if not _is_quiet(schema):
+        return None
+    return SchemaValidator(cast("CoreSchema", _strict(schema)), cast("CoreConfig | None", config)).validate_python
 
 
 def _is_quiet(node: _Node) -> bool:
