@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, Final, Generic, TypeAlias, TypeVar, Unpack, cast
 
+from zproc.arguments import FLAG, NAMED, POSITIONAL, Kind, expect_all
 from zproc.client import Bookmark, ClientWatchers, Place, address_of, new_session
 from zproc.exceptions import UsageError
-from zproc.process import Manager, Options, Process
+from zproc.process import Manager, Options, Process, refuse_misfit
 from zproc.schema import condition
 from zproc.schema.condition import Condition
 from zproc.schema.model import StateModel
@@ -54,6 +55,14 @@ class CallOptions(Options, total=False):
     duplicate_okay: bool
 
 
+_KINDS: Final[Mapping[str, Kind]] = {
+    "args": POSITIONAL,
+    "kwargs": NAMED,
+    "retry_args": POSITIONAL,
+    "retry_kwargs": NAMED,
+    "stateful": FLAG,
+}
+_GIVEN: Final = "the snapshot comes before them, and the live state after that; stateful=False leaves the second out"
 _STREAM: Final = ("timeout", "live", "since", "include_own", "duplicate_okay")
 _CALL: Final = ("args", "kwargs", "stateful", "count")
 
@@ -149,13 +158,18 @@ class CallWhen(Generic[M]):
         stream = {key: value for key, value in options.items() if key in _STREAM}
         process = cast("Options", {key: value for key, value in options.items() if key not in (*_STREAM, *_CALL)})
 
+        expect_all(*((key, value, _KINDS[key]) for key, value in options.items() if key in _KINDS))
+
         def decorator(function: Called[M]) -> Process[None]:
             _refuse_async(function)
-            bookmark = Bookmark.make(Place(epoch, revision), client.address)
-            common = (state, (name, arguments), stream, options.get("count"), bookmark, new_session(), function)
             first = (state,) if options.get("stateful", True) else ()
             args, kwargs = options.get("args", ()), options.get("kwargs", {})
             again = options.get("retry_args", args), options.get("retry_kwargs", kwargs)
+            for positional, named in (args, kwargs), again:
+                # The snapshot comes before them; what stands for it here is only counted.
+                refuse_misfit(function, (state, *first, *positional), named, _GIVEN)
+            bookmark = Bookmark.make(Place(epoch, revision), client.address)
+            common = (state, (name, arguments), stream, options.get("count"), bookmark, new_session(), function)
             made = self._manager.make(
                 _attend,
                 (*common, (*first, *args), dict(kwargs)),

@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, Final, Protocol, Self, TypeVar, Unpack, cast, overload
 
+from zproc.arguments import FLAG, REVISION, TEXT, expect, expect_all, or_none
 from zproc.call_when import CallWhen
 from zproc.client import Client, commits_since, model_handle, name_by, revert
 from zproc.client.ping import Pulse, pulse
 from zproc.core.limits import Limits
 from zproc.core.supervisor import Strategy
 from zproc.exceptions import ProcessError, UsageError
-from zproc.host import Server, place, refuse_secret_key
+from zproc.host import Server, place, refuse_no_limits, refuse_secret_key
 from zproc.process import (
     Manager,
     Options,
@@ -113,6 +114,7 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
     ) -> None:
         refuse_secret_key(cast("dict[str, object]", options).pop("secret_key", None))
         _refuse_unknown(options, limits)
+        expect_all(("namespace", namespace, TEXT), ("wait", wait, FLAG), ("cleanup", cleanup, FLAG))
         if self._declared is not None:
             self._declared.check()
         schema = cast("Schema[StateModel]", Schema.of(cast("type[M]", model or self._model)))
@@ -216,6 +218,7 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
             UsageError: this context is closed, or the model cannot be sent to the server.
         """
         self.state  # noqa: B018 - refuses a context that is closed
+        expect("the name of a state", name, TEXT)
         known = self._others.get((name, model))
         if known is None:
             if self._host is not None and self._owner == os.getpid() and not name.startswith(_OWN):
@@ -252,9 +255,10 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
 
         Raises:
             HistoryGone: not all of them are held.
-            UsageError: this context is closed.
+            UsageError: this is no number of a revision, or this context is closed.
         """
-        return commits_since(self._client, since)
+        expect("since", since, or_none(REVISION, " for all that the server holds"))
+        return commits_since(self._client, None if since is None else int(since))
 
     def state_at(self, revision: int) -> M:
         """Return the state as it was at a revision, frozen.
@@ -264,9 +268,10 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
 
         Raises:
             HistoryGone: the history does not reach back to it, or it is yet to come.
-            UsageError: this context is closed.
+            UsageError: this is no number of a revision, or this context is closed.
         """
-        return cast("M", self._client.snapshot(Revision(revision)))
+        expect("revision", revision, REVISION)
+        return cast("M", self._client.snapshot(Revision(int(revision))))
 
     def revert(self, revision: int) -> int:
         """Take back what one commit did, by a new commit, which is validated like any other.
@@ -284,9 +289,10 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
             HistoryGone: the commit is not held any more, or is yet to come.
             CommitRefused: the state would break its schema.
             UnknownPath: what the commit changed is no longer in the state.
-            UsageError: this context is closed.
+            UsageError: this is no number of a revision, or this context is closed.
         """
-        return revert(self._client, revision)
+        expect("revision", revision, REVISION)
+        return revert(self._client, int(revision))
 
     def hold(self, *fields: str) -> None:
         """Have this process hold whole fields, however large they are, once they were read.
@@ -300,6 +306,7 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
             UnknownPath: there is no such field.
         """
         for name in fields:
+            expect("the name of a field", name, TEXT)
             if name not in self._client.schema.model.model_fields:
                 raise no_field(self._client.schema.model, name, name)
         self._client.hold(fields)
@@ -323,7 +330,8 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
         * ``stateful=False``: the function is given neither.
 
         Raises:
-            UsageError: the context is closed, an option makes no sense, or something cannot be sent to the process.
+            UsageError: the context is closed, an option makes no sense, the function does not take these arguments, or
+                something cannot be sent to the process.
             ProcessError: no process can be made.
         """
         return Spawn(self._manager, self._first)
@@ -415,6 +423,7 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
 
     def _first(self, *, stateful: bool, pass_context: bool) -> tuple[object, ...]:
         state = self.state  # refuses a context that is closed, whatever is passed
+        expect_all(("stateful", stateful, FLAG), ("pass_context", pass_context, FLAG))
         return (self,) if pass_context else (state,) if stateful else ()
 
     # The end
@@ -442,7 +451,9 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
 
         Raises:
             Unavailable: it does not answer in time.
+            UsageError: this context is closed.
         """
+        self.state  # noqa: B018 - refuses a context that is closed
         return pulse(self.address, timeout)
 
     def close(self) -> None:
@@ -548,8 +559,7 @@ def _refuse_unknown(options: Mapping[str, object], limits: object) -> None:
         known = sorted(ContextOptions.__annotations__)  # of a TypedDict these are the inherited ones, too
         nearest = "".join(f"did you mean {other!r}? " for other in difflib.get_close_matches(name, known, n=1))
         raise UsageError(f"no such option: {name}; {nearest}there are {', '.join(known)}")
-    if not (limits is None or isinstance(limits, Limits)):
-        raise UsageError(f"limits are a zproc.Limits(...), not {limits!r:.80}")
+    refuse_no_limits(limits)
 
 
 def _place(address: str | None, keys: str | None, *, start: bool | None) -> tuple[str | None, bool]:

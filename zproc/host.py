@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Final, Self, cast
 
 from zproc import record, transport
+from zproc.arguments import TEXT, Kind, expect, or_none
 from zproc.client import Bookmark
 from zproc.client.ping import Pulse, pulse
 from zproc.core.limits import Limits
@@ -30,7 +31,7 @@ from zproc.server import SystemClock, alarm_budget, serve
 from zproc.transport import Listener, clear, clear_all, fresh_address, listen, parse_address, publish, with_keys
 from zproc.typing import Epoch
 
-__all__ = ["Server", "ping", "place", "preload", "refuse_secret_key", "serve_here", "start_server"]
+__all__ = ["Server", "ping", "place", "preload", "refuse_no_limits", "refuse_secret_key", "serve_here", "start_server"]
 
 _log = logging.getLogger(__name__)
 
@@ -285,6 +286,8 @@ def start_server(
         ProcessError: no process can be made.
     """
     refuse_secret_key(secret_key)
+    refuse_no_limits(limits)
+    expect("namespace", namespace, TEXT)
     Schema.of(model).initial()
     chosen = None if address is None else place(address, keys)
     return Server(namespace, model, limits or Limits(), start_method, chosen)
@@ -308,6 +311,15 @@ def ping(address: str, *, timeout: float = 5.0, keys: str | None = None, secret_
     """
     refuse_secret_key(secret_key)
     return pulse(place(address, keys), timeout)
+
+
+def refuse_no_limits(limits: object) -> None:
+    """Make sure that limits are such, if there are any.
+
+    Raises:
+        UsageError: they are something else.
+    """
+    expect("limits", limits, or_none(Kind("a zproc.Limits(...)", lambda value: isinstance(value, Limits))))
 
 
 def refuse_secret_key(secret_key: object) -> None:

@@ -15,9 +15,9 @@ from zproc.exceptions import UsageError
     ("wrong", "rule"),
     [
         ({"chunksize": 0}, "chunksize is a number of items"),
-        ({"timeout": 0.0}, "timeout is a time"),
-        ({"timeout": -1.0}, "timeout is a time"),
-        ({"timeout": math.inf}, "timeout is a time"),
+        ({"timeout": 0.0}, "timeout is a number of seconds above 0"),
+        ({"timeout": -1.0}, "timeout is a number of seconds above 0"),
+        ({"timeout": math.inf}, "timeout is a number of seconds above 0"),
         ({"retries": -1}, "retries is a number"),
         ({"ahead": 0}, "look_ahead is a number"),
     ],

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import psutil
@@ -412,3 +413,29 @@ class TestEnd:
 
 def _frames(error: BaseException) -> traceback.StackSummary:
     return traceback.extract_tb(error.__traceback__)
+
+
+def test_a_call_that_does_not_fit_is_told_before_a_process_is_made() -> None:
+    refused: list[tuple[Callable[[Any], object], str]] = [
+        (lambda ctx: ctx.spawn(bake, 1, 2), "too many positional arguments; the state, or with pass_context=True"),
+        (lambda ctx: ctx.spawn(bake, 1, count=2), r"ctx\.spawn\(count=\.\.\.\)\(bake, \.\.\.\)"),
+        (lambda ctx: ctx.spawn(lambda: 1), "too many positional arguments; the state, or .* stateful=False leaves"),
+        (lambda ctx: ctx.spawn(stateful=False)(bake), "missing a required argument: 'state'"),
+        (lambda ctx: ctx.spawn(count=2)(bake, 1, 2), "too many positional arguments"),
+        (lambda ctx: ctx.spawn(pass_context=True)(lambda: 1), "too many positional arguments"),
+        (lambda ctx: ctx.spawn(retry_args=(1, 2))(bake, 1), "too many positional arguments"),
+        (lambda ctx: ctx.process(bake, kwargs={"m": 1}), "unexpected keyword argument 'm'"),
+        (lambda ctx: ctx.process_factory(bake, args=(1, 2)), "too many positional arguments"),
+        (lambda ctx: ctx.spawn_map(bake, [1], args=(2,)), "too many positional arguments"),
+        (lambda ctx: ctx.call_when_change()(lambda snapshot: 1), "the snapshot comes before them, and the live"),
+        (lambda ctx: ctx.call_when_change(args=(1, 2))(bake), "too many positional arguments"),
+        (lambda ctx: ctx.call_when_change(retry_args=3)(bake), "retry_args is a tuple or list of arguments"),
+    ]
+    with zproc.Context(Kitchen) as ctx:
+        for make, words in refused:
+            with pytest.raises(zproc.UsageError, match=words):
+                make(ctx)
+        assert not ctx.process_list
+        assert ctx.spawn(bake).wait(30) == 1
+        assert ctx.spawn(bake, n=2).wait(30) == 3
+        assert ctx.call_when_change()(bake).is_alive

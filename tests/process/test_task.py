@@ -102,11 +102,11 @@ def test_what_does_not_make_sense_is_refused_before_anything_is_started() -> Non
 
     with pytest.raises(UsageError, match=r"coroutine function; .*asyncio\.run"):
         make(coroutine)
-    with pytest.raises(UsageError, match="not a number"):
+    with pytest.raises(UsageError, match="retry_delay is a number of seconds, 0 or more, not '1'"):
         make(retry_delay="1")
-    with pytest.raises(UsageError, match="not a number"):
+    with pytest.raises(UsageError, match="intensity is a pair of a number of failures"):
         make(intensity=5)
-    with pytest.raises(UsageError, match="sequence"):
+    with pytest.raises(UsageError, match="tuple or list"):
         Task.of(int, 5, None, (), {})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="mapping"):
         Task.of(int, (), [5], (), {})  # type: ignore[arg-type]

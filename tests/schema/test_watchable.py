@@ -48,13 +48,17 @@ def test_what_is_not_live_cannot_be_waited_for(name: str) -> None:
         (Options, {"timout": 3}, "no option 'timout'; did you mean 'timeout'?"),
         (Options, {"count": 3}, "no option 'count'; there are duplicate_okay, include_own, live, since, timeout"),
         (StreamOptions, {"exclude": ["x"]}, "no option 'exclude'"),
-        (Options, {"timeout": "3"}, "'timeout' is a number of seconds, or None, not '3'"),
+        (
+            Options,
+            {"timeout": "3"},
+            "'timeout' is a number of seconds, 0 or more, or None for as long as it takes, not",
+        ),
         (Options, {"timeout": -1}, "'timeout' is"),
         (Options, {"timeout": float("nan")}, "'timeout' is"),
-        (Options, {"since": -1}, "'since' is the number of a revision, or None, not -1"),
+        (Options, {"since": -1}, "'since' is the number of a revision, 0 or more, or None for now, not -1"),
         (Options, {"since": True}, "'since' is"),
         (Options, {"since": 1.5}, "'since' is"),
-        (EventOptions, {"count": -1}, "'count' is a number of results, or None, not -1"),
+        (EventOptions, {"count": -1}, "'count' is a number of results, 0 or more, or None for any number, not -1"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(kind: type, options: dict[str, object], message: str) -> None:

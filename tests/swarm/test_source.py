@@ -70,7 +70,8 @@ def test_arguments_that_cannot_be_spread_are_an_error_of_the_map() -> None:
     consumer = Consumer(source, 5)
     assert consumer.collect(1) == [((1, 3), {})]
     consumer.wait_for_end()
-    assert isinstance(source.error, TypeError)
+    assert isinstance(source.error, UsageError)
+    assert str(source.error) == "what map_args gives for a call is an iterable, not 4"
 
 
 def test_a_map_needs_something_to_map() -> None:

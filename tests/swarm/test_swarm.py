@@ -338,11 +338,11 @@ class TestMaps:
         for wrong in options:
             with pytest.raises(UsageError):
                 swarm.map_lazy(square, [1], **wrong)
-        with pytest.raises(UsageError, match="is not a function"):
+        with pytest.raises(UsageError, match="is a function, not 5"):
             swarm.map(5, [1])  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="needs map_iter"):
             swarm.map_lazy(square)
-        with pytest.raises(UsageError, match="at least"):
+        with pytest.raises(UsageError, match="a number of workers, 1 or more, not 0"):
             Swarm(0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+from zproc.arguments import SECONDS, expect
 from zproc.core.messages import Ping, Pong, decode_reply, encode
 from zproc.exceptions import ProtocolError, Unavailable, WaitTimeout
 from zproc.transport import connect
@@ -33,10 +34,12 @@ def pulse(address: str, timeout: float) -> Pulse:
         timeout: how long to wait for it, in seconds.
 
     Raises:
+        UsageError: this is no address, or no timeout.
         Unavailable: nobody answers there in time.
         AuthenticationError: it does not know us, or is not the one that we know.
         ProtocolError: what answers there is no zproc server.
     """
+    expect("timeout", timeout, SECONDS)
     deadline = time.monotonic() + timeout
     channel = connect(address, timeout)
     try:

@@ -289,13 +289,14 @@ class ClientWatchers:
         *,
         look: bool = False,
     ) -> Cursor:
+        since = options.get("since")
         return Cursor(
             self.client,
             scope,
             begin=begin,
-            since=options.get("since"),
+            since=None if since is None else int(since),
             own=options.get("include_own", True),
             duplicates=options.get("duplicate_okay", False),
             look=look,
-            oldest=options.get("since") == 0,
+            oldest=since == 0,
         )

@@ -7,11 +7,10 @@ makes no sense cannot be built.
 from __future__ import annotations
 
 import enum
-import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from zproc.exceptions import UsageError
+from zproc.arguments import PERIOD, count_of, expect_all, or_none
 from zproc.typing import ChunkId, JobId, WorkerId
 
 __all__ = ["Break", "Chunk", "Dismiss", "Effect", "Fail", "Hire", "Kill", "Loss", "Recall", "Send", "Terms"]
@@ -46,14 +45,17 @@ class Terms:
     ahead: int | None = None
 
     def __post_init__(self) -> None:
-        sense = {
-            "chunksize is a number of items, from 1": self.chunksize is None or self.chunksize >= 1,
-            "timeout is a time in seconds, above 0": self.timeout is None or 0 < self.timeout < math.inf,
-            "retries is a number of tries": self.retries >= 0,
-            "look_ahead is a number of items, from 1": self.ahead is None or self.ahead >= 1,
-        }
-        if wrong := [rule for rule, kept in sense.items() if not kept]:
-            raise UsageError("; ".join(wrong))
+        expect_all(
+            ("chunksize", self.chunksize, _ITEMS),
+            ("timeout", self.timeout, _PATIENCE),
+            ("retries", self.retries, _TRIES),
+            ("look_ahead", self.ahead, _ITEMS),
+        )
+
+
+_ITEMS: Final = or_none(count_of("items", 1))
+_PATIENCE: Final = or_none(PERIOD)
+_TRIES: Final = count_of("tries")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from zproc.arguments import NUMBER, WHOLE, expect
 from zproc.core.messages import MAX_LIST
 from zproc.exceptions import UsageError
 from zproc.schema.codec import MAX_DEPTH
@@ -48,7 +49,7 @@ class Limits:
         batch_commits: how many commits one reply to a watcher carries at most.
 
     Raises:
-        UsageError: a limit lets nothing through.
+        UsageError: a limit is no number, or lets nothing through.
     """
 
     lease_time: float = 30.0
@@ -73,6 +74,7 @@ class Limits:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            expect(f"the limit {field.name!r}", value, WHOLE if type(field.default) is int else NUMBER)
             if not value > 0:
                 raise UsageError(f"the limit {field.name!r} must be positive, not {value!r}")
         if self.message_bytes < 2 * LARGEST_ERROR:

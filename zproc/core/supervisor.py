@@ -9,12 +9,11 @@ has gone well for a while is forgotten. Nothing here knows what a process is.
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
-from zproc.exceptions import UsageError
+from zproc.arguments import PERIOD, SECONDS, Kind, between, count_of, expect_all, or_none
 
 __all__ = [
     "AGAIN",
@@ -141,28 +140,33 @@ class Policy:
     intensity: tuple[int, float] | None = (5, 60.0)
 
     def __post_init__(self) -> None:
-        try:
-            sense = self._sense()
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"a limit of restarts is not a number: {error}") from error
-        if wrong := [rule for rule, kept in sense.items() if not kept]:
-            raise UsageError("; ".join(wrong))
-
-    def _sense(self) -> dict[str, bool]:
-        limit, period = self.intensity or (0, self.period)
-        return {
-            "retry_delay is a time in seconds": 0 <= self.retry_delay < math.inf,
-            "backoff is a factor from 1 to 100": 1 <= self.backoff <= 100,  # noqa: PLR2004
-            "max_delay is a time in seconds": 0 <= self.max_delay < math.inf,
-            "jitter is a part, from 0 to 1": 0 <= self.jitter <= 1,
-            "max_retries is a number of tries, or None": self.max_retries is None or self.max_retries >= 0,
-            "intensity is a number of failures and a time in seconds": limit >= 0 and 0 < period < math.inf,
-        }
+        expect_all(*((name, getattr(self, name), kind) for name, kind in _KINDS.items()))
 
     @property
     def period(self) -> float:
         """How long a failure is remembered, in seconds."""
         return self.intensity[1] if self.intensity is not None else 60.0
+
+
+_FAILURES: Final = count_of("failures")
+_KINDS: Final[Mapping[str, Kind]] = {
+    "retry_delay": SECONDS,
+    "backoff": between("a factor from 1 to 100", 1, 100),
+    "max_delay": SECONDS,
+    "jitter": between("a part, from 0 to 1", 0, 1),
+    "max_retries": or_none(count_of("tries")),
+    "intensity": or_none(
+        Kind(
+            "a pair of a number of failures and a number of seconds above 0",
+            lambda value: (
+                isinstance(value, (tuple, list))
+                and len(value) == 2  # noqa: PLR2004 - a pair
+                and _FAILURES.fits(value[0])
+                and PERIOD.fits(value[1])
+            ),
+        )
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from zproc.process import descriptor, parcel
 from zproc.process.cargo import INLINE, Cargo, Loan, Packer, Segment, unpack_cargo
 from zproc.process.child import Orders, announce_ready, current_name, parent_watch, take_descriptors
+from zproc.process.fitting import refuse_misfit
 from zproc.process.forkserver import fork_server_pid, shut_down
 from zproc.process.functions import FunctionPacker, FunctionShelf, PackedFunction
 from zproc.process.incarnation import Incarnation, stop_all
@@ -73,6 +74,7 @@ __all__ = [
     "mapped",
     "parcel",
     "parent_watch",
+    "refuse_misfit",
     "run_id",
     "send_signal",
     "shut_down",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Final, TypeVar
 
+from zproc.arguments import ITERABLE, NAMED, POSITIONAL, count_of, expect, expect_all, or_none
 from zproc.core.supervisor import Strategy
 from zproc.exceptions import UsageError
 from zproc.process.process import Process, Report
@@ -123,9 +124,7 @@ def times(count: int) -> int:
     Raises:
         UsageError: this is no such number.
     """
-    given: object = count
-    if not (isinstance(given, int) and given >= 0):
-        raise UsageError(f"count is how many processes to make, not {count!r}")
+    expect("count", count, count_of("processes"))
     return count
 
 
@@ -144,8 +143,12 @@ def mapped(
     """
     if map_iter is None and map_args is None and map_kwargs is None:
         raise UsageError("a map needs map_iter, map_args or map_kwargs")
+    sources = (("map_iter", map_iter), ("map_args", map_args), ("map_kwargs", map_kwargs))
+    expect_all(*((name, source, or_none(ITERABLE)) for name, source in sources))
     items = repeat(()) if map_iter is None else ((item,) for item in map_iter)
     more = repeat(()) if map_args is None else map_args
     named = repeat({}) if map_kwargs is None else map_kwargs
     for item, arguments, keywords in zip(items, more, named, strict=False):
+        expect("what map_args gives for a call", arguments, POSITIONAL)
+        expect("what map_kwargs gives for a call", keywords, NAMED)
         yield target, (*item, *arguments, *args), {**keywords, **kwargs}

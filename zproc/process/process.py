@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from zproc.arguments import PATIENCE, SECONDS, expect
 from zproc.core.supervisor import LIFE, Again, Ending, Event, Past, Stage, decide
 from zproc.exceptions import ProcessError, RemoteError, UsageError, WaitTimeout
 from zproc.process.incarnation import Incarnation, stop_all
@@ -196,6 +197,7 @@ class Process(Future[R]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait as `wait` does, and return what it would raise because of how the process ended; ``None`` if nothing."""
         self._mine()
+        expect("timeout", timeout, PATIENCE)
         if self._stage is Stage.NEW:
             raise UsageError(f"process {self.name} was not started")
         try:
@@ -264,6 +266,7 @@ class Process(Future[R]):
             UsageError: it has ended for good.
             ProcessError: it cannot be killed, or not be made.
         """
+        expect("grace", grace, SECONDS)
         if self._stage is Stage.NEW:
             self.start()
             return
@@ -472,6 +475,7 @@ def stop_processes(processes: list[Process[Any]], grace: float = 5.0) -> None:
     Raises:
         ProcessError: one of them cannot be killed. The others have been dealt with.
     """
+    expect("grace", grace, SECONDS)
     running = [incarnation for each in reversed(processes) if (incarnation := each._command()) is not None]  # noqa: SLF001
     stop_all(running, grace)
     for each in processes:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, wait as wait_for
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, overload
 
+from zproc.arguments import PATIENCE, expect
 from zproc.core.supervisor import Stage, Strategy, affected
 from zproc.exceptions import Error, UsageError
 from zproc.process.process import Process, stop_processes
@@ -113,6 +114,7 @@ class ProcessList(Sequence[Process[R]]):
             ProcessError: one of them died; likewise.
             UsageError: one of them was not started.
         """
+        expect("timeout", timeout, PATIENCE)
         for each in self._processes:
             if each.stage is Stage.NEW:
                 raise UsageError(f"process {each.name} was not started")

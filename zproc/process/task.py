@@ -9,11 +9,13 @@ import dataclasses
 import inspect
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Generic, Literal, TypeAlias, TypedDict, TypeVar
+from typing import Any, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
+from zproc.arguments import FLAG, NAMED, POSITIONAL, TEXT, Kind, expect_all, or_none
 from zproc.core.supervisor import Policy, Restart
 from zproc.exceptions import ProcessError, RemoteError, UsageError
 from zproc.process import parcel
+from zproc.process.fitting import refuse_misfit
 from zproc.process.signals import SignalException
 from zproc.process.start_method import StartMethod, choose
 
@@ -62,6 +64,16 @@ class Options(TypedDict, total=False):
 
 
 _OWN = frozenset({"name", "start", "start_method", "retry_for", "retry_args", "retry_kwargs"})
+_KINDS: Final[Mapping[str, Kind]] = {
+    "name": or_none(TEXT),
+    "start": FLAG,
+    "retry_args": POSITIONAL,
+    "retry_kwargs": NAMED,
+}
+
+
+_FIRST: Final = "the state, or with pass_context=True the context, comes before them; stateful=False leaves it out"
+_OPTIONS: Final = frozenset({*Options.__annotations__, "count", "strategy", "pass_context", "stateful"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,18 +125,20 @@ class Task(Generic[R]):
             about: the program's own function, if the target is one that calls it.
 
         Raises:
-            UsageError: an option does not exist, or makes no sense.
+            UsageError: an option does not exist, or makes no sense, or the target does not take these arguments.
         """
         if not callable(target):
             raise UsageError(f"{parcel.describe(target)} is not a function")
         if inspect.iscoroutinefunction(target) or inspect.isasyncgenfunction(target):
             raise UsageError(f"{parcel.describe(target)} is a coroutine function; give one that calls asyncio.run")
-        given: tuple[object, object] = args, kwargs or {}
-        if not (isinstance(given[0], Sequence) and isinstance(given[1], Mapping)):
-            raise UsageError("args is a sequence of arguments, and kwargs a mapping of named ones")
+        expect_all(("args", args, POSITIONAL), ("kwargs", kwargs, or_none(NAMED)))
         known = {each.name for each in dataclasses.fields(Policy)}
         if unknown := sorted(options.keys() - known - _OWN):
             raise UsageError(f"no such option: {', '.join(unknown)}; there are {', '.join(sorted(known | _OWN))}")
+        expect_all(*((name, value, _KINDS[name]) for name, value in options.items() if name in _KINDS))
+        again = options.get("retry_args", args), options.get("retry_kwargs", kwargs)
+        for positional, named in ((args, kwargs), again):
+            refuse_misfit(target, (*first, *positional), named or {}, _FIRST if first else "", _OPTIONS)
         policy = {key: value for key, value in options.items() if key in known}
         if policy.get("max_retries") is not None:
             policy.setdefault("intensity", None)
@@ -180,7 +194,7 @@ def _restart(value: str) -> Restart:
 
 
 def _reasons(given: Reason | Iterable[Reason]) -> tuple[Reason, ...]:
-    reasons = (given,) if isinstance(given, type) or not isinstance(given, Iterable) else tuple(given)
+    reasons = (given,) if isinstance(given, (type, str)) or not isinstance(given, Iterable) else tuple(given)
     for each in reasons:
         if not (isinstance(each, type) and issubclass(each, BaseException)) and not isinstance(each, signal.Signals):
             raise UsageError(f"retry_for: {parcel.describe(each)} is neither an exception class nor a signal")

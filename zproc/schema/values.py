@@ -14,6 +14,8 @@ from typing import Final, cast
 
 from pydantic import BaseModel
 
+from zproc.arguments import shown
+
 __all__ = ["SCALARS", "View", "copied", "detached", "is_atom", "plain", "same", "shown"]
 
 SCALARS: Final = frozenset({bool, int, float, complex, str, bytes, type(None)})
@@ -27,8 +29,6 @@ _TO_BUILTIN: Final[Mapping[type, Callable[[object], object]]] = {
     bytes: cast("Callable[[object], object]", bytes.__bytes__),
 }
 _CONTAINERS: Final = (BaseModel, list, dict, set)
-_SHOWN: Final = 80
-_LISTED: Final = 20
 
 
 class View:
@@ -192,16 +192,3 @@ def copied(model: BaseModel, convert: Callable[[object], object]) -> BaseModel:
     copy = BaseModel.__copy__(model)
     object.__setattr__(copy, "__dict__", {name: convert(item) for name, item in _fields(model)})
     return copy
-
-
-def shown(value: object) -> str:
-    """Return a value as people are shown it: cut short, whatever it is and however much of it there is."""
-    if isinstance(value, (list, tuple, dict, set, frozenset)) and len(value) > _LISTED:
-        return f"<{type(value).__name__} of {len(value)} items>"
-    if isinstance(value, (str, bytes)):
-        value = value[:_SHOWN]
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - an integer of 5,000 digits, or a class of the user's: an error message must not fail
-        return f"<{type(value).__name__}>"
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

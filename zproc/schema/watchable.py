@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol, Self, TypedDict, TypeVar, Unpack, cast
 
+from zproc.arguments import FLAG, REVISION, SECONDS, Kind, count_of, expect, or_none
 from zproc.exceptions import UsageError
 from zproc.schema import condition
 from zproc.schema.condition import Condition
@@ -85,22 +86,17 @@ def check(options: object, kind: type) -> None:
             nearest = "".join(f"; did you mean {other!r}?" for other in difflib.get_close_matches(name, known, n=1))
             raise UsageError(f"there is no option {name!r}{nearest or '; there are ' + ', '.join(sorted(known))}")
         wanted = _WANTED.get(name)
-        if wanted is not None and not wanted[0](value):
-            raise UsageError(f"the option {name!r} is {wanted[1]}, not {value!r}")
+        if wanted is not None:
+            expect(f"the option {name!r}", value, wanted)
 
 
-def _is_number(value: object) -> bool:
-    return value is None or (type(value) in (int, float) and cast("float", value) >= 0)
-
-
-def _is_count(value: object) -> bool:
-    return value is None or (type(value) is int and value >= 0)
-
-
-_WANTED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
-    "timeout": (_is_number, "a number of seconds, or None"),
-    "since": (_is_count, "the number of a revision, or None"),
-    "count": (_is_count, "a number of results, or None"),
+_WANTED: Final[Mapping[str, Kind]] = {
+    "timeout": or_none(SECONDS, " for as long as it takes"),
+    "since": or_none(REVISION, " for now"),
+    "count": or_none(count_of("results"), " for any number"),
+    "live": FLAG,
+    "include_own": FLAG,
+    "duplicate_okay": FLAG,
 }
 
 

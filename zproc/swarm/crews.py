@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar, Unpack, overload
 
+from zproc.arguments import FLAG, PERIOD, expect_all
 from zproc.process import Manager, ProcessList
 from zproc.swarm.outbox import outbox
 from zproc.swarm.results import Results
@@ -169,5 +170,7 @@ class Maps:
         Raises:
             UsageError: this context is closed, an option makes no sense, or the function cannot be sent to a worker.
         """
+        flags = (("stateful", stateful, FLAG), ("new", new, FLAG), ("return_task", return_task, FLAG))
+        expect_all(*flags, ("keep", keep, PERIOD))
         results = self._crews.map(function, map_iter, count=count, stateful=stateful, new=new, **options)
         return self._crews.task(results, keep) if return_task else results

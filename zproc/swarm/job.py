@@ -76,10 +76,8 @@ class Function:
         """Pack a function, with what goes with each call of it.
 
         Raises:
-            UsageError: it is no function, or something of it cannot be sent to another process.
+            UsageError: something of it cannot be sent to another process.
         """
-        if not callable(function):
-            raise UsageError(f"{parcel.describe(function)} is not a function")
         module = parcel.unfindable(function)
         call = parcel.Call(bound, (function, tuple(first), tuple(args), dict(kwargs or {})), {"spread": spread})
         name = getattr(function, "__qualname__", type(function).__qualname__)

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+from zproc.arguments import PATIENCE, TEXT, expect
 from zproc.exceptions import LimitExceeded, ProtocolError, RemoteError, SchemaError, UsageError, WaitTimeout
 from zproc.process import parcel
 from zproc.schema.codec import Codec
@@ -79,8 +80,6 @@ class Outbox:
 
     def keep(self, results: Iterable[Any], seconds: float) -> str:
         """Take results as they come, keep them for so long, and return the id by which they are asked for."""
-        if not seconds > 0:
-            raise UsageError("keep is a time in seconds, above 0")
         number = uuid.uuid4().hex
         entry = _Parcel(seconds)
         with self._lock:
@@ -254,6 +253,8 @@ def fetch(task_id: str, timeout: float | None) -> list[Any]:
         Unavailable: the process that has them is gone, or has nothing for anybody any more.
         UsageError: there are none of this id: it was never one, they were asked for before, or their time is over.
     """
+    expect("the id of a map", task_id, TEXT)
+    expect("timeout", timeout, PATIENCE)
     address, _, number = task_id.partition("#")
     if not number:
         raise UsageError(f"{task_id!r} is not the id of a map")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, repeat
 from typing import Any, Final, Protocol
 
+from zproc.arguments import ITERABLE, NAMED, expect
 from zproc.exceptions import UsageError
 
 __all__ = ["Feeder", "Ready", "Source", "Tray", "item_source"]
@@ -235,6 +236,8 @@ def _spread(
     more = repeat(()) if map_args is None else map_args
     named = repeat({}) if map_kwargs is None else map_kwargs
     for item, arguments, keywords in zip(first, more, named, strict=False):
+        expect("what map_args gives for a call", arguments, ITERABLE)
+        expect("what map_kwargs gives for a call", keywords, NAMED)
         yield (*item, *arguments), dict(keywords)
 
 

@@ -18,6 +18,19 @@ from itertools import count as counter
 from types import TracebackType
 from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, cast
 
+from zproc.arguments import (
+    FUNCTION,
+    ITERABLE,
+    NAMED,
+    PATIENCE,
+    PERIOD,
+    POSITIONAL,
+    Kind,
+    count_of,
+    expect,
+    expect_all,
+    or_none,
+)
 from zproc.core.assignment import Terms
 from zproc.exceptions import UsageError
 from zproc.process import Manager, Options, Process, ProcessList, StartMethod
@@ -181,6 +194,7 @@ class Swarm(Executor):
         Raises:
             UsageError: the swarm is closed, this is no function, or the terms make no sense.
         """
+        expect_all(("args", args, POSITIONAL), ("kwargs", kwargs, or_none(NAMED)))
         terms = Terms(chunksize=1, timeout=timeout, retries=retries, ahead=_ENDLESS)
         return self._calls_on(terms).submit(function, (*self._first, *args), dict(kwargs or {}))
 
@@ -271,12 +285,16 @@ class Swarm(Executor):
         ended: Callable[[], None] | None = None,
     ) -> Results[R]:
         """Begin a map; all the forms of it come here."""
+        expect("what is called", function, FUNCTION)
+        expect("timeout", patience, PATIENCE)
+        expect_all(*((name, value, _KINDS[name]) for name, value in options.items() if name in _KINDS))
         on_error = options.get("on_error", "raise")
         if on_error not in ("raise", "return", "skip"):
             raise UsageError(f"on_error {on_error!r} is not one of raise, return, skip")
         if unknown := sorted(options.keys() - MapOptions.__annotations__.keys()):
             known = ", ".join(sorted(MapOptions.__annotations__))
             raise UsageError(f"no such option: {', '.join(unknown)}; there are {known}")
+        expect("map_iter", map_iter, or_none(ITERABLE))
         engine = self._open()
         terms = Terms(
             options.get("chunksize"), options.get("timeout"), options.get("retries", 0), options.get("look_ahead")
@@ -311,6 +329,7 @@ class Swarm(Executor):
         Returns:
             The id of the map.
         """
+        expect("keep", keep, PERIOD)
         return outbox().keep(self.start_map(function, map_iter, options), keep)
 
     @staticmethod
@@ -393,6 +412,13 @@ class Swarm(Executor):
             return self._engine
 
 
+_KINDS: Final[Mapping[str, Kind]] = {
+    "args": or_none(POSITIONAL),
+    "kwargs": or_none(NAMED),
+    "map_args": or_none(ITERABLE),
+    "map_kwargs": or_none(ITERABLE),
+    "progress": Kind("True, False or what makes a bar", lambda value: isinstance(value, bool) or callable(value)),
+}
 _SINGLE: Final = Terms(chunksize=1, ahead=_ENDLESS)
 
 _known: weakref.WeakValueDictionary[str, Swarm] = weakref.WeakValueDictionary()
@@ -429,6 +455,5 @@ def _zipped(iterables: Sequence[Iterable[Any]]) -> Iterable[tuple[Any, ...]]:
 def _checked(count: int | None) -> int:
     if count is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if count < 1:
-        raise UsageError(f"a swarm of {count} workers does nothing; it needs 1 at least")
+    expect("the count of workers", count, count_of("workers", 1))
     return count

@@ -16,6 +16,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+from zproc.arguments import TEXT, expect
 from zproc.exceptions import UsageError
 from zproc.schema.record import record
 
@@ -304,6 +305,7 @@ def parse_address(text: str) -> Address:
     Raises:
         UsageError: it is none, or of no known scheme.
     """
+    expect("an address", text, TEXT)
     scheme, separator, place = text.partition("://")
     if not separator or scheme not in SCHEMES:
         raise UsageError(f"{text!r} is not an address; known are {', '.join(SCHEMES.values())}")

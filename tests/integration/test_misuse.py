@@ -1,0 +1,124 @@
+"""Calls that make no sense, one after the other on one context: each is told at once, by an error of ours.
+
+What is wrong with it, and what would be right, is in the error; nothing has happened, and the context goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import zproc
+
+library: Any = zproc
+
+
+class Shop(zproc.StateModel):
+    n: int = 0
+    stock: dict[str, int] = {}
+
+
+def bake(state: Shop, n: int = 1) -> int:
+    return n
+
+
+def same(item: object) -> object:
+    return item
+
+
+WRONG: list[tuple[Callable[[Any], object], str]] = [
+    # the past
+    (lambda ctx: ctx.state_at(-1), "revision is the number of a revision, 0 or more, not -1"),
+    (lambda ctx: ctx.state_at("x"), "revision is the number of a revision, 0 or more, not 'x'"),
+    (lambda ctx: ctx.state_at(1.0), "not 1.0"),
+    (lambda ctx: ctx.state_at(True), "not True"),
+    (lambda ctx: ctx.state_at(1 << 70), "revision is the number of a revision"),
+    (lambda ctx: ctx.revert("x"), "revision is the number of a revision, 0 or more, not 'x'"),
+    (lambda ctx: ctx.revert(None), "not None"),
+    (lambda ctx: ctx.history("x"), "since is the number of a revision, 0 or more, or None for all"),
+    (lambda ctx: ctx.history(since=-1), "not -1"),
+    # waiting
+    (lambda ctx: ctx.state.changes(since="x"), "the option 'since' is the number of a revision"),
+    (lambda ctx: ctx.state.changes(since=1 << 70), "the option 'since' is the number of a revision"),
+    (lambda ctx: ctx.state.when_change("n", live="yes"), "the option 'live' is True or False, not 'yes'"),
+    (lambda ctx: ctx.state.when_change("n", include_own=1), "the option 'include_own' is True or False, not 1"),
+    (lambda ctx: ctx.state.when_change("n", count=1.5), "the option 'count' is a number of results"),
+    (lambda ctx: ctx.state.get_when_change("n", timeout=1e30), "or None for as long as it takes, not 1e"),
+    (lambda ctx: ctx.state.get_when_change("n", timeout=math.inf), "or None for as long as it takes, not inf"),
+    (lambda ctx: ctx.state.get_when_equal("n", "five"), "n never equals 'five'"),
+    (lambda ctx: ctx.call_when_change("n", args=3), "args is a tuple or list of arguments, not 3"),
+    # the context
+    (lambda ctx: ctx.hold(["n"]), r"the name of a field is a text, not \['n'\]"),
+    (lambda ctx: ctx.ping("x"), "timeout is a number of seconds, 0 or more, not 'x'"),
+    (lambda ctx: ctx.namespace(3, Shop), "the name of a state is a text, not 3"),
+    (lambda ctx: ctx.wait_all("x"), "timeout is a number of seconds"),
+    (lambda ctx: ctx.stop_all("x"), "grace is a number of seconds, 0 or more, not 'x'"),
+    (lambda _: library.ping(3), "an address is a text, not 3"),
+    (lambda _: library.Context(Shop, address=3), "an address is a text, not 3"),
+    (lambda _: library.Context(Shop, namespace=3), "namespace is a text, not 3"),
+    (lambda _: library.Context(Shop, wait="yes"), "wait is True or False, not 'yes'"),
+    (lambda _: library.Limits(history_commits="x"), "the limit 'history_commits' is a whole number"),
+    (lambda _: library.Limits(lease_time="x"), "the limit 'lease_time' is a number, not 'x'"),
+    (lambda _: library.start_server(Shop, limits=3), r"limits is a zproc\.Limits"),
+    (lambda _: library.start_server(Shop, namespace=3), "namespace is a text, not 3"),
+    # maps
+    (lambda ctx: ctx.process_map(same, [1], count="x"), "the count of workers is a number of workers, 1 or more"),
+    (lambda ctx: ctx.process_map(same, [1], count=1.5), "not 1.5"),
+    (lambda ctx: ctx.process_map(same, [1], chunksize="x"), "chunksize is a number of items, 1 or more, or None"),
+    (lambda ctx: ctx.process_map(same, [1], timeout="x"), "timeout is a number of seconds above 0, or None, not 'x'"),
+    (lambda ctx: ctx.process_map(same, [1], retries="x"), "retries is a number of tries, 0 or more, not 'x'"),
+    (lambda ctx: ctx.process_map(same, [1], look_ahead="x"), "look_ahead is a number of items, 1 or more, or None"),
+    (lambda ctx: ctx.process_map(same, [1], args=3), "args is a tuple or list of arguments, or None, not 3"),
+    (lambda ctx: ctx.process_map(same, [1], args="ab"), "args is a tuple or list of arguments, or None, not 'ab'"),
+    (lambda ctx: ctx.process_map(same, [1], kwargs={1: 2}), "kwargs is a mapping of arguments by name, or None"),
+    (lambda ctx: ctx.process_map(same, map_args=3), "map_args is an iterable, or None, not 3"),
+    (lambda ctx: ctx.process_map(same, 3), "map_iter is an iterable, or None, not 3"),
+    (lambda ctx: ctx.process_map([1], same), r"what is called is a function, not \[1\]"),
+    (lambda ctx: ctx.process_map(same, [1], progress="x"), "progress is True, False or what makes a bar, not 'x'"),
+    (lambda ctx: ctx.process_map(same, [1], keep="x", return_task=True), "keep is a number of seconds above 0"),
+    (lambda ctx: ctx.process_map(same, [1], stateful="x"), "stateful is True or False, not 'x'"),
+    (lambda ctx: ctx.create_swarm(True), "the count of workers is a number of workers, 1 or more, not True"),
+    (lambda ctx: setattr(ctx.create_swarm(1), "count", "x"), "the count of workers is a number of workers"),
+    (lambda ctx: ctx.create_swarm(1).map(same, [1], timeout="x"), "timeout is a number of seconds, or None for"),
+    (lambda ctx: ctx.create_swarm(1).run(same, 3), "args is a tuple or list of arguments, not 3"),
+    (lambda ctx: ctx.create_swarm(1).run(same, (), 3), "kwargs is a mapping of arguments by name, or None, not 3"),
+    (lambda ctx: ctx.create_swarm(1).run(same, (1,), timeout="x"), "timeout is a number of seconds above 0"),
+    (lambda ctx: ctx.create_swarm(1).start_task(same, [1], keep=0), "keep is a number of seconds above 0, not 0"),
+    (lambda _: library.Swarm.result(3), "the id of a map is a text, not 3"),
+    # processes
+    (lambda ctx: ctx.spawn(bake, 1, 2), "too many positional arguments"),
+    (lambda ctx: ctx.spawn(count=True)(bake), "count is a number of processes, 0 or more, not True"),
+    (lambda ctx: ctx.spawn(name=3)(bake), "name is a text, or None, not 3"),
+    (lambda ctx: ctx.spawn(start="no")(bake), "start is True or False, not 'no'"),
+    (lambda ctx: ctx.spawn(retry_delay="x")(bake), "retry_delay is a number of seconds, 0 or more, not 'x'"),
+    (lambda ctx: ctx.spawn(max_retries=1.5)(bake), "max_retries is a number of tries, 0 or more, or None, not 1.5"),
+    (lambda ctx: ctx.spawn(intensity=3)(bake), "intensity is a pair of a number of failures and a number of seconds"),
+    (lambda ctx: ctx.spawn(jitter=2)(bake), "jitter is a part, from 0 to 1, not 2"),
+    (lambda ctx: ctx.spawn(retry_args=3)(bake), "retry_args is a tuple or list of arguments, not 3"),
+    (lambda ctx: ctx.spawn(retry_for="ValueError")(bake), "'ValueError' is neither an exception class nor a signal"),
+    (lambda ctx: ctx.spawn(stateful="no")(bake), "stateful is True or False, not 'no'"),
+    (lambda ctx: ctx.process(bake, args="a"), "args is a tuple or list of arguments, not 'a'"),
+    (lambda ctx: ctx.spawn_map(bake, 3), "map_iter is an iterable, or None, not 3"),
+    (lambda ctx: ctx.spawn_map(bake, map_args=[1]), "what map_args gives for a call is a tuple or list of arguments"),
+    (lambda ctx: ctx.spawn_map(bake, [1], map_kwargs=[1]), "what map_kwargs gives for a call is a mapping"),
+]
+
+
+def test_a_call_that_makes_no_sense_is_told_at_once() -> None:
+    with zproc.Context(Shop) as ctx:
+        for call, words in WRONG:
+            with pytest.raises(zproc.UsageError, match=words):
+                call(ctx)
+        assert not ctx.process_list
+        assert not ctx.worker_list
+        ctx.state.n += 1
+        assert ctx.state_at(ctx.state.n).n == 1, "a live number is a number"
+        process: Any = ctx.spawn(bake)
+        for wrong in (lambda: process.wait("x"), lambda: process.exception(math.nan), lambda: process.stop("x")):
+            with pytest.raises(zproc.UsageError, match="is a number of seconds"):
+                wrong()
+        assert process.wait(30) == 1
+        assert process.exception(-1) is None, "a deadline that has passed is no mistake"
