@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from zproc.core.messages import Commit, Committed, Hello, Ping, Pong, Refused, W
 from zproc.core.server import ServerCore
 from zproc.exceptions import Unavailable, UsageError
 from zproc.schema.model import Schema, StateModel
-from zproc.server import serve
+from zproc.server import loop, serve
 from zproc.transport import Channel, connect, listen
 from zproc.typing import Epoch, RequestId, SessionId
 
@@ -151,3 +152,50 @@ def test_whether_to_stop_is_not_asked_for_every_request() -> None:
     thread.join(5)
     assert not thread.is_alive()
     listener.close()
+
+
+class TestJunk:
+    """Whoever connects and talks rubbish must not fill the log of somebody else."""
+
+    @staticmethod
+    def rubbish(address: str, times: int) -> None:
+        for _ in range(times):
+            rude = connect(address)
+            rude.send(b"\xc1", 5)
+            assert isinstance(messages.decode_reply(rude.recv(5)), Refused)
+            rude.close()
+
+    def test_of_many_that_are_cut_off_some_are_told_and_how_many_the_others_were(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(loop, "_CUTS", 3)
+        with served("loop-junk") as (_, address):
+            self.rubbish(address, 10)
+            polite = connect(address)
+            greet(polite)
+            assert isinstance(commit(polite, 1), Committed)
+            polite.close()
+        lines = [record.getMessage() for record in caplog.records if record.name == "zproc.server.loop"]
+        assert [line.partition(":")[0] for line in lines[:3]] == [f"peer {peer} was cut off" for peer in (1, 2, 3)]
+        assert lines[3:] == ["7 more were cut off within 60 s and are not listed"]
+
+    def test_that_is_told_when_the_period_is_over_even_if_nothing_more_happens(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(loop, "_CUTS", 1)
+        monkeypatch.setattr(loop, "_PERIOD", 0.2)
+        told = threading.Event()
+
+        class Listening(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                if "more were cut off" in record.getMessage():
+                    told.set()
+
+        listening = Listening()
+        logging.getLogger("zproc.server.loop").addHandler(listening)
+        try:
+            with served("loop-junk-over") as (_, address):
+                self.rubbish(address, 3)
+                assert told.wait(10)
+        finally:
+            logging.getLogger("zproc.server.loop").removeHandler(listening)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 import zmq
 
+from zproc.transport import zap
 from zproc.transport.keys import to_text
 from zproc.transport.zap import KeyCheck
 from zproc.transport.zmq import new_context
@@ -63,3 +64,25 @@ def test_what_cannot_be_checked_is_refused_and_on_record(caplog: pytest.LogCaptu
         assert ask(KEY)[2] == b"400"
     assert "keys cannot be checked" in caplog.text
     assert "a client at 10.0.0.9 was not let in" in caplog.text
+
+
+def test_of_many_strangers_some_are_told_and_how_many_the_others_were(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(zap, "_TOLD", 2)
+    monkeypatch.setattr(zap, "time", clock := FakeClock())
+    with checking(lambda _: False) as ask, caplog.at_level(logging.WARNING):
+        for _ in range(5):
+            assert ask(KEY)[2] == b"400"
+        clock.now += 60
+        assert ask(KEY)[2] == b"400"
+    lines = [record.getMessage().partition(":")[0] for record in caplog.records]
+    stranger = "a client at 10.0.0.9 was not let in"
+    assert lines == [stranger, stranger, "3 more were not let in within 60 s and are not listed", stranger]
+
+
+class FakeClock:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now

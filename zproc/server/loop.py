@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, assert_never
 
 from zproc.core.messages import decode_command, encode
+from zproc.core.quota import Quota
 from zproc.core.server import Disconnect, Effect, Published, Send, ServerCore, Welcomed
 from zproc.exceptions import LimitExceeded, ProtocolError
 from zproc.transport import Closed, Listener, Received, Words, went_by_itself
@@ -25,6 +26,13 @@ _log = logging.getLogger(__name__)
 
 _LOOK: Final = 0.05
 """How long a server that is busy may be told to stop before it looks, in seconds."""
+
+
+_CUTS: Final = 20
+"""How many connections that are cut off are told one by one in each period."""
+
+_PERIOD: Final = 60.0
+"""How long that is, in seconds."""
 
 
 class Clock(Protocol):
@@ -82,12 +90,14 @@ def serve(
     """
     clock = clock or SystemClock()
     largest = core.limits.message_bytes
+    cuts = _Cuts(_CUTS, _PERIOD)
     deadline: float | None = None
     look, wait = 0.0, None
     while True:
         started = time.monotonic()
         if started >= look:
             if stopping():
+                cuts.tell(math.inf)
                 return
             look, wait = math.inf, None
         arrivals = listener.poll(wait if deadline is None else _sooner(wait, clock.until(deadline)))
@@ -97,7 +107,7 @@ def serve(
             if isinstance(arrival, Received):
                 _take(core, arrival, now, clock.wall())
             elif isinstance(arrival, Closed):
-                _part(core, arrival, now)
+                _part(core, cuts, arrival, now)
             else:
                 continue
             perform(core.effects(), listener, words, largest)
@@ -109,6 +119,25 @@ def serve(
             core.tick(now=now)
             perform(core.effects(), listener, words, largest)
         deadline = core.next_deadline()
+        if cuts.held:
+            cuts.tell(clock.now())
+            deadline = _sooner(deadline, cuts.next_deadline())
+
+
+class _Cuts(Quota):
+    """Tells of connections that were cut off; of many, how many there were."""
+
+    __slots__ = ()
+
+    def hear(self, cut: Closed, now: float) -> None:
+        self.tell(now)
+        if self.takes(now):
+            told = {"peer": cut.peer, "reason": cut.reason}
+            _log.warning("peer %d was cut off: %s", cut.peer, cut.reason, extra=told)
+
+    def tell(self, now: float) -> None:
+        if held := self.release(now):
+            _log.warning("%d more were cut off within %g s and are not listed", held, self.period, extra={"held": held})
 
 
 def _sooner(wait: float | None, other: float | None) -> float | None:
@@ -128,11 +157,10 @@ def _take(core: ServerCore, arrival: Received, now: float, wall: float) -> None:
         core.malformed(arrival.peer, ProtocolError(f"the server failed on this request: {error!r}"))
 
 
-def _part(core: ServerCore, arrival: Closed, now: float) -> None:
+def _part(core: ServerCore, cuts: _Cuts, arrival: Closed, now: float) -> None:
     core.disconnected(arrival.peer, now=now)
     if not went_by_itself(arrival.reason):
-        told = {"peer": arrival.peer, "reason": arrival.reason}
-        _log.warning("peer %d was cut off: %s", arrival.peer, arrival.reason, extra=told)
+        cuts.hear(arrival, now)
 
 
 def perform(effects: list[Effect], listener: Listener, words: Words | None, largest: int) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
 import zmq
 
+from zproc.core.quota import Quota
 from zproc.transport.keys import to_text
 from zproc.transport.zmq import DOMAIN
 
@@ -22,6 +24,12 @@ _log = logging.getLogger(__name__)
 
 _PLACE: Final = "inproc://zeromq.zap.01"
 _VERSION: Final = b"1.0"
+
+_TOLD: Final = 20
+"""How many strangers are told one by one in each period."""
+
+_PERIOD: Final = 60.0
+"""How long that is, in seconds."""
 
 
 class KeyCheck:
@@ -34,6 +42,7 @@ class KeyCheck:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], allowed: Callable[[bytes], bool]) -> None:
         self._allowed = allowed
+        self._strangers = Quota(_TOLD, _PERIOD)
         self._socket = context.socket(zmq.REP)
         self._socket.set(zmq.LINGER, 0)
         self._socket.bind(_PLACE)
@@ -62,8 +71,15 @@ class KeyCheck:
         )
         if known:
             return [_VERSION, number, b"200", b"OK", to_text(credentials[0]), b""]
-        _log.warning("a client at %s was not let in: its key is not known", place.decode("ascii", "replace"))
+        self._tell(place.decode("ascii", "replace"), time.monotonic())
         return [_VERSION, number, b"400", b"unknown key", b"", b""]
+
+    def _tell(self, place: str, now: float) -> None:
+        """Write of a stranger; of many, how many they were."""
+        if held := self._strangers.release(now):
+            _log.warning("%d more were not let in within %g s and are not listed", held, self._strangers.period)
+        if self._strangers.takes(now):
+            _log.warning("a client at %s was not let in: its key is not known", place)
 
     def _is_known(self, key: bytes) -> bool:
         try:
