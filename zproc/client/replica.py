@@ -33,6 +33,9 @@ LARGEST: Final = 64 << 10
 _TOGETHER: Final = 1 << 20
 """How many bytes of held fields are brought up to date together."""
 
+_TINY: Final = 512
+"""Up to how many bytes it does not matter which of the fields that are held together they are of."""
+
 _TRUSTED: Final = 0.1
 """For how long the word of a server is trusted without a look whether the server is there, in seconds."""
 
@@ -188,7 +191,7 @@ class Replica:
             last = self.moment
             if asked is not last or large or revision < last.revision:
                 return self._take_apart(values, changed, revision, len(encoded), frozenset(large))
-            if changed:
+            if len(encoded) > _TINY:
                 self._note_sizes(changed, len(encoded))
             self.moment = Moment(self._word, revision, values, {} if changed else last.direct, monotonic() + _TRUSTED)
         return values
@@ -250,7 +253,11 @@ class Replica:
             SchemaError: a validator does not take what it has made itself.
         """
         plain = cast("dict[str, object]", self._schema.codec.decode(encoded))
-        return {name: typed(self._schema.shape.fields[name], (name,), value) for name, value in plain.items()}
+        fields = self._schema.shape.fields
+        try:
+            return {name: fields[name].check(value) for name, value in plain.items()}
+        except Exception:  # noqa: BLE001 - once more, to say which
+            return {name: typed(fields[name], (name,), value) for name, value in plain.items()}
 
     def snapshot(self, encoded: bytes) -> StateModel:
         """Return a frozen copy of the state of its encoded fields."""
@@ -264,7 +271,7 @@ def typed(shape: Shape, path: Path, value: object) -> object:
         SchemaError: a validator does not take what it has made itself.
     """
     try:
-        return shape.validate(value)
+        return shape.check(value)
     except Exception as error:
         where = format_path(path)
         raise SchemaError(where, f"a validator does not take a value that it has made itself: {error}") from error

@@ -31,7 +31,7 @@ from zproc.schema.path import format_path
 from zproc.schema.shape import Kind, shape_at
 from zproc.schema.snapshot import assemble
 from zproc.schema.transaction import Transaction
-from zproc.schema.values import plain
+from zproc.schema.values import SCALARS, plain
 from zproc.typing import Key, Live, Path
 
 __all__ = ["atomic", "transact", "transaction"]
@@ -68,20 +68,17 @@ def atomic(function: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, 
     * ``UsageError``: the live state was used within the function, instead of the draft.
     """
     refuse_unfinished(function)
+    name = getattr(function, "__qualname__", "")
 
     @functools.wraps(function)
     def call(state: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        def body(draft: S) -> R:
-            return function(draft, *args, **kwargs)
-
-        name = getattr(function, "__qualname__", "")
         given: object = state  # what a view is typed as is not what it is
         if isinstance(given, Handle):
-            return transact(given, body, name)
+            return transact(given, function, name, *args, **kwargs)
         if isinstance(given, Draft):
-            return body(state)
+            return function(state, *args, **kwargs)
         _refuse_stranger(state, name)
-        return run(state, body, len)[0]
+        return run(state, lambda draft: function(draft, *args, **kwargs), len)[0]
 
     return call
 
@@ -91,13 +88,17 @@ def _refuse_stranger(state: object, name: str) -> None:
         raise UsageError(f"{name} is atomic on a state, and was called on {state!r:.80}")
 
 
-def transact(handle: Handle, body: Callable[[T], R], name: str) -> R:
+def transact(
+    handle: Handle, body: Callable[Concatenate[T, P], R], name: str, /, *args: P.args, **kwargs: P.kwargs
+) -> R:
     """Run a function on a draft of what a handle stands for, in a turn of its own.
 
     Args:
         handle: the live handle.
         body: what to do with the draft of it.
         name: what the history says who did it.
+        args: what else the function is given.
+        kwargs: and by name.
 
     Raises:
         LeaseLost: the turn was lost.
@@ -106,7 +107,8 @@ def transact(handle: Handle, body: Callable[[T], R], name: str) -> R:
         BaseException: whatever the function raises; nothing is applied then.
     """
     with _Turn(handle, name) as draft:
-        return cast("R", without_drafts(body(cast("T", draft))))
+        result = body(draft, *args, **kwargs)  # type: ignore[arg-type]  # the draft of what it is annotated with
+        return result if type(result) in SCALARS else cast("R", without_drafts(result))
 
 
 @overload
@@ -183,9 +185,22 @@ class _Turn:
         name: what the history says who did it.
     """
 
+    __slots__ = (
+        "_client",
+        "_connection",
+        "_fields",
+        "_granted",
+        "_handle",
+        "_name",
+        "_outer",
+        "_replica",
+        "_session",
+        "_transaction",
+    )
+
     def __init__(self, handle: Handle, name: str) -> None:
-        self._client, self._path = address_of(handle)
-        self._kind = kind_of(handle)
+        self._client, _ = address_of(handle)
+        self._handle = handle
         self._name = name
 
     def __enter__(self) -> Draft:
@@ -220,12 +235,12 @@ class _Turn:
     def _begin(self) -> bool:
         """Wait for the turn; whether it came, and not the end of the connection."""
         self._granted: Granted | None = None
-        self._replica = self._connection.replica
+        self._replica = replica = self._connection.replica
         try:
-            held = self._replica.small()
+            held = replica.small()
             asked = Acquire(self._client.next_request(), tuple(held.values), held.revision, LARGEST)
             self._granted = granted = expect(self._connection.call(asked), Granted)
-            self._fields = self._replica.take(held, granted.revision, granted.values, granted.large)
+            self._fields = replica.take(held, granted.revision, granted.values, granted.large)
         except Unavailable:
             if not self._connection.closed:
                 raise
@@ -239,12 +254,11 @@ class _Turn:
         """Make the draft; from here on the live state is not to be used by this thread."""
         model = self._client.schema.model
         root = assemble(model, _OnDemand(self._fields, self._fetch, model.__pydantic_fields__))
-        self._transaction = Transaction(root, validator_draft, private=True, fresh=True)
-        self._session = Session(self._transaction)
+        self._transaction = transaction = Transaction(root, validator_draft, private=True, fresh=True)
+        self._session = session = Session(transaction)
         self._outer = self._client.enter_turn()
         try:
-            draft = self._session.root(model)
-            return _descend(draft, self._path, self._kind) if self._path else cast("Draft", draft)
+            return _descend(session.root(model), self._handle)
         except BaseException:
             self._session.end()
             self._client.leave_turn(self._outer)
@@ -357,8 +371,12 @@ class _There:
         return cast("dict[Key, object]", self._turn.whole(cast("str", self._path[0])))
 
 
-def _descend(draft: object, path: Path, kind: type) -> Draft:
-    """Walk from the draft of the state to that of a part of it."""
+def _descend(draft: object, handle: Handle) -> Draft:
+    """Walk from the draft of the state to that of what a handle stands for."""
+    _, path = address_of(handle)
+    if not path:
+        return cast("Draft", draft)
+    kind = kind_of(handle)
     for depth, key in enumerate(path, start=1):
         try:
             draft = _step(draft, key)

@@ -336,7 +336,7 @@ class _Layout(Generic[M]):
         values: takes the values of all fields out of a message.
         forms: the types that the parts of one may have, the tag's included: one look tells right from wrong. For each,
             what takes out of the parts those that are numbers, the tag first, which have a range.
-        containers: the places of lists and tables, which have elements.
+        containers: the places of lists and tables, which have elements; and what stands for one that has none.
     """
 
     kind: type[M]
@@ -345,7 +345,7 @@ class _Layout(Generic[M]):
     fields: tuple[_Field, ...]
     values: Callable[[M], tuple[object, ...]]
     forms: Mapping[tuple[type, ...], Callable[[list[object]], tuple[int, ...]]]
-    containers: tuple[int, ...]
+    containers: tuple[tuple[int, _Field, object], ...]
 
 
 def _field(kind: type[object], field: dataclasses.Field[object]) -> _Field:
@@ -371,7 +371,11 @@ def _layout(tag: int, kind: type[M]) -> _Layout[M]:
         fields,
         take if len(names) > 1 else lambda message: (take(message),),
         {form: _numbers_of(form) for form in product([int], *(field.types for field in fields))},
-        tuple(place for place, field in enumerate(fields, start=1) if field.element is not None),
+        tuple(
+            (place, field, {} if dict in field.types else ())
+            for place, field in enumerate(fields, start=1)
+            if field.element is not None
+        ),
     )
 
 
@@ -422,8 +426,8 @@ def _decode(data: bytes, layouts: Mapping[int, _Layout[M]]) -> M:
     # Of many numbers the or is negative if any is, and has the bits of all: one look instead of two.
     if not 0 <= reduce(or_, numbers) < _TOO_GREAT:
         raise _out_of_range(layout, parts)
-    for place in layout.containers:
-        parts[place] = _checked(layout.fields[place - 1], parts[place])
+    for place, field, empty in layout.containers:
+        parts[place] = _checked(field, parts[place]) if parts[place] else empty
     del parts[0]
     return layout.make(*parts)
 
