@@ -70,9 +70,7 @@ class Transaction(Tree):
     __slots__ = ("_latest", "_make_draft", "_orders", "_stage", "changes", "requested")
 
     def __init__(self, root: BaseModel, make_draft: MakeDraft, *, private: bool = False, fresh: bool = False) -> None:
-        super().__init__(root, private=private)
-        if fresh:
-            self.adopt(root)
+        super().__init__(root, private=private, fresh=fresh)
         self.changes: list[Change] = []
         self.requested: list[Op] = []
         self._make_draft = make_draft
@@ -114,6 +112,9 @@ class Transaction(Tree):
 
     def _request(self, op: Op) -> None:
         """Keep an op, with copies of what it was given; of two Sets in a row at one address, the second."""
+        if type(op) is Set and type(op.value) in SCALARS and not self.requested:
+            self.requested.append(op)
+            return
         match op:
             case Set():
                 last = self.requested[-1] if self.requested else None

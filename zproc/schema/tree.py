@@ -98,11 +98,12 @@ class Tree:
     Args:
         root: the state.
         private: copy every container before its first change instead of changing it in place.
+        fresh: the root was made for this, and need not be copied.
     """
 
     __slots__ = ("_held", "_original", "_owned", "_private", "_undo", "passed", "root", "shape")
 
-    def __init__(self, root: BaseModel, *, private: bool) -> None:
+    def __init__(self, root: BaseModel, *, private: bool, fresh: bool = False) -> None:
         self.root: BaseModel = root
         self.shape: Shape = shape_of(type(root))
         self.passed: dict[int, Passed] = {}
@@ -110,7 +111,7 @@ class Tree:
         """
         self._original = root
         self._private = private
-        self._owned: dict[int, object] = {}
+        self._owned: dict[int, object] = {id(root): root} if fresh else {}
         self._held: dict[Path, object] = {}
         self._undo: list[Change] = []
 
