@@ -285,11 +285,13 @@ class Client:
             Unavailable: no server answers, or every connection breaks.
             Error: the server's refusal.
         """
-        connection, losses = self._lend_again() if again else self.lend(), Losses()
+        connection = self._lend_again() if again else self.lend()
+        losses: Losses | None = None
         while True:
             try:
                 return question(connection)
             except Unavailable as error:
+                losses = losses or Losses()
                 losses.add(connection, error)
                 self.drop_idle()
             finally:
@@ -298,12 +300,14 @@ class Client:
 
     def _lend_again(self) -> Connection:
         """Lend a connection to whoever has just lost one; for a second the server may be gone."""
-        deadline = time.monotonic() + _SETTLING
+        deadline: float | None = None
         while True:
             try:
                 return self.lend()
             except Unavailable:
-                if time.monotonic() + _RETRY >= deadline:
+                now = time.monotonic()
+                deadline = now + _SETTLING if deadline is None else deadline
+                if now + _RETRY >= deadline:
                     raise
             time.sleep(_RETRY)
 

@@ -16,7 +16,7 @@ from zproc.client.client import Client
 from zproc.client.watch import Closed, Cursor, Entry, Steps
 from zproc.exceptions import HistoryGone, UsageError, WaitTimeout
 from zproc.schema.condition import Condition, Scope, values_at
-from zproc.schema.event import Change, Commit, Kind, Resync, change_of
+from zproc.schema.event import Author, Change, Commit, Kind, Resync, change_of
 from zproc.schema.model import StateModel
 from zproc.schema.path import parse_path
 from zproc.schema.shape import Shape
@@ -167,7 +167,8 @@ def commit_of(shape: Shape, epoch: Epoch, entry: Entry) -> Commit:
         entry: the commit.
     """
     changes = tuple(change_of(shape, done) for done in entry.changes)
-    return Commit(entry.revision, epoch, entry.time, entry.author, changes)
+    author = Author(entry.pid, entry.process, entry.function)
+    return Commit(entry.revision, epoch, entry.time, author, changes)
 
 
 def _difference(field: str, old: list[object], new: list[object]) -> Change:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar, cast
 
 from zproc.client.client import Client, expect
@@ -24,9 +23,9 @@ from zproc.exceptions import HistoryGone, UsageError
 from zproc.schema.change import Change
 from zproc.schema.codec import Codec
 from zproc.schema.condition import Scope
-from zproc.schema.event import Author
 from zproc.schema.model import StateModel
 from zproc.schema.path import ANY, Pattern
+from zproc.schema.record import record
 from zproc.typing import Epoch, RequestId, Revision
 
 __all__ = ["Closed", "Cursor", "Entry", "Question", "Steps", "entry_of", "insist"]
@@ -46,17 +45,19 @@ class Closed(UsageError):
     """The cursor was closed while it waited."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """One commit, as the history has it."""
 
     revision: Revision
     time: float
-    author: Author
+    pid: int
+    process: str
+    function: str
     changes: tuple[Change, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Question:
     """What is to be asked.
 
@@ -95,7 +96,7 @@ def entry_of(codec: Codec, encoded: bytes) -> Entry:
     revision, time, pid, process, function, changes = cast(
         "tuple[Revision, float, int, str, str, list[object]]", codec.decode(encoded)
     )
-    return Entry(revision, time, Author(pid, process, function), tuple(map(change_from_plain, changes)))
+    return Entry(revision, time, pid, process, function, tuple(map(change_from_plain, changes)))
 
 
 class Cursor:
@@ -305,8 +306,12 @@ class Cursor:
             self.revision, self._state = revision, None
 
     def _concerns(self, entry: Entry, state: StateModel | None) -> bool:
-        moved = state is not None and self._note_computed(state)
-        return moved or any(self._scope.concerns(change.op.path) for change in entry.changes)
+        if state is not None and self._note_computed(state):
+            return True
+        for change in entry.changes:  # noqa: SIM110 - every watcher that is woken comes by here
+            if self._scope.concerns(change.op.path):
+                return True
+        return False
 
     def _note_computed(self, state: StateModel) -> bool:
         """Remember what the computed fields are that are watched; whether that is something else than before."""

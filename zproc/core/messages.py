@@ -302,6 +302,7 @@ class _Field:
     types: tuple[type, ...]
     wanted: str
     element: type | None
+    elements: frozenset[type | None]
 
 
 # By the text of the annotation; every annotation used above has an entry.
@@ -352,7 +353,7 @@ def _field(kind: type[object], field: dataclasses.Field[object]) -> _Field:
     # A text, since annotations are not evaluated in this module.
     annotation = cast("str", field.type)
     types, element = _WIRE[annotation]
-    return _Field(f"{kind.__name__}.{field.name}", field.name, types, annotation, element)
+    return _Field(f"{kind.__name__}.{field.name}", field.name, types, annotation, element, frozenset({element}))
 
 
 def _numbers_of(form: tuple[type, ...]) -> Callable[[list[object]], tuple[int, ...]]:
@@ -471,7 +472,7 @@ def _checked(field: _Field, value: object) -> object:
     if len(parts) > MAX_LIST:
         raise LimitExceeded(field.where, len(parts), MAX_LIST)
     elements = [*parts, *parts.values()] if isinstance(parts, dict) else parts
-    if not {field.element}.issuperset(map(type, elements)):
+    if not field.elements.issuperset(map(type, elements)):
         assert field.element is not None, "a container has elements"
         raise ProtocolError(f"{field.where}: not every element is a {field.element.__name__}")
     return parts if isinstance(parts, dict) else tuple(parts)

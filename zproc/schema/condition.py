@@ -72,9 +72,14 @@ class Scope:
 
     def concerns(self, path: Path) -> bool:
         """Whether a change at an address is one of stored fields that are meant."""
-        return any(matches(pattern, path) for pattern in self.stored) and not any(
-            len(pattern) <= len(path) and matches(pattern, path) for pattern in self.exclude
-        )
+        # Loops, because every watcher that is woken comes by here.
+        for pattern in self.exclude:
+            if len(pattern) <= len(path) and matches(pattern, path):
+                return False
+        for pattern in self.stored:  # noqa: SIM110 - as above
+            if matches(pattern, path):
+                return True
+        return False
 
     def computed_values(self, state: object) -> list[object]:
         """Return what the computed fields that are meant are in a state."""

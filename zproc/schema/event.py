@@ -17,7 +17,8 @@ from zproc.schema.ops import MISSING, Add, Delete, Discard, Set, Splice, Update
 from zproc.schema.path import format_path
 from zproc.schema.shape import Shape, shape_at
 from zproc.schema.snapshot import frozen
-from zproc.typing import Key, Path, Revision
+from zproc.schema.values import SCALARS
+from zproc.typing import Revision
 
 __all__ = ["Author", "Change", "Commit", "Kind", "Resync", "change_of"]
 
@@ -104,19 +105,21 @@ def change_of(shape: Shape, done: change.Change) -> Change:
         shape: of the state.
         done: the change, with plain values.
     """
-    path = done.op.path
-    where = format_path(path)
-    match done.op:
-        case Set(_, value) if done.old is MISSING:
-            return Change(where, "create", None, _typed(shape, path, value))
-        case Set(_, value):
-            return Change(where, "set", _typed(shape, path, done.old), _typed(shape, path, value))
+    op = done.op
+    path = op.path
+    where, there = format_path(path), shape_at(shape, path)
+    match op:
+        case Set():
+            value = _typed(there, op.value)
+            if done.old is MISSING:
+                return Change(where, "create", None, value)
+            return Change(where, "set", _typed(there, done.old), value)
         case Delete():
-            return Change(where, "delete", _typed(shape, path, done.old), None)
+            return Change(where, "delete", _typed(there, done.old), None)
         case Splice(_, at, _, inserted):
+            item = shape_at(shape, (*path, 0))
             old, new = (
-                [_typed(shape, (*path, 0), item) for item in items]
-                for items in (cast("list[object]", done.old), inserted)
+                [_typed(item, value) for value in values] for values in (cast("list[object]", done.old), inserted)
             )
             return Change(where, "splice", old, new, at)
         case Add(_, values):
@@ -126,15 +129,15 @@ def change_of(shape: Shape, done: change.Change) -> Change:
         case Update():
             raise AssertionError("an Update is recorded as the Set that it comes to")
         case _:
-            assert_never(done.op)
+            assert_never(op)
 
 
-def _typed(shape: Shape, path: tuple[Key, ...] | Path, value: object) -> object:
-    """Return plain data as what stands at an address, frozen; as it is where the address alone does not tell that."""
-    found = shape_at(shape, path)
-    if found is None:
+def _typed(shape: Shape | None, value: object) -> object:
+    """Return plain data as what may stand somewhere, frozen; as it is where the address alone does not tell that."""
+    if shape is None:
         return value
     try:
-        return frozen(found.validate(value))
+        valid = shape.check(value)
     except ValidationError:  # an event must not be lost because a validator does not take what it has made itself
         return value
+    return valid if type(valid) in SCALARS else frozen(valid)

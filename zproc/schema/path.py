@@ -51,6 +51,8 @@ Pattern: TypeAlias = tuple[Key, ...]
 
 def format_path(path: Path) -> str:
     """Return an address as people write it: ``stock.flour``, ``stock['a.b']``, ``users[3].age``."""
+    if len(path) == 1 and type(path[0]) is str and _NAME.match(path[0]):  # as nearly always
+        return path[0]
     text = ""
     for key in path:
         if key is ANY:
