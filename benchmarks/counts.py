@@ -30,7 +30,7 @@ from harness import Operation
 from machine import header
 
 import zproc
-from zproc.server import loop
+from zproc.core.messages import decode_command
 from zproc.transport.channel import LocalChannel
 from zproc.transport.local import LocalListener
 
@@ -144,7 +144,7 @@ def _name(code: CodeType) -> str:
     return f"{os.path.basename(folder)}/{file} {code.co_qualname}"
 
 
-TAKE = _name(loop._take.__code__)  # noqa: SLF001 (only its name)
+TAKE = _name(decode_command.__code__)
 """What a server calls once for each request."""
 
 SEND = _name(LocalChannel.send.__code__)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import pytest
 
-from zproc.core.lease import Running, Turns, Waiting, first_deadline
+from zproc.core.lease import Running, Turns, Waiting
 from zproc.core.messages import Acquire
 from zproc.typing import LeaseId, PeerId, RequestId, Revision
 
@@ -23,6 +23,10 @@ def take(turns: Turns, peer: int, now: float = 0.0) -> LeaseId:
 @pytest.fixture
 def running() -> Running:
     return OrderedDict()
+
+
+def first_deadline(running: Running) -> float | None:
+    return next((holder.deadline for holder in running.values()), None)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from zproc.core.messages import Acquire, Act, Commit
 from zproc.schema.record import record
 from zproc.typing import LeaseId, PeerId, RequestId
 
-__all__ = ["Holder", "Running", "Turns", "Waiting", "first_deadline"]
+__all__ = ["Holder", "Running", "Turns", "Waiting"]
 
 
 @record
@@ -108,8 +108,3 @@ class Turns:
 
 
 Running: TypeAlias = "OrderedDict[Turns, Holder]"
-
-
-def first_deadline(running: Running) -> float | None:
-    """Return when the first of the holders of turns will have overrun the limit, which is one for all of them."""
-    return next(iter(running.values())).deadline if running else None

@@ -7,7 +7,7 @@ limit of time included, leaves state, revision and history as they were. Nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import cast
+from typing import Final, cast
 
 from zproc.core.budget import Budget, BudgetExceeded
 from zproc.core.history import PLACE_BYTES, Author, Entry, History, change_from_plain, change_to_plain, is_duplicate
@@ -328,16 +328,13 @@ class Namespace:
         encoded = self.schema.codec.encode(
             [revision, wall, author.pid, author.process, author.function, list(map(change_to_plain, changes))]
         )
-        touched: tuple[Path, ...]
-        repeated: tuple[Path, ...]
-        if len(changes) > 1:
-            touched, repeated = _places(changes)
-        elif is_duplicate(changes[0]):
-            touched, repeated = (), (changes[0].op.path,)
-        else:
-            touched, repeated = (changes[0].op.path,), ()
-        size = len(encoded) + PLACE_BYTES * (len(touched) + len(repeated))
-        return Entry(revision, author, touched, repeated, encoded, size, grown)
+        if len(changes) == 1:
+            place = (changes[0].op.path,)
+            touched, repeated = ((), place) if is_duplicate(changes[0]) else (place, ())
+            return Entry(revision, author, touched, repeated, encoded, len(encoded) + PLACE_BYTES, grown)
+        changed, given_again = _places(changes)
+        size = len(encoded) + PLACE_BYTES * (len(changed) + len(given_again))
+        return Entry(revision, author, changed, given_again, encoded, size, grown)
 
     def _allowed_growth(self, changes: list[Change]) -> int:
         """Return by how much changes make the state larger, or smaller if it is below zero.
@@ -346,20 +343,18 @@ class Namespace:
             LimitExceeded: it would become too large.
         """
         grown = growth(changes)
-        size, limit = self._size + grown, self._limits.state_bytes
         # What is too large already, because its defaults are, may still become smaller.
-        if size > limit and grown > 0:
-            raise LimitExceeded("state_bytes", size, limit, _TOO_LARGE)
+        if grown > 0 and self._size + grown > self._limits.state_bytes:
+            raise LimitExceeded("state_bytes", self._size + grown, self._limits.state_bytes, _TOO_LARGE)
         return grown
 
     def _publish(self, entry: Entry) -> None:
         self.history.append(entry)
         self._size += entry.growth
         for path in entry.touched + entry.repeated:
-            name = path[0]
-            self._changed_at[name] = entry.revision
-            if name in self._at_least:
-                self._at_least[name] -= len(entry.encoded)
+            self._changed_at[path[0]] = entry.revision
+            if path[0] in self._at_least:
+                self._at_least[path[0]] -= len(entry.encoded)
 
 
 _TOO_LARGE = "take out of the state what nobody needs any more, or give the server zproc.Limits(state_bytes=...)"
@@ -377,11 +372,14 @@ def _call(data: object) -> tuple[Path, list[object], dict[str, object]]:
     Raises:
         ProtocolError: that is not what there is.
     """
-    match data:
-        case [list(path), list(positional), dict(by_name)] if not by_name or all(type(name) is str for name in by_name):
+    if type(data) is list and list(map(type, data)) == _CALL:
+        path, positional, by_name = cast("tuple[list[Key], list[object], dict[str, object]]", data)
+        if not by_name or all(type(name) is str for name in by_name):
             return tuple(path), positional, by_name
-        case _:
-            raise ProtocolError("Act.call: not a path, positional and named arguments")
+    raise ProtocolError("Act.call: not a path, positional and named arguments")
+
+
+_CALL: Final = [list, list, dict]
 
 
 def _places(changes: Iterable[Change]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:

@@ -21,7 +21,7 @@ from zproc.core.budget import Budget, BudgetExceeded
 from zproc.core.effect import Disconnect, Effect, Published, Send, Welcomed
 from zproc.core.history import Author, Entry
 from zproc.core.keeper import Keeper, KeptNamespace, namespace_of
-from zproc.core.lease import Holder, Running, Turns, Waiting, first_deadline
+from zproc.core.lease import Holder, Running, Turns, Waiting
 from zproc.core.limits import ENVELOPE, Limits
 from zproc.core.messages import (
     PROTOCOL,
@@ -221,7 +221,8 @@ class ServerCore:
 
     def next_deadline(self) -> float | None:
         """Return when ``tick`` is to be called at the latest, in the time that ``now`` is given in."""
-        return first_deadline(self._running)
+        # Of the holders of turns the first, since the limit is one for all of them.
+        return next(iter(self._running.values())).deadline if self._running else None
 
     def effects(self) -> list[Effect]:
         """Return what is to be done, in order, and forget it."""
@@ -367,15 +368,14 @@ class ServerCore:
         if entry is None:
             self._answer(known, Committed(command.request, space.namespace.revision, result))
             return
-        self._effects.append(Published(space.index, entry.revision))
-        self._answer(known, Committed(command.request, entry.revision, result))
-        self._announce(space, entry)
+        reply = Committed(command.request, entry.revision, result)
+        known.session.remember(reply)
+        self._effects += Published(space.index, entry.revision), Send(known.id, reply)
+        if woken := space.watchers.woken_by(entry):
+            self._announce(space, entry, woken)
 
-    def _announce(self, space: _Space, entry: Entry) -> None:
-        """Tell whoever waits for it of a commit, the newest."""
-        woken = space.watchers.woken_by(entry)
-        if not woken:
-            return
+    def _announce(self, space: _Space, entry: Entry, woken: list[Watcher]) -> None:
+        """Tell whoever waited for it of a commit, the newest."""
         state = cache(lambda: space.namespace.read(()))
         for watcher in woken:
             known = self._peers[watcher.peer]
@@ -449,7 +449,7 @@ class ServerCore:
                 entry = kept.see_off(author, wall=self._wall)
                 if entry is not None:
                     self._effects.append(Published(space.index, entry.revision))
-                    self._announce(space, entry)
+                    self._announce(space, entry, space.watchers.woken_by(entry))
 
     # Watchers
 

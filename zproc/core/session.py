@@ -33,7 +33,8 @@ class Session:
 
     def __init__(self, limits: Limits, *, doubtful: bool, before: int = 0) -> None:
         self.connections = 0
-        self._limits = limits
+        self._most = limits.outcomes
+        self._most_bytes = limits.outcome_bytes
         self._doubtful = doubtful
         self._outcomes: dict[RequestId, tuple[Committed | Refused, int]] = {}
         """How requests were answered, and how many bytes each answer counts for, the oldest first."""
@@ -57,10 +58,10 @@ class Session:
 
     def remember(self, reply: Committed | Refused) -> None:
         """Keep the outcome of a request."""
-        outcomes, limits, request = self._outcomes, self._limits, reply.request
+        outcomes, request = self._outcomes, reply.request
         weight = len(reply.result if isinstance(reply, Committed) else reply.error)
-        if weight > limits.outcome_bytes:
-            reply = _unknown(request, f"its result was too large to be kept ({limits.outcome_bytes} outcome_bytes)")
+        if weight > self._most_bytes:
+            reply = _unknown(request, f"its result was too large to be kept ({self._most_bytes} outcome_bytes)")
             weight = len(reply.error)
         if request > self._newest:
             self._newest = request
@@ -68,15 +69,15 @@ class Session:
             self._bytes -= outcomes[request][1]
         outcomes[request] = reply, weight
         self._bytes += weight
-        if len(outcomes) > limits.outcomes or self._bytes > limits.outcome_bytes:
+        if len(outcomes) > self._most or self._bytes > self._most_bytes:
             self._forget()
 
     def _forget(self) -> None:
         """Forget the oldest outcomes, an eighth of those that may be kept at once, and more if they are too large."""
-        outcomes, most = self._outcomes, self._limits.outcomes
+        outcomes, most = self._outcomes, self._most
         if len(outcomes) > most:
             self._drop(list(islice(outcomes, len(outcomes) - most + most // 8)))
-        while self._bytes > self._limits.outcome_bytes:
+        while self._bytes > self._most_bytes:
             self._drop(list(islice(outcomes, 1)))
 
     def _drop(self, requests: Sequence[RequestId]) -> None:

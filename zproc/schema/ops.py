@@ -218,7 +218,9 @@ def op_from_plain(data: object) -> Op:
     """
     match data:
         case [0, [_, *_] as path, value]:
-            return Set(_path(path), value)
+            return Set(hashable(tuple(path), _NO_OP), value)
+        case [5, [_, *_] as path, str(symbol), operand] if symbol in OPERATORS:
+            return Update(hashable(tuple(path), _NO_OP), symbol, operand)
         case [0, [_, _, *_] as path, value, before]:
             return Set(_path(path), value, *_path([before]))
         case [1, [_, *_] as path]:
@@ -229,11 +231,12 @@ def op_from_plain(data: object) -> Op:
             return Add(_path(path), tuple(values))
         case [4, [_, *_] as path, list(values)]:
             return Discard(_path(path), tuple(values))
-        case [5, [_, *_] as path, str(symbol), operand] if symbol in OPERATORS:
-            return Update(_path(path), symbol, operand)
         case _:
             raise ProtocolError("not an op: unknown kind, or parts of the wrong type")
 
 
 def _path(keys: Sequence[object]) -> Path:
-    return hashable(tuple(keys), "not an op")
+    return hashable(tuple(keys), _NO_OP)
+
+
+_NO_OP: Final = "not an op"

@@ -42,16 +42,16 @@ def size_of_state(state: BaseModel) -> int:
 
 def growth(changes: Iterable[Change]) -> int:
     """Return by how much some changes make a state larger; what they make smaller is below zero."""
-    return sum([_growth(change) for change in changes])
+    return sum(map(_growth, changes))
 
 
 def _growth(change: Change) -> int:
     op, old = change.op, change.old
     if type(op) is Set:
-        if old is MISSING:
-            return size_of(op.path[-1]) + size_of(op.value)
-        size = _in_field if len(op.path) == 1 else size_of
-        return size(op.value) - size(old)
+        if len(op.path) == 1:  # a field, which always has a value
+            is_number = type(op.value) in NUMBERS and type(old) in NUMBERS
+            return 0 if is_number else _in_field(op.value) - _in_field(old)
+        return size_of(op.value) + (size_of(op.path[-1]) if old is MISSING else -size_of(old))
     match op:
         case Delete(path):
             return -size_of(path[-1]) - size_of(old)

@@ -91,9 +91,17 @@ class Transaction(Tree):
         """
         if self._stage is _Stage.ENDED:
             raise UsageError("the transaction has ended")
-        match op:
-            case Set():
+        if isinstance(op, Set):
+            if not self._set_scalar(op):
                 self._set(op)
+        else:
+            self._apply(op)
+        # Later on it is validators that ask, as they will wherever the ops are sent.
+        if self._private and self._stage is _Stage.OPEN:
+            self._request(op)
+
+    def _apply(self, op: Delete | Splice | Add | Discard | Update) -> None:
+        match op:
             case Delete(path):
                 self._delete(path)
             case Splice():
@@ -103,12 +111,11 @@ class Transaction(Tree):
             case Discard(path, values):
                 self._discard(path, values)
             case Update(path):
-                self._set(Set(path, compute(op, self.read(path))))
+                computed = Set(path, compute(op, self.read(path)))
+                if not self._set_scalar(computed):
+                    self._set(computed)
             case _:
                 assert_never(op)
-        # Later on it is validators that ask, as they will wherever the ops are sent.
-        if self._private and self._stage is _Stage.OPEN:
-            self._request(op)
 
     def _request(self, op: Op) -> None:
         """Keep an op, with copies of what it was given; of two Sets in a row at one address, the second."""
@@ -134,10 +141,8 @@ class Transaction(Tree):
     # Values
 
     def _set(self, op: Set) -> None:
-        path, value = op.path, op.value
-        if len(path) == 1 and type(value) in SCALARS and self._set_scalar(op):
-            return
-        place = self.locate(path, assign=True)
+        value = op.value
+        place = self.locate(op.path, assign=True)
         container, key, path = place.container, place.key, place.path
         old = self.original(place)
         if old is MISSING and not isinstance(container, dict):
@@ -158,7 +163,9 @@ class Transaction(Tree):
             return
         put(container, key, self.adopt(new))
         before = self._appended(container, path, op.before) if old is MISSING else MISSING
-        if is_atom(new) and (old is MISSING or is_atom(old)):
+        if self._private:
+            pass  # what is asked for is kept, not what it came to
+        elif is_atom(new) and (old is MISSING or is_atom(old)):
             self._record_atom(Set(path, new, before), old)
         else:
             self._record(Change(Set(path, plain(new), before), old))
@@ -170,9 +177,10 @@ class Transaction(Tree):
 
         This is what most ops do. It is what ``_set`` does with them, less what one valid field has no need of.
         """
-        name = op.path[0]
-        if self._held or type(name) is not str:
+        path, value = op.path, op.value
+        if len(path) != 1 or type(value) not in SCALARS or type(path[0]) is not str or self._held:
             return False
+        name = path[0]
         shape = self.shape.open_fields.get(name)
         if shape is None:
             return False
@@ -182,32 +190,32 @@ class Transaction(Tree):
         if type(old) not in SCALARS:
             return False
         try:
-            new = shape.check(op.value)
+            new = shape.check(value)
         except ValidationError:
             return False
         except (Exception, SystemExit) as error:
-            raise crash(op.path, error) from error
+            raise crash(path, error) from error
         if type(new) not in SCALARS:
             return False
         if self.shape.after:
-            self._pass_model(root, [root], self.shape, op.path, assigned=True, loose=False)
+            self._pass_model(root, [root], self.shape, path, assigned=True, loose=False)
         fields[name] = new
-        self._record_atom(op if new is op.value else Set(op.path, new), old)
+        if not self._private:
+            self._record_atom(op if new is value else Set(path, new), old)
         return True
 
     def _record_atom(self, op: Set, old: object) -> None:
-        if self._private:
-            return
-        earlier = self._latest.get(op.path)
+        path, changes = op.path, self.changes
+        earlier = self._latest.get(path)
         if earlier is None:
             change = Change(op, old)
-            self._latest[op.path] = len(self.changes)
-            self.changes.append(change)
+            self._latest[path] = len(changes)
+            changes.append(change)
             self._undo.append(change)
         else:
             # The undo log already restores what stood there before both.
-            first = self.changes[earlier]
-            self.changes[earlier] = Change(Set(op.path, op.value, cast("Set", first.op).before), first.old)
+            first = changes[earlier]
+            changes[earlier] = Change(Set(path, op.value, cast("Set", first.op).before), first.old)
 
     def _loosely(self, shape: Shape, value: object, place: Place) -> object:
         """Return what to put at a place that is validated later on: what is valid by itself, if it is clear what is."""

@@ -19,6 +19,7 @@ from zproc.core.quota import Quota
 from zproc.core.server import Disconnect, Effect, Published, Send, ServerCore, Welcomed
 from zproc.exceptions import LimitExceeded, ProtocolError
 from zproc.transport import Closed, Listener, Received, Words, went_by_itself
+from zproc.typing import PeerId
 
 __all__ = ["Clock", "SystemClock", "perform", "serve"]
 
@@ -105,7 +106,10 @@ def serve(
             # Looked at for each: what came before it may have computed for a second, and a turn begins now.
             now = clock.now()
             if isinstance(arrival, Received):
-                _take(core, arrival, now, clock.wall())
+                try:
+                    core.receive(arrival.peer, decode_command(arrival.frame), now=now, wall=clock.wall())
+                except Exception as error:  # noqa: BLE001 - whatever it is, others go on
+                    _fail(core, arrival.peer, error)
             elif isinstance(arrival, Closed):
                 _part(core, cuts, arrival, now)
             else:
@@ -146,15 +150,12 @@ def _sooner(wait: float | None, other: float | None) -> float | None:
     return min(wait, other)
 
 
-def _take(core: ServerCore, arrival: Received, now: float, wall: float) -> None:
-    try:
-        core.receive(arrival.peer, decode_command(arrival.frame), now=now, wall=wall)
-    except (ProtocolError, LimitExceeded) as error:
-        core.malformed(arrival.peer, error)
-    except Exception as error:  # noqa: BLE001 - see below
+def _fail(core: ServerCore, peer: PeerId, error: Exception) -> None:
+    if not isinstance(error, (ProtocolError, LimitExceeded)):
         # A bug of ours. The rules undo what they had begun, so everybody else can go on.
-        _log.exception("request of peer %s failed", arrival.peer)
-        core.malformed(arrival.peer, ProtocolError(f"the server failed on this request: {error!r}"))
+        _log.error("request of peer %s failed", peer, exc_info=error)
+        error = ProtocolError(f"the server failed on this request: {error!r}")
+    core.malformed(peer, error)
 
 
 def _part(core: ServerCore, cuts: _Cuts, arrival: Closed, now: float) -> None:
