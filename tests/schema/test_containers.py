@@ -251,6 +251,129 @@ def test_so_does_a_draft_of_lists_within_a_dict(start: dict[str, list[int]], cal
     does_the_same(State(groups=start), "groups", calls)
 
 
+# Parts that move -----------------------------------------------------------------------------------------------------
+
+Shelf = MutableSequence[Item]
+Moves = Callable[["Shelves"], object]
+
+
+class Shelves(StateModel):
+    left: list[Item] = []
+    right: list[Item] = []
+    named: dict[str, Item] = {}
+
+    def shelf(self, name: str) -> Shelf:
+        return cast("Shelf", getattr(self, name))
+
+
+def swap(state: Shelves, one: str, i: int, other: str, j: int) -> None:
+    a, b = state.shelf(one), state.shelf(other)
+    a[i], b[j] = b[j], a[i]
+    b[j].rank += 1
+
+
+def rotate(state: Shelves, one: str, i: int, j: int, k: int) -> None:
+    a = state.shelf(one)
+    a[i], a[j], a[k] = a[j], a[k], a[i]
+
+
+def move(state: Shelves, one: str, i: int, other: str, j: int) -> None:
+    state.shelf(other).insert(j, state.shelf(one).pop(i))
+
+
+def take_out_and_put_in(state: Shelves, one: str, i: int, other: str, j: int) -> None:
+    item = state.shelf(one)[i]
+    del state.shelf(one)[i]
+    state.shelf(other).insert(j, item)
+
+
+def replace_and_keep(state: Shelves, one: str, i: int, other: str, j: int) -> None:
+    kept = state.shelf(one)[i]
+    state.shelf(one)[i] = state.shelf(other).pop(j)
+    state.shelf(other).append(kept)
+
+
+def pop_to_front(state: Shelves, one: str) -> None:
+    a = state.shelf(one)
+    a[0] = a.pop()
+
+
+def turn(state: Shelves, one: str, i: int) -> None:
+    a = state.shelf(one)
+    a[:] = [*a[i:], *a[:i]]
+
+
+def reverse_part(state: Shelves, one: str, part: slice) -> None:
+    a = state.shelf(one)
+    a[part] = reversed(a[part])
+
+
+def rename(state: Shelves, key: str, new: str) -> None:
+    state.named[new] = state.named.pop(key)
+
+
+def swap_named(state: Shelves, key: str, other: str) -> None:
+    state.named[key], state.named[other] = state.named[other], state.named[key]
+
+
+def name(state: Shelves, one: str, i: int, key: str) -> None:
+    state.named[key] = state.shelf(one).pop(i)
+
+
+def unname(state: Shelves, one: str, key: str) -> None:
+    state.shelf(one).append(state.named.pop(key))
+
+
+def swap_shelves(state: Shelves) -> None:
+    state.left, state.right = state.right, state.left
+
+
+def work_on(state: Shelves, one: str, i: int) -> None:
+    item = state.shelf(one)[i]
+    item.rank += 10
+    item.parts.append(item.rank)
+
+
+SHELF = st.sampled_from(["left", "right"])
+STEP = st.integers(-3, 3)
+NAME = st.sampled_from("abc")
+MOVES: st.SearchStrategy[tuple[Callable[..., object], tuple[object, ...]]] = st.one_of(
+    *(st.tuples(st.just(call), st.tuples(SHELF, STEP, SHELF, STEP)) for call in (swap, move, take_out_and_put_in)),
+    st.tuples(st.just(replace_and_keep), st.tuples(SHELF, STEP, SHELF, STEP)),
+    st.tuples(st.just(rotate), st.tuples(SHELF, STEP, STEP, STEP)),
+    st.tuples(st.just(pop_to_front), st.tuples(SHELF)),
+    st.tuples(st.just(turn), st.tuples(SHELF, STEP)),
+    st.tuples(st.just(reverse_part), st.tuples(SHELF, st.builds(slice, st.none() | STEP, st.none() | STEP))),
+    st.tuples(st.just(rename), st.tuples(NAME, NAME)),
+    st.tuples(st.just(swap_named), st.tuples(NAME, NAME)),
+    st.tuples(st.just(name), st.tuples(SHELF, STEP, NAME)),
+    st.tuples(st.just(unname), st.tuples(SHELF, NAME)),
+    st.tuples(st.just(swap_shelves), st.tuples()),
+    st.tuples(st.just(work_on), st.tuples(SHELF, STEP)),
+)
+
+
+@given(st.integers(0, 4), st.integers(0, 3), st.lists(MOVES, max_size=12))
+@settings(max_examples=300)
+def test_models_that_move_arrive_as_they_were(left: int, right: int, moves: list[tuple[Moves, tuple[object]]]) -> None:
+    """Swapped, rotated, taken out and put in elsewhere: as models move between real lists and dicts."""
+    start = Shelves(
+        left=[Item(name=f"left {number}") for number in range(left)],
+        right=[Item(name=f"right {number}", parts=[number]) for number in range(right)],
+        named={"a": Item(name="a"), "b": Item(name="b")},
+    )
+    for private in (False, True):
+        real, state = start.model_copy(deep=True), start.model_copy(deep=True)
+        transaction = Transaction(state, validator_draft, private=private)
+        draft = Session(transaction).root(Shelves)
+        for call, arguments in moves:
+            assert result_of(call, draft, arguments) == result_of(call, real, arguments), call.__name__
+            assert draft == real, call.__name__
+        transaction.finish()
+        assert same(transaction.root, real)
+        assert list(cast("Shelves", transaction.root).named) == list(real.named)
+
+
 # Sets ----------------------------------------------------------------------------------------------------------------
 
 TAGS = st.sets(NUMBER, max_size=5)
