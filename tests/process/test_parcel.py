@@ -174,6 +174,34 @@ def test_a_function_of_a_module_that_cannot_be_found_travels_by_value(
     assert len(parcel.pack_call(Call(module.f))) < len(packed)  # by name, because now it can be found
 
 
+SCRIPT = """
+from __future__ import annotations
+import sys
+from pydantic import BaseModel
+from zproc import StateModel
+from zproc.process import parcel
+
+class Part(BaseModel):
+    name: str = "part"
+
+class Whole(StateModel):
+    left: list[Part] = []
+    right: list[Part] = []
+
+def show(kind):
+    return kind.model_validate({"right": [{"name": "new"}]}).model_dump_json()
+
+sys.stdout.buffer.write(parcel.pack_call(parcel.Call(show, (Whole,))))
+"""
+
+
+def test_models_of_a_script_are_themselves_again_elsewhere(tmp_path: Path) -> None:
+    """Their validators share parts, and were made of what had not come yet."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, check=True)
+    assert outside(done.stdout) == '{"left":[],"right":[{"name":"new"}]}'
+
+
 def test_a_function_whose_name_means_another_module_elsewhere_travels_by_value(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

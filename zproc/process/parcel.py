@@ -21,10 +21,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType, ModuleType, TracebackType
-from typing import Any
+from typing import Any, cast
 
 import cloudpickle
 import tblib
+from pydantic_core import SchemaSerializer, SchemaValidator
 
 from zproc.exceptions import UsageError
 
@@ -183,17 +184,30 @@ def dump(value: object, module: ModuleType | None = None) -> bytes:
 
 
 class CodePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
-    """Pickles code with the name of its file.
+    """Pickles code with the name of its file, and what pydantic made of a class for its own sake.
 
-    cloudpickle leaves it out, so that the same function is the same bytes everywhere. A traceback without it shows
-    neither where nor what went wrong.
+    cloudpickle leaves the file out, so that the same function is the same bytes everywhere. A traceback without it
+    shows neither where nor what went wrong.
+
+    The validators of two models share parts of their schemas if one model is a field of the other. On arrival such a
+    part may be still empty when the first validator is made of it, because the class it names comes in between.
     """
 
     def reducer_override(self, obj: object) -> Any:
         """Give the recipe of an object, as pickle asks for it."""
-        if not isinstance(obj, CodeType):
-            return super().reducer_override(obj)
-        return _code_of_file, (obj.co_filename, *self.dispatch_table[CodeType](obj))
+        if isinstance(obj, CodeType):
+            return _code_of_file, (obj.co_filename, *self.dispatch_table[CodeType](obj))
+        if isinstance(obj, (SchemaValidator, SchemaSerializer)):
+            make, parts = cast("tuple[object, tuple[object, ...]]", obj.__reduce__())
+            return make, tuple(map(_unshared, parts))
+        return super().reducer_override(obj)
+
+
+def _unshared(part: object) -> object:
+    """Return a copy of a schema that has no part in common with another."""
+    if isinstance(part, dict):
+        return {key: _unshared(value) for key, value in part.items()}
+    return list(map(_unshared, part)) if isinstance(part, list) else part
 
 
 def _code_of_file(name: str, make: Callable[..., CodeType], args: tuple[object, ...]) -> CodeType:
