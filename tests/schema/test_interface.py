@@ -84,6 +84,17 @@ def test_annotations_may_name_what_is_local_to_the_model() -> None:
     assert interface_of(Mine, "work").types == {"local": Local, "return": Mine}
 
 
+def test_annotations_travel_with_their_method() -> None:
+    """What only an annotation names is not among the globals that a function takes along."""
+
+    class Mine(StateModel):
+        @action
+        def work(self, given: list[Mine]) -> None: ...
+
+    interface_of(Mine, "work")
+    assert vars(Mine)["work"].__annotations__ == {"given": list[Mine], "return": type(None)}
+
+
 def test_what_is_not_annotated_is_refused() -> None:
     class Mine(StateModel):
         @action

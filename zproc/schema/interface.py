@@ -155,20 +155,24 @@ def _check(annotation: type[object]) -> Callable[[object], object]:
 
 
 def _hints(where: str, model: type[BaseModel], method: Method, own: str) -> dict[str, object]:
-    """Resolve a method's annotations, but that of ``self``; names may be local to where the model was made."""
+    """Resolve a method's annotations, but that of ``self``; names may be local to where the model was made.
+
+    They stay resolved: a model that travels to its server by value takes along what its functions use, and not what
+    only their annotations name.
+    """
     local = {name: _dereferenced(value) for name, value in (model.__pydantic_parent_namespace__ or {}).items()}
     annotations = {name: hint for name, hint in method.__annotations__.items() if name != own}
     try:
-        return dict(
-            get_type_hints(
-                _Annotated(annotations),
-                getattr(method, "__globals__", {}),
-                {model.__name__: model, **local},
-                include_extras=True,
-            )
+        hints = get_type_hints(
+            _Annotated(annotations),
+            getattr(method, "__globals__", {}),
+            {model.__name__: model, **local},
+            include_extras=True,
         )
     except Exception as error:
         raise SchemaError(where, f"its annotations cannot be resolved: {shown(error)}") from error
+    method.__annotations__.update(hints)
+    return dict(hints)
 
 
 class _Annotated:
