@@ -11,10 +11,12 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from pydantic import BaseModel, Field
 
 from zproc.client import atomic
-from zproc.core.messages import Acquire, Commit, Read
-from zproc.exceptions import UnknownPath, ValidationRefused
+from zproc.core.limits import Limits
+from zproc.core.messages import Acquire, Commit, Read, Watch
+from zproc.exceptions import UnknownPath, UsageError, ValidationRefused
 from zproc.schema import StateModel
 from zproc.schema.ops import Add, Delete, Discard, Op, Set, Splice, Update
+from zproc.transport import fresh_address
 
 if TYPE_CHECKING:
     from tests.client.conftest import Serve, Served
@@ -31,6 +33,7 @@ class Shared(StateModel):
     table: dict[str, int] = {}
     elements: set[int] = set()
     users: list[User] = []
+    more: list[User] = []
     by_name: dict[str, User] = {}
     nested: dict[str, list[dict[str, int]]] = {}
     few: list[int] = Field(default=[], max_length=2)
@@ -577,3 +580,59 @@ class TestCommits:
         together(*[lambda: [popped.append(served.state.numbers.pop()) for _ in range(10)] for _ in range(6)])
         assert sorted(popped) == list(range(60))
         assert served.value.numbers == []
+
+
+def swap(state: Shared) -> None:
+    state.users[0], state.users[1] = state.users[1], state.users[0]
+
+
+def swap_fields(state: Shared) -> None:
+    state.users, state.more = state.more, state.users
+
+
+def insert_and_put(state: Shared) -> None:
+    user = state.users[0]
+    state.users.insert(0, User(name="new"))
+    state.more.append(user)
+
+
+@pytest.mark.parametrize("move", [swap, swap_fields, insert_and_put])
+def test_what_is_put_elsewhere_is_what_it_was_when_it_was_read(serving: Serve, move: Callable[[Shared], None]) -> None:
+    """More of them, with a server that tells by its word how new the state is, are in the integration tests."""
+    served = serving(Shared)
+    real = Shared(users=[User(name="a"), User(name="b")], more=[User(name="m")])
+    served.state.update(users=real.users, more=real.more)
+    move(served.state)
+    move(real)
+    assert served.value == real
+
+
+def test_what_was_read_before_anything_changed_costs_no_question(serving: Serve) -> None:
+    served = serving(Shared, address=fresh_address())
+    served.state.users = [User(name="a")]
+    served.state.more = [served.state.users[0]]
+    assert served.asked(Watch) == []
+
+
+def test_what_cannot_be_told_any_more_is_not_guessed(serving: Serve) -> None:
+    served = serving(Shared, address=fresh_address(), limits=Limits(history_commits=3))
+    served.state.users = [User(name="a")]
+    user = served.state.users[0]
+    for age in range(5):
+        served.state.users[0].age = age
+    with pytest.raises(UsageError, match=r"users\[0\] was read so long ago .* read it again"):
+        served.state.more = [user]
+    for number in range(5):
+        served.state.numbers.append(number)
+    served.state.more = [served.state.users[0]]
+    assert served.value.more == [User(name="a", age=4)]
+
+
+def test_other_commits_may_be_forgotten(serving: Serve) -> None:
+    served = serving(Shared, address=fresh_address(), limits=Limits(history_commits=3))
+    served.state.users = [User(name="a")]
+    user = served.state.users[0]
+    for number in range(5):
+        served.state.numbers.append(number)
+    served.state.more = [user]
+    assert served.value.more == [User(name="a")]

@@ -358,7 +358,8 @@ def cases(draw: Draw) -> Case:
             if drawer.seen and not draw(st.integers(0, 3)):
                 # What was wrong may be made good, or what was good wrong, by a later op at the same place.
                 path, part = cast("tuple[Path, Place]", draw(st.sampled_from(drawer.seen)))
-                op: Op | None = Set(path, copy.deepcopy(draw(part.values)))
+                # If it still is one: a model that is of another kind by now has no such field, and says so at once.
+                op: Op | None = Set(path, copy.deepcopy(draw(part.values))) if is_there(now, path) else None
             else:
                 op = drawer.op(root, (), now)
             if isinstance(op, Set) and isinstance(op.value, dict) and op.value and not draw(st.integers(0, 7)):
@@ -371,6 +372,15 @@ def cases(draw: Draw) -> Case:
     except (CannotBeApplied, ValidationError):
         return Case(model, before, ops, None)
     return Case(model, before, ops, expected)
+
+
+def is_there(state: object, path: Path) -> bool:
+    try:
+        for key in path:
+            state = child(state, key)
+    except CannotBeApplied:
+        return False
+    return True
 
 
 def placed(draw: Draw, op: Op, now: object) -> Op:

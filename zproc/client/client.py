@@ -166,6 +166,16 @@ class Client:
         """What the server knows this client by."""
         return self._identity.session
 
+    @property
+    def process(self) -> str:
+        """The name of this process."""
+        return self._identity.process
+
+    @property
+    def replica(self) -> Replica:
+        """What is held of the state."""
+        return self._replica
+
     def _check(self) -> None:
         """Refuse what must not be asked; to be called if the client is closed, or this thread holds any turn."""
         if self.closed:
@@ -356,7 +366,9 @@ class Client:
             That it was applied; ``None`` if it was not, because it did not come before the connection was lost.
         """
         try:
-            return expect(connection.call(command), Committed)
+            done = expect(connection.call(command), Committed)
+            connection.replica.told = done.revision
+            return done
         except Unavailable as error:
             return self._settle(command, connection.welcome.epoch, error)
 
@@ -462,6 +474,7 @@ class Client:
 
         def ask(connection: Connection) -> object:
             reply = expect(connection.call(Look(self.next_request(), encoded, question, LARGEST)), Values)
+            connection.replica.told = reply.revision
             if name not in reply.large:
                 connection.replica.found_small(name)
             return self.schema.codec.decode(reply.values)

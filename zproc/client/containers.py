@@ -48,6 +48,12 @@ def _value(other: object) -> object:
     return other.__zproc_value__() if isinstance(other, View) else other
 
 
+def _taken(values: object) -> list[object]:
+    """Return some values as plain ones that are put elsewhere."""
+    given = values.__zproc_taken__() if isinstance(values, View) else values
+    return cast("list[object]", plain(list(cast("Iterable[object]", given))))
+
+
 class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
     """The live handle of a list.
 
@@ -98,7 +104,7 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
     def __setitem__(self, index: slice, value: Iterable[R | W]) -> None: ...
     def __setitem__(self, index: SupportsIndex | slice, value: object) -> None:
         if isinstance(index, slice):
-            new = cast("list[object]", plain(list(cast("Iterable[object]", _value(value)))))
+            new = _taken(value)
             self._turn(lambda draft: draft.__setitem__(index, new), "__setitem__")
             return
         place = _index(index)
@@ -122,7 +128,7 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
         self._zproc_commit(Splice(self._zproc_path, None, 0, (plain(value),)))
 
     def extend(self, values: Iterable[R | W]) -> None:
-        new = cast("list[object]", plain(list(cast("Iterable[object]", _value(values)))))
+        new = _taken(values)
         if new:
             self._zproc_commit(Splice(self._zproc_path, None, 0, tuple(new)))
 
@@ -307,7 +313,7 @@ class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict
         self, other: Mapping[K, R | W] | Iterable[tuple[K, R | W]] = (), /, **more: R | W
     ) -> None:
         new: dict[Key, object] = {}
-        new.update(cast("Mapping[Key, object]", _value(other)))
+        new.update(cast("Mapping[Key, object]", other.__zproc_taken__() if isinstance(other, View) else other))
         new.update(more)
         ops: list[Op] = [Set((*self._zproc_path, key), plain(value)) for key, value in new.items()]
         if ops:

@@ -1,6 +1,7 @@
 """Live handles: objects that look like the state and are its address.
 
-The law: a handle keeps no value. Reading it reads the state as it is now, writing to it is one validated commit. To
+The law: a handle keeps no value. Reading it reads the state as it is now, writing to it is one validated commit; put
+elsewhere, in the state or in a call, it is the thing that stood there when it was made, or a swap would lose one. To
 ``==``, ``repr`` and iteration it is what it stands for, the handle of a model to ``isinstance`` too; it may be shared
 by threads, forked, and pickled, and then is the same address elsewhere. A handle stands for one kind of value: when
 something else stands at its address, it says so.
@@ -16,10 +17,11 @@ from typing import ClassVar, Final, cast
 from pydantic import BaseModel
 
 from zproc.client.client import Client
+from zproc.client.history import whereabouts
 from zproc.client.number import Origin, live_number, pending_ops, sent
 from zproc.client.replica import LARGE
 from zproc.core.messages import Act
-from zproc.exceptions import UnknownPath, UsageError
+from zproc.exceptions import HistoryGone, UnknownPath, UsageError
 from zproc.schema.action import action_of, result_of
 from zproc.schema.draft import class_attribute, operators, set_class_attribute
 from zproc.schema.model import StateModel
@@ -27,7 +29,7 @@ from zproc.schema.ops import MISSING, Op, Set, get
 from zproc.schema.path import format_path
 from zproc.schema.shape import Kind, Shape, shape_at, shape_of
 from zproc.schema.values import SCALARS, View, detached, is_atom, plain
-from zproc.typing import Key, Path
+from zproc.typing import Key, Path, Revision
 
 __all__ = ["Handle", "ModelHandle", "address_of", "gone", "handle_class", "kind_of", "model_handle"]
 
@@ -41,12 +43,13 @@ class Handle(View):
         kind: the class of the value that stood there when the handle was made.
     """
 
-    __slots__ = ("_zproc_client", "_zproc_kind", "_zproc_path")
+    __slots__ = ("_zproc_client", "_zproc_kind", "_zproc_path", "_zproc_since")
 
     _zproc_classes: ClassVar[dict[type, type[Handle]]] = {}
     _zproc_client: Client
     _zproc_path: Path
     _zproc_kind: type
+    _zproc_since: Revision
 
     def __init_subclass__(cls, stands_for: type | None = None) -> None:
         """Register the class as the handle of a kind of container."""
@@ -58,6 +61,7 @@ class Handle(View):
         object.__setattr__(self, "_zproc_client", client)
         object.__setattr__(self, "_zproc_path", path)
         object.__setattr__(self, "_zproc_kind", kind)
+        object.__setattr__(self, "_zproc_since", client.replica.newest())
 
     def __zproc_value__(self) -> object:
         """Return the value as it is now.
@@ -70,6 +74,30 @@ class Handle(View):
             return client.snapshot()
         value = self._zproc_found()
         return self._zproc_checked(client.part(path)) if value is LARGE else value
+
+    def __zproc_taken__(self) -> object:
+        """Return the value of the thing that stood here when the handle was made, wherever it has gone since.
+
+        That is what ``state.a, state.b = state.b, state.a`` means: it makes two handles, and puts the one in the place
+        of the other before it looks at the other.
+
+        Raises:
+            UnknownPath: the thing is no longer in the state.
+            UsageError: what became of it can no longer be told.
+        """
+        client, path, since = self._zproc_client, self._zproc_path, self._zproc_since
+        if not path or client.replica.newest() == since:
+            return self.__zproc_value__()
+        try:
+            place, was = whereabouts(client, path, since)
+        except HistoryGone as gone:
+            raise UsageError(
+                f"{format_path(path)} was read so long ago that nobody knows any more what stood there then; "
+                "read it again, and put that where you want it"
+            ) from gone
+        if was is not MISSING:
+            return was
+        return (self if place == path else _revive(client, place, self._zproc_kind)).__zproc_value__()
 
     def _zproc_found(self) -> object:
         """Return the value as it is now; LARGE if it is part of a field that is read by address.

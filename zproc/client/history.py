@@ -5,6 +5,7 @@ The law: what is told is told whole, commit by commit without a gap; where the h
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from zproc.client.client import Client
@@ -13,9 +14,10 @@ from zproc.client.watch import Cursor, Entry
 from zproc.exceptions import HistoryGone
 from zproc.schema.condition import Scope
 from zproc.schema.event import Commit
-from zproc.typing import Revision
+from zproc.schema.ops import MISSING
+from zproc.typing import Path, Revision
 
-__all__ = ["commits_since", "revert"]
+__all__ = ["commits_since", "revert", "whereabouts"]
 
 
 def commits_since(client: Client, since: int | None) -> Iterator[Commit]:
@@ -72,6 +74,31 @@ def _entry(client: Client, revision: int) -> Entry:
     if entry is None:
         raise HistoryGone(revision, cursor.revision + (revision < 1))
     return entry
+
+
+def whereabouts(client: Client, path: Path, since: Revision) -> tuple[Path, object]:
+    """Return what became of the thing that stood at an address at a revision.
+
+    Where no revision word tells a handle how new the state is when it is made, only what this process did is looked at.
+
+    Returns:
+        Where it is now, and MISSING; or, if it is gone, where it was last, and what it was then, as plain data.
+
+    Raises:
+        HistoryGone: it can no longer be told.
+    """
+    scope = Scope(patterns=((path[0],),), stored=((path[0],),))
+    replica, this = client.replica, (os.getpid(), client.process)
+    cursor = Cursor(client, scope, begin=(replica.epoch, since), duplicates=True)
+    while (entry := cursor.next_known()) is not None:
+        if not replica.has_word and (entry.author.pid, entry.author.process) != this:
+            continue
+        for change in entry.changes:
+            moved = change.moved(path)
+            if moved is None:
+                return path, change.was(path)
+            path = moved
+    return path, MISSING
 
 
 def _cursor(client: Client, since: int) -> Cursor:

@@ -120,6 +120,8 @@ class Replica:
     def __init__(self, schema: Schema[StateModel], epoch: Epoch, word: memoryview = NOWHERE) -> None:
         self.epoch: Final = epoch
         self.moment: Moment = Moment(word, Revision(0), {}, {}, 0.0)
+        self.told: Revision = Revision(0)
+        """The revision of the last answer that was not about fields."""
         self._word = word
         self._schema = schema
         self._lock = threading.Lock()
@@ -129,6 +131,16 @@ class Replica:
         """In how many bytes each field is encoded that is held, at most."""
         self._together: bool = True
         """Whether all that is held is of the moment, and cheap to be asked for together."""
+
+    @property
+    def has_word(self) -> bool:
+        """Whether the newest revision can be seen without asking."""
+        return self._word[0] != NOWHERE[0]
+
+    def newest(self) -> Revision:
+        """Return the newest revision, as far as it is known without asking."""
+        newest = self._word[0]
+        return Revision(newest) if newest != NOWHERE[0] else max(self.told, self.moment.revision)
 
     # What is held
 

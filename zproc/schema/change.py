@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from zproc.schema.ops import MISSING, Add, Delete, Discard, Op, Set, Splice, Update, get, put
 from zproc.schema.order import KeyOrders
 from zproc.schema.record import record
-from zproc.typing import Key
+from zproc.schema.values import same
+from zproc.typing import Key, Path
 
 __all__ = ["Change", "Container", "Replay", "perform"]
 
@@ -52,6 +53,43 @@ class Change:
                 raise AssertionError("an Update is recorded as the Set that it comes to")
             case _:
                 assert_never(self.op)
+
+    def moved(self, path: Path) -> Path | None:
+        """Return where the thing stands after this change that stood at an address before; ``None`` if it is gone.
+
+        What was changed within a thing is still that thing; what was put in its place is not, unless it is the same.
+        """
+        op, depth = self.op, len(self.op.path)
+        if path[:depth] != op.path or isinstance(op, (Add, Discard)):
+            return path
+        if isinstance(op, Set):
+            return path if same(self.was(path), _below(op.value, path[depth:])) else None
+        if isinstance(op, Delete):
+            return None
+        assert isinstance(op, Splice), "an Update is recorded as the Set that it comes to"
+        assert op.at is not None, "recorded splices know their place"
+        if len(path) == depth:
+            return path
+        place, removed = cast("int", path[depth]) - op.at, len(cast("list[object]", self.old))
+        if place < 0:
+            return path
+        if place >= removed:
+            return (*op.path, op.at + place - removed + len(op.insert), *path[depth + 1 :])
+        is_there = place < len(op.insert) and same(self.was(path), _below(op.insert[place], path[depth + 1 :]))
+        return path if is_there else None
+
+    def was(self, path: Path) -> object:
+        """Return what stood at an address before this change, which it is gone from."""
+        depth = len(self.op.path)
+        if isinstance(self.op, Splice):
+            return _below(self.old, (cast("int", path[depth]) - cast("int", self.op.at), *path[depth + 1 :]))
+        return _below(self.old, path[depth:])
+
+
+def _below(value: object, keys: Path) -> object:
+    for key in keys:
+        value = get(value, key)
+    return value
 
 
 class Replay:

@@ -43,6 +43,10 @@ class View:
         """Return the value itself, which is not to be changed."""
         raise NotImplementedError
 
+    def __zproc_taken__(self) -> object:
+        """Return the value as it is put elsewhere, which is not to be changed."""
+        return self.__zproc_value__()
+
 
 def plain(value: object) -> object:
     """Return a detached copy made of plain data: models become dicts by field name; scalars are themselves.
@@ -62,7 +66,7 @@ def plain(value: object) -> object:
             for key, item in cast("dict[object, object]", value).items()
         }
     if isinstance(value, View):
-        return plain(value.__zproc_value__())
+        return plain(value.__zproc_taken__())
     if isinstance(value, BaseModel):
         return {name: plain(item) for name, item in _fields(value)}
     return _plain_other(value)
