@@ -58,7 +58,7 @@ class Kitchen:
         history = self.namespace.history
         assert self.namespace._size == size_of_state(self.namespace.state)
         return (
-            self.namespace.state.model_copy(deep=True),
+            {name: type(value) for name, value in self.namespace.state},
             self.schema.codec.encode(self.namespace.state),
             self.namespace.revision,
             history.oldest,

@@ -91,7 +91,7 @@ def whereabouts(client: Client, path: Path, since: Revision) -> tuple[Path, obje
     replica, this = client.replica, (os.getpid(), client.process)
     cursor = Cursor(client, scope, begin=(replica.epoch, since), duplicates=True)
     while (entry := cursor.next_known()) is not None:
-        if not replica.has_word and (entry.author.pid, entry.author.process) != this:
+        if not replica.has_word and (entry.pid, entry.process) != this:
             continue
         for change in entry.changes:
             moved = change.moved(path)
