@@ -9,9 +9,10 @@ import pytest
 from pydantic import BaseModel, Field
 
 from zproc.exceptions import UnknownPath, UsageError, ValidationRefused
-from zproc.schema.action import action, call_action, refuse_unfinished, result_of, run, without_drafts
+from zproc.schema.action import action, call_action, refuse_unfinished, run, without_drafts
 from zproc.schema.codec import Codec
 from zproc.schema.draft import Draft
+from zproc.schema.interface import interface_of
 from zproc.schema.model import StateModel
 
 
@@ -181,11 +182,10 @@ def test_a_name_that_is_no_actions_is_refused() -> None:
 
 
 def test_a_result_comes_back_as_what_it_is_annotated_with() -> None:
-    assert result_of(Shop, "put", [{"name": "a", "price": 2}]) == [Item(name="a", price=2)]
-    assert result_of(Shop, "fail", None) is None
-    assert result_of(Shop, "plain_method", 5) == 5
+    assert interface_of(Shop, "put").result([{"name": "a", "price": 2}]) == [Item(name="a", price=2)]
+    assert interface_of(Shop, "fail").result(None) is None
     with pytest.raises(ValidationRefused):
-        result_of(Shop, "restock", "5")
+        interface_of(Shop, "restock").result("5")
 
 
 def test_what_returns_before_its_body_has_run_cannot_be_atomic() -> None:

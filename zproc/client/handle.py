@@ -22,8 +22,9 @@ from zproc.client.number import Origin, live_number, pending_ops, sent
 from zproc.client.replica import LARGE
 from zproc.core.messages import Act
 from zproc.exceptions import HistoryGone, UnknownPath, UsageError
-from zproc.schema.action import action_of, result_of
+from zproc.schema.action import action_of
 from zproc.schema.draft import class_attribute, operators, set_class_attribute
+from zproc.schema.interface import actions_of, interface_of
 from zproc.schema.model import StateModel
 from zproc.schema.ops import MISSING, Op, Set, get
 from zproc.schema.path import format_path
@@ -251,9 +252,9 @@ class ModelHandle(Handle):
         return self._zproc_kind
 
     def __getattr__(self, name: str) -> object:
-        model = cast("type[BaseModel]", self._zproc_kind)
-        if name in model.model_fields:
+        if name in self._zproc_fields:
             return self._zproc_read(name)
+        model = cast("type[BaseModel]", self._zproc_kind)
         if action_of(model, name) is not None:
             return _RemoteAction(self, model, name)
         return class_attribute(self, model, name)
@@ -319,17 +320,21 @@ class _RemoteAction:
         self._handle = handle
         self._model = model
         self._name = name
-        self.__doc__ = cast("Callable[[], object]", action_of(model, name)).__doc__
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]  # each has that of its method
+        return cast("Callable[[], object]", action_of(self._model, self._name)).__doc__
 
     def __repr__(self) -> str:
         return f"<action {self._model.__name__}.{self._name} of the live state>"
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         client, path = address_of(self._handle)
-        codec = client.schema.codec
-        call = codec.encode(plain([list(path), list(args), kwargs]))
-        committed = client.change(Act(client.next_request(), self._name, call))
-        return result_of(self._model, self._name, codec.decode(committed.result))
+        codec, name = client.schema.codec, self._name
+        positional, by_name = plain(list(args)) if args else [], plain(kwargs) if kwargs else kwargs
+        call = codec.encode([list(path), positional, by_name])
+        committed = client.change(Act(client.next_request(), name, call))
+        return interface_of(self._model, name).result(codec.decode(committed.result))
 
 
 @functools.cache
@@ -338,8 +343,19 @@ def handle_class(model: type[BaseModel]) -> type[ModelHandle]:
     base = Handle._zproc_classes.get(StateModel, ModelHandle) if issubclass(model, StateModel) else ModelHandle
     fields = shape_of(model).fields
     certain = {name: kind for name, shape in fields.items() if (kind := _certain_kind(shape)) is not None}
-    namespace = {"__slots__": (), "_zproc_fields": tuple(fields), "_zproc_certain": certain, **operators(model)}
+    actions = {name: _caller(model, name) for name in actions_of(model) if not hasattr(base, name)}
+    namespace = {
+        "__slots__": (),
+        "_zproc_fields": tuple(fields),
+        "_zproc_certain": certain,
+        **actions,
+        **operators(model),
+    }
     return type(f"{model.__name__}Handle", (base,), namespace)
+
+
+def _caller(model: type[BaseModel], name: str) -> property:
+    return property(lambda handle: _RemoteAction(handle, model, name))
 
 
 @functools.cache

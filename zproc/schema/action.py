@@ -24,7 +24,7 @@ from zproc.schema.snapshot import refuse_snapshot
 from zproc.schema.transaction import Change, Transaction
 from zproc.schema.values import SCALARS, View, detached, plain
 
-__all__ = ["action", "action_of", "call_action", "drafted", "refuse_unfinished", "result_of", "run"]
+__all__ = ["action", "action_of", "call_action", "drafted", "refuse_unfinished", "run"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -172,12 +172,3 @@ def _called(interface: Interface, model: object, positional: Sequence[object], b
         return interface.method(model, *quick)
     bound = interface.arguments(positional, by_name)
     return interface.method(model, *bound.args, **bound.kwargs)
-
-
-def result_of(model: type[BaseModel], name: str, result: object) -> object:
-    """Return an action's result, sent as plain data, as what the action is annotated with.
-
-    Raises:
-        ValidationRefused: it is something else.
-    """
-    return result if action_of(model, name) is None else interface_of(model, name).result(result)
