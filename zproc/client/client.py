@@ -336,7 +336,7 @@ class Client:
         Raises:
             SchemaError: a value in them cannot be shared.
         """
-        return self.schema.codec.encode([op_to_plain(op) for op in ops])
+        return self.schema.codec.encode(list(map(op_to_plain, ops)))
 
     def change(self, command: Commit | Act) -> Committed:
         """Send a command that may have an effect, and find out what became of it even if the connection breaks.
@@ -348,16 +348,17 @@ class Client:
             Unavailable: no server answers, and the command was not sent.
             Error: the server's refusal.
         """
-        for _ in range(2):
-            connection = self.lend()
-            try:
-                done = self.change_by(connection, command)
-            finally:
-                self.take_back(connection)
-            if done is not None:
-                return done
-            command = replace(command, request=self.next_request())
-        raise CommitRefused("the connection was lost twice before the request came to the server")
+        connection = self.lend()
+        try:
+            done = self.change_by(connection, command)
+        finally:
+            self.take_back(connection)
+        if done is None:
+            with self.connection() as another:
+                done = self.change_by(another, replace(command, request=self.next_request()))
+        if done is None:
+            raise CommitRefused("the connection was lost twice before the request came to the server")
+        return done
 
     def change_by(self, connection: Connection, command: Commit | Act) -> Committed | None:
         """Send a command by a connection that the caller has, and find out what became of it.

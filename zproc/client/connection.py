@@ -96,6 +96,7 @@ class Connection:
 
     Attributes:
         welcome: what the server said of itself.
+        closed: whether it can be used no longer.
         replica: what is held of the state in this life of the server; whoever makes the connection sets it.
 
     Raises:
@@ -107,6 +108,7 @@ class Connection:
     replica: Replica
 
     def __init__(self, identity: Identity) -> None:
+        self.closed: bool = False
         self._address = identity.address
         self._channel: Channel = connect(identity.address, limit=_LONGEST)
         self._last = monotonic()
@@ -134,11 +136,6 @@ class Connection:
         if not isinstance(reply, Welcome):
             raise ProtocolError(f"the server greets with {type(reply).__name__}")
         return reply
-
-    @property
-    def closed(self) -> bool:
-        """Whether it can be used no longer."""
-        return self._channel.closed
 
     def is_stale(self) -> bool:
         """Whether the server has closed it since it was last used; for a moment after an answer it has not."""
@@ -199,6 +196,7 @@ class Connection:
             self.close()
             raise Unavailable(self._address, f"the server sent what is no answer: {error}") from error
         except UsageError as error:
+            self.close()
             raise Unavailable(self._address, "the connection was closed in this process") from error
         except BaseException:
             self.close()
@@ -230,6 +228,7 @@ class Connection:
             self.close()
             raise self._does_not_read() from error
         except UsageError as error:
+            self.close()
             raise Unavailable(self._address, "the connection was closed in this process") from error
         except BaseException:
             self.close()
@@ -252,6 +251,7 @@ class Connection:
                 self.close()
                 raise Unavailable(self._address, f"the server sent what is no answer: {error}") from error
             except UsageError as error:
+                self.close()
                 raise Unavailable(self._address, "the connection was closed in this process") from error
             if not isinstance(reply, Refused):
                 yield reply.request, reply
@@ -297,6 +297,7 @@ class Connection:
 
     def close(self) -> None:
         """End the connection, by any thread; the server then ends its turn and forgets what waits."""
+        self.closed = True
         self._channel.close()
 
 
