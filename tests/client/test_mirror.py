@@ -66,7 +66,7 @@ def test_it_is_what_the_server_was_at_each_revision(commits: list[list[Op]]) -> 
     mirror = Mirror(SCHEMA, Revision(0), server.read(()))
     for ops in commits:
         try:
-            entry = server.commit(SCHEMA.codec.encode(list(map(op_to_plain, ops))), AUTHOR, wall=0.0)
+            entry, _ = server.commit(SCHEMA.codec.encode(list(map(op_to_plain, ops))), AUTHOR, wall=0.0)
         except Error:
             continue
         if entry is None:

@@ -205,3 +205,23 @@ def test_a_moment_shares_what_has_not_changed_with_the_one_before(replica: Repli
     assert replica.moment.direct == {"cookies": 1}
     replica.take(replica.small(), Revision(3), encoded(cookies=2))
     assert replica.moment.direct == {}
+
+
+def test_a_moment_moves_on_by_what_alone_is_new_in_the_next_revision(replica: Replica) -> None:
+    told(replica, "cookies", Revision(3), encoded(cookies=5))
+    told(replica, "tags", Revision(3), encoded(tags=("a",)))
+    assert replica.move_on(Revision(4), encoded(cookies=6))
+    assert (replica.moment.revision, replica.moment.values) == (4, {"cookies": 6, "tags": ("a",)})
+
+
+@pytest.mark.parametrize("revision", [Revision(2), Revision(3), Revision(5)])
+def test_a_moment_does_not_move_on_past_what_others_may_have_changed(replica: Replica, revision: Revision) -> None:
+    told(replica, "cookies", Revision(3), encoded(cookies=5))
+    assert not replica.move_on(revision, encoded(cookies=6))
+    assert (replica.moment.revision, replica.moment.values) == (3, {"cookies": 5})
+
+
+def test_a_moment_does_not_move_on_by_what_is_not_held(replica: Replica) -> None:
+    told(replica, "tags", Revision(3), encoded(tags=("a",)))
+    assert not replica.move_on(Revision(4), encoded(cookies=6))
+    assert replica.moment.values == {"tags": ("a",)}

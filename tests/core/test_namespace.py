@@ -44,7 +44,7 @@ class Kitchen:
         self.namespace = Namespace(schema, Limits(**limits), nothing_special)
 
     def commit(self, *ops: Op) -> Entry | None:
-        return self.namespace.commit(self.schema.codec.encode(list(map(op_to_plain, ops))), AUTHOR, wall=1.5)
+        return self.namespace.commit(self.schema.codec.encode(list(map(op_to_plain, ops))), AUTHOR, wall=1.5)[0]
 
     def act(self, name: str, *args: object, path: Path = ()) -> object:
         call = self.schema.codec.encode([list(path), list(args), {}])
@@ -452,6 +452,18 @@ def test_p2_commits_are_numbered_from_one_without_gaps(kitchen: Kitchen) -> None
         assert entry.revision == kitchen.namespace.revision == expected
         with pytest.raises(ValidationRefused):
             kitchen.commit(Set(("cookies",), -1))
+
+
+def test_an_operation_on_a_number_tells_what_it_comes_to() -> None:
+    scalars = Kitchen(cast("Schema[StateModel]", Schema.of(Scalars)))
+
+    def told(*ops: Op) -> bytes:
+        encoded = scalars.schema.codec.encode(list(map(op_to_plain, ops)))
+        return scalars.namespace.commit(encoded, AUTHOR, wall=0.0)[1]
+
+    assert told(Set(("whole",), 5)) == b"", "who sets it knows"
+    assert scalars.schema.codec.decode(told(Update(("whole",), "+", 3))) == {"whole": 8}
+    assert told(Update(("whole",), "+", 3), Update(("real",), "+", 1)) == b""
 
 
 def test_p2_a_commit_that_changes_nothing_has_no_number(kitchen: Kitchen) -> None:

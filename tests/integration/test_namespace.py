@@ -9,6 +9,8 @@ from pydantic import BaseModel
 
 import zproc
 from zproc.client import address_of
+from zproc.client.connection import Connection
+from zproc.core.messages import Command, Commit, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
 class App(zproc.StateModel):
     cookies: int = 0
+
+
+class Pair(zproc.StateModel):
+    mine: int = 0
+    theirs: int = 0
 
 
 class Job(BaseModel):
@@ -97,6 +104,31 @@ def test_reads_of_each_take_no_request_when_nothing_has_changed() -> None:
         assert client.now.is_newest()
         ctx.state.cookies = 5
         assert client.now.is_newest()
+
+
+def test_p7_what_an_operation_came_to_is_known_and_what_others_did_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever alone counts up needs one round trip each time; but nobody reads past a commit of another."""
+    asked: list[Command] = []
+    call = Connection.call
+
+    def noted(connection: Connection, command: Command, deadline: float | None = None) -> Reply:
+        asked.append(command)
+        return call(connection, command, deadline)
+
+    with zproc.Context(Pair) as ctx, zproc.Context(Pair, address=ctx.address) as other:
+        state, theirs = ctx.state, other.state
+        assert (state.mine, state.theirs, theirs.theirs) == (0, 0, 0)
+        monkeypatch.setattr(Connection, "call", noted)
+        for _ in range(10):
+            state.mine += 1
+        assert state.mine == 10
+        assert [type(command) for command in asked] == [Commit] * 10
+        for expected in range(1, 11):
+            theirs.theirs += 1
+            state.mine += 1
+            assert (state.theirs, state.mine) == (expected, 10 + expected)
 
 
 def test_another_declaration_of_the_same_name_is_a_mismatch_that_says_what_differs() -> None:

@@ -368,10 +368,14 @@ class Client:
         """
         try:
             done = expect(connection.call(command), Committed)
-            connection.replica.told = done.revision
-            return done
         except Unavailable as error:
             return self._settle(command, connection.welcome.epoch, error)
+        connection.replica.told = done.revision
+        # What has changed, and nobody else's change has come between: there is nothing to ask for.
+        if done.result and type(command) is Commit and connection.replica.move_on(done.revision, done.result):
+            with self._lock:
+                self._expose()
+        return done
 
     def _settle(self, command: Commit | Act, epoch: Epoch, lost: Unavailable) -> Committed | None:
         deadline = time.monotonic() + _SETTLING
@@ -449,7 +453,8 @@ class Client:
             given: what its reader was handed, which nobody can change.
         """
         moment = self._replica.moment
-        if moment.values.get(name, NEVER) is value:
+        present = moment.values.get(name, NEVER)
+        if present is value or (type(present) is int is type(value) and present == value):
             moment.direct[name] = given
 
     def part(self, path: Path) -> object:

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from zproc.client.client import Client
 from zproc.client.history import whereabouts
-from zproc.client.number import Origin, live_number, pending_ops, sent
+from zproc.client.number import LiveInt, Origin, live_number, pending_ops, sent
 from zproc.client.replica import LARGE
 from zproc.core.messages import Act
 from zproc.exceptions import HistoryGone, UnknownPath, UsageError
@@ -26,7 +26,7 @@ from zproc.schema.action import action_of
 from zproc.schema.draft import class_attribute, operators, set_class_attribute
 from zproc.schema.interface import actions_of, interface_of
 from zproc.schema.model import StateModel
-from zproc.schema.ops import MISSING, Op, Set, get
+from zproc.schema.ops import MISSING, Op, Set, Update, get
 from zproc.schema.path import format_path
 from zproc.schema.shape import Kind, Shape, shape_at, shape_of
 from zproc.schema.values import SCALARS, View, detached, is_atom, plain
@@ -167,6 +167,9 @@ class Handle(View):
         if ops:
             self._zproc_commit(*ops)
             sent(value)
+            if type(value) is LiveInt and type(ops[0]) is Update and not self._zproc_path:
+                # It remembers this very place. If it is what stands there now, it will do for the next reader.
+                self._zproc_client.hand_out(cast("str", key), int(value), value)
 
     def _zproc_assignment(self, key: Key, value: object) -> tuple[Op, ...]:
         """Return what assigning a value to a key comes to."""

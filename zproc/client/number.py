@@ -101,16 +101,20 @@ def sent(value: object) -> None:
 
 
 def _in_place(symbol: str) -> Callable[[LiveInt | LiveFloat, object], object]:
+    operate = OPERATORS[symbol]
+
     def apply(number: LiveInt | LiveFloat, operand: object) -> object:
-        operand = plain_number(operand)
+        if isinstance(operand, (LiveInt, LiveFloat)):
+            operand = plain_number(operand)
         try:
-            result = OPERATORS[symbol](plain_number(number), operand)
+            result = operate(plain_number(number), operand)
         except TypeError:
             return NotImplemented
         if type(result) is not int and type(result) is not float:
             return result
-        live = live_number(result, number.zproc_origin)
-        live.zproc_ops = (*number.zproc_ops, Update(number.zproc_origin.path, symbol, operand))
+        origin = number.zproc_origin
+        live = live_number(result, origin)
+        live.zproc_ops = (*number.zproc_ops, Update(origin.path, symbol, operand))
         return live
 
     return apply

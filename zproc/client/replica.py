@@ -208,6 +208,24 @@ class Replica:
             self.moment = Moment(self._word, revision, values, {} if changed else last.direct, monotonic() + _TRUSTED)
         return values
 
+    def move_on(self, revision: Revision, encoded: bytes) -> bool:
+        """Take all that is new in a revision, and tell whether it is the one after the moment, so that that moves on.
+
+        Args:
+            revision: the revision.
+            encoded: the fields that are others in it than in the one before.
+        """
+        if self.moment.revision + 1 != revision:
+            return False
+        changed = self.decode(encoded)
+        with self._lock:
+            last = self.moment
+            if last.revision + 1 != revision or not changed.keys() <= last.values.keys():
+                return False
+            values = {**last.values, **changed}
+            self.moment = Moment(self._word, revision, values, {}, monotonic() + _TRUSTED)
+        return True
+
     def _take_apart(
         self,
         values: Mapping[str, object],

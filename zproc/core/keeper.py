@@ -46,7 +46,7 @@ class KeptNamespace(Namespace):
         super().__init__(schema, limits, budget)
         self._keeper: Final = keeper
 
-    def commit(self, encoded: bytes, author: Author, *, wall: float) -> Entry | None:  # noqa: ARG002 - a namespace's
+    def commit(self, encoded: bytes, author: Author, *, wall: float) -> tuple[Entry | None, bytes]:  # noqa: ARG002 - a namespace's
         """Refuse it: see `Namespace.commit`."""
         raise self._refusal()
 

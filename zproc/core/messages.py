@@ -223,7 +223,9 @@ class Values:
 class Committed:
     """It is applied, as this revision; ``result`` is what an action returned.
 
-    A commit that changed nothing has no revision of its own: then this is the newest one.
+    To a commit of one operation on a number, it may be the field that it changed, by name: for whoever holds fields of
+    the revision before this one, that is all that is new in it. A commit that changed nothing has no revision of its
+    own: then this is the newest one.
     """
 
     request: RequestId

@@ -17,7 +17,7 @@ from zproc.schema.action import call_action
 from zproc.schema.draft import Session, validator_draft
 from zproc.schema.fingerprint import differences
 from zproc.schema.model import Schema, StateModel
-from zproc.schema.ops import MISSING, Set, get, op_from_plain
+from zproc.schema.ops import MISSING, Set, Update, get, op_from_plain
 from zproc.schema.path import ANY, Pattern, format_path, hashable, no_field
 from zproc.schema.size import NUMBERS, growth, size_of_state
 from zproc.schema.transaction import Change, Transaction, scalar_change
@@ -223,7 +223,7 @@ class Namespace:
 
     # Changing
 
-    def commit(self, encoded: bytes, author: Author, *, wall: float) -> Entry | None:
+    def commit(self, encoded: bytes, author: Author, *, wall: float) -> tuple[Entry | None, bytes]:
         """Apply encoded ops.
 
         Args:
@@ -232,7 +232,8 @@ class Namespace:
             wall: the time of day, in seconds since 1970, for people to read.
 
         Returns:
-            The entry of the commit, ``None`` if it changed nothing.
+            The entry of the commit, ``None`` if it changed nothing; and, of the commonest one that is an operation on
+            a number, the field that it has changed, which whoever asked for it cannot know.
 
         Raises:
             CommitRefused: the state would break its schema.
@@ -249,7 +250,9 @@ class Namespace:
             op = op_from_plain(data[0])
             change = scalar_change(self.schema.shape, self.state, op)
             if change is not None:
-                return self._perform(change, author, wall)
+                entry = self._perform(change, author, wall)
+                left = {op.path[0]: change.op.value} if isinstance(op, Update) and isinstance(change.op, Set) else None
+                return entry, b"" if left is None else self.schema.codec.encode(left)
             ops = [op]
         else:
             ops = list(map(op_from_plain, data))
@@ -259,7 +262,7 @@ class Namespace:
                 transaction.apply(op)
             return b""
 
-        return self._attempt(body, author, wall)[0]
+        return self._attempt(body, author, wall)
 
     def act(self, action: str, call: bytes, author: Author, *, wall: float) -> tuple[Entry | None, bytes]:
         """Call an action.

@@ -354,7 +354,7 @@ class ServerCore:
         try:
             if isinstance(command, Commit):
                 author = known.author_by(command.function)
-                entry, result = space.namespace.commit(command.ops, author, wall=self._wall), b""
+                entry, result = space.namespace.commit(command.ops, author, wall=self._wall)
             else:
                 author = known.author_by(command.action)
                 entry, result = space.namespace.act(command.action, command.call, author, wall=self._wall)

@@ -198,6 +198,8 @@ def op_to_plain(op: Op) -> list[object]:
     if isinstance(op, Set):  # which most ops are
         plain = [0, list(op.path), op.value]
         return plain if op.before is MISSING else [*plain, op.before]
+    if isinstance(op, Update):
+        return [5, list(op.path), op.operator, op.operand]
     code = _CODES[type(op)]
     match op:
         case Delete():
@@ -206,8 +208,6 @@ def op_to_plain(op: Op) -> list[object]:
             return [code, list(op.path), op.at, op.remove, list(op.insert)]
         case Add() | Discard():
             return [code, list(op.path), list(op.values)]
-        case Update():
-            return [code, list(op.path), op.operator, op.operand]
 
 
 def op_from_plain(data: object) -> Op:
