@@ -15,7 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 from zproc.client import Client, atomic, commits_since, model_handle, new_session
-from zproc.client.client import Losses, expect
+from zproc.client.connection import Losses, expect
 from zproc.core.limits import Limits
 from zproc.core.messages import Acquire, Act, Command, Commit, Hello, Outcome, Pong, Read, Values, Watch
 from zproc.exceptions import (

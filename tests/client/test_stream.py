@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel, computed_field
 
 from zproc.client import ClientWatchers, atomic
-from zproc.client.client import Losses
+from zproc.client.connection import Losses
 from zproc.core.limits import Limits
 from zproc.core.messages import Read, Watch as CommandWatch
 from zproc.exceptions import HistoryGone, Unavailable, UnknownPath, UsageError, WaitTimeout

@@ -23,20 +23,19 @@ from typing import Final, TypeVar, cast
 from weakref import WeakSet, WeakValueDictionary
 
 from zproc.client.backoff import Backoff
-from zproc.client.connection import Connection, Identity
+from zproc.client.connection import Connection, Identity, Losses, expect
 from zproc.client.replica import LARGE, LARGEST, NEVER, Moment, Replica, typed
 from zproc.core.messages import Act, Answered, Commit, Committed, Look, Outcome, Read, Reply, Values
-from zproc.exceptions import CommitRefused, CommitUnknown, Error, ProtocolError, Unavailable, UsageError
+from zproc.exceptions import CommitRefused, CommitUnknown, Error, Unavailable, UsageError
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.ops import MISSING, Op, get, op_to_plain
 from zproc.schema.shape import shape_at
 from zproc.transport import word
 from zproc.typing import Epoch, Path, RequestId, Revision, SessionId
 
-__all__ = ["Client", "Losses", "expect", "name_by", "new_session", "process_name"]
+__all__ = ["Client", "name_by", "new_session", "process_name"]
 
 T = TypeVar("T")
-R = TypeVar("R", bound=Reply)
 
 _IDLE: Final = 8
 """How many connections are kept for the next request."""
@@ -46,9 +45,6 @@ _SETTLING: Final = 1.0
 
 _RETRY: Final = 0.05
 """How long to wait between two tries to reach a server that was lost, in seconds."""
-
-_LOSSES: Final = 100
-"""With how many broken connections a question is given up."""
 
 _LIFE: Final = 32
 """How many bits the number of a request has for each process that goes by one name."""
@@ -68,17 +64,6 @@ def name_by(naming: Callable[[], str | None]) -> None:
 def process_name() -> str:
     """Return the name of this process, for people."""
     return next((name for naming in _naming if (name := naming())), os.path.basename(sys.argv[0]))
-
-
-def expect(reply: Reply, kind: type[R]) -> R:
-    """Return a reply as what it must be.
-
-    Raises:
-        ProtocolError: it is something else.
-    """
-    if not isinstance(reply, kind):
-        raise ProtocolError(f"the server answers with {type(reply).__name__} instead of {kind.__name__}")
-    return reply
 
 
 class Client:
@@ -541,33 +526,6 @@ class Client:
             return connection.welcome.epoch, reply.revision
 
         return self.ask(question)
-
-
-class Losses:
-    """The connections that broke with one question.
-
-    Each was welcomed by the server, so the question is asked again, however often the line breaks; but not for ever,
-    because it might be the question that it breaks by.
-    """
-
-    __slots__ = ("_left",)
-
-    def __init__(self) -> None:
-        self._left = _LOSSES
-
-    def add(self, connection: Connection, error: Unavailable) -> None:
-        """Take note of one.
-
-        Args:
-            connection: which it was.
-            error: how that was told.
-
-        Raises:
-            Unavailable: the error, if it was not the connection that broke, or too many have.
-        """
-        self._left -= 1
-        if not (connection.closed and self._left):
-            raise error
 
 
 class _Turns(threading.local):

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 from zproc.client.replica import Replica
 from zproc.core.messages import PROTOCOL, Command, Hello, Ping, Refused, Reply, Welcome, decode_reply, encode
@@ -21,7 +21,9 @@ from zproc.schema.fingerprint import Table, differences
 from zproc.transport import Channel, connect
 from zproc.typing import RequestId, SessionId
 
-__all__ = ["HELLO_TIMEOUT", "PATIENCE", "Connection", "Identity", "is_alive"]
+__all__ = ["HELLO_TIMEOUT", "PATIENCE", "Connection", "Identity", "Losses", "expect", "is_alive"]
+
+R = TypeVar("R", bound=Reply)
 
 HELLO_TIMEOUT: Final = 30.0
 """How long a server that is there may take to read, greet or answer a Ping, in seconds.
@@ -40,6 +42,9 @@ only bytes that have come take memory."""
 
 _FRESH: Final = 0.05
 """For how long after an answer a connection is taken to be alive without a look, in seconds."""
+
+_LOSSES: Final = 100
+"""With how many broken connections a question is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +304,44 @@ class Connection:
         """End the connection, by any thread; the server then ends its turn and forgets what waits."""
         self.closed = True
         self._channel.close()
+
+
+def expect(reply: Reply, kind: type[R]) -> R:
+    """Return a reply as what it must be.
+
+    Raises:
+        ProtocolError: it is something else.
+    """
+    if not isinstance(reply, kind):
+        raise ProtocolError(f"the server answers with {type(reply).__name__} instead of {kind.__name__}")
+    return reply
+
+
+class Losses:
+    """The connections that broke with one question.
+
+    Each was welcomed by the server, so the question is asked again, however often the line breaks; but not for ever,
+    because it might be the question that it breaks by.
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = _LOSSES
+
+    def add(self, connection: Connection, error: Unavailable) -> None:
+        """Take note of one.
+
+        Args:
+            connection: which it was.
+            error: how that was told.
+
+        Raises:
+            Unavailable: the error, if it was not the connection that broke, or too many have.
+        """
+        self._left -= 1
+        if not (connection.closed and self._left):
+            raise error
 
 
 def is_alive(address: str, timeout: float = HELLO_TIMEOUT) -> bool:

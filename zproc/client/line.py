@@ -15,8 +15,8 @@ import time
 from contextlib import suppress
 from typing import Any, Final, TypeVar, cast
 
-from zproc.client.client import Client, Losses
-from zproc.client.connection import HELLO_TIMEOUT, PATIENCE, Connection
+from zproc.client.client import Client
+from zproc.client.connection import HELLO_TIMEOUT, PATIENCE, Connection, Losses
 from zproc.client.watch import Closed, Question, Steps, insist
 from zproc.core.messages import Cancel, Ping, Reply
 from zproc.exceptions import Error, Unavailable, UsageError, WaitTimeout

@@ -17,7 +17,7 @@ from typing import Concatenate, ParamSpec, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
-from zproc.client.client import expect
+from zproc.client.connection import expect
 from zproc.client.handle import Handle, address_of, gone, kind_of
 from zproc.client.replica import LARGEST, NEVER, typed
 from zproc.core.messages import Acquire, Commit, Granted, Look, Read, Release, Values

@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Final, TypeAlias, TypeVar, cast
 
-from zproc.client.client import Client, expect
-from zproc.client.connection import Connection
+from zproc.client.client import Client
+from zproc.client.connection import Connection, expect
 from zproc.client.mirror import Mirror
 from zproc.core.history import change_from_plain
 from zproc.core.messages import Changes, Read, Reply, Values, Watch
