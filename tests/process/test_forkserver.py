@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -145,6 +146,33 @@ def test_a_fork_server_that_does_not_answer_is_not_waited_for_for_ever() -> None
         zp.start(int, method="forkserver", timeout=0.1)
     server().resume()
     assert zp.start(int, method="forkserver").wait(WITHIN) == 0
+
+
+def test_a_fork_server_that_was_stopped_goes_on_when_it_is_needed() -> None:
+    """By Ctrl-Z, a debugger or by hand: nothing would be made, and no end told, until somebody continued it."""
+    zp.start(int, method="forkserver").wait(WITHIN)
+    server().suspend()
+    assert zp.start(int, method="forkserver").wait(WITHIN) == 0
+    patient, returning = begin(), zp.start(signal.sigtimedwait, ([signal.SIGUSR1], 0.5), method="forkserver")
+    server().suspend()
+    assert returning.wait(WITHIN) is None
+    server().suspend()
+    began = time.monotonic()
+    patient.stop()
+    assert time.monotonic() - began < 4, "it ended by SIGTERM, and that was told"
+    other = begin()
+    server().suspend()
+    other.kill()
+    assert other.exitcode == -signal.SIGKILL
+
+
+def test_a_child_rouses_its_fork_server_too() -> None:
+    def nested(pid: int) -> int:
+        psutil.Process(pid).suspend()
+        return zp.start(int, method="forkserver").wait(WITHIN)
+
+    zp.start(int, method="forkserver").wait(WITHIN)
+    assert zp.start(nested, (server().pid,), method="forkserver").wait(WITHIN) == 0
 
 
 def test_threads_share_the_fork_server_from_its_first_moment() -> None:

@@ -66,6 +66,10 @@ class Offspring(Protocol):
         """Send a signal, unless the process has ended; must not be called at the same time as `poll`."""
         ...
 
+    def rouse(self) -> None:
+        """See that whoever has to tell of its end can: it has said its last, or was killed."""
+        ...
+
     def close(self) -> None:
         """Let go of the descriptors."""
         ...
@@ -100,6 +104,9 @@ class OwnChild:
         """Send a signal to a process that is not reaped yet."""
         if self.poll() is None:
             os.kill(self.pid, signum)
+
+    def rouse(self) -> None:
+        """Nobody else has to tell of it."""
 
     def close(self) -> None:
         """Look no longer."""

@@ -4,7 +4,8 @@ The law: a process has at most one fork server, makes it when it first needs one
 dead. A child of the fork server asks the very same one, over a channel of its own. An answer does not come over the
 channel but over a pipe that went with the question, so that no thread has to sort answers: first the process id, then,
 when the process has ended, its exit code. A pipe that ends before that says that the fork server is dead, and what it
-had made with it.
+had made with it. One that was stopped, by Ctrl-Z or by hand, is told to go on when it is needed: it is nobody's but
+this program's, and while it stands still nothing is made and no end is told.
 """
 
 from __future__ import annotations
@@ -37,12 +38,17 @@ With it go the child's end of its line, the writing end of the pipe, standard ou
 """
 
 
+_SLOW = 0.5
+"""After how long, in seconds, a fork server that does not answer may have been stopped."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """The fork server that this process asks: made here, or inherited if ``pid`` is `None`."""
+    """The fork server that this process asks: made here, or inherited if ``pid`` is `None`, and then its parent."""
 
     channel: int
     pid: int | None
+    parent: int = 0
 
 
 _lock = threading.Lock()
@@ -94,6 +100,10 @@ class ServedChild:
             except (AttributeError, OSError):
                 os.kill(self.pid, signum)
 
+    def rouse(self) -> None:
+        """See that the fork server tells of its end."""
+        rouse()
+
     def close(self) -> None:
         """Let go of the pipe and the handle."""
         pipe, self._pipe = self._pipe, -1
@@ -140,7 +150,19 @@ def fork_server_pid() -> int | None:
 def adopt_channel(channel: int) -> None:
     """Ask over this channel from now on: the fork server that made this process gave it to it."""
     global _server  # noqa: PLW0603
-    _server = _Server(descriptor.keep(channel), None)
+    _server = _Server(descriptor.keep(channel), None, os.getppid())
+
+
+def rouse() -> None:
+    """Have the fork server go on, if it was stopped; one that runs does not notice."""
+    server = _server
+    if server is None:
+        return
+    # Not reaped yet, or our parent at this moment: so the number is its own.
+    pid = server.pid or (server.parent if os.getppid() == server.parent else 0)
+    if pid:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def shut_down(timeout: float = 5.0) -> None:
@@ -189,9 +211,10 @@ def _standard(number: int) -> int:
 def _answer(server: _Server, pipe: int, deadline: float) -> int:
     """Wait for the process id."""
     began = time.monotonic()
-    while not wire.poll({pipe: select.POLLIN}, deadline):
+    while not wire.poll({pipe: select.POLLIN}, min(deadline, time.monotonic() + _SLOW)):
         if time.monotonic() >= deadline:
             raise WaitTimeout("the fork server makes a process", deadline - began)
+        rouse()
     answer = os.read(pipe, NUMBER.size)
     if not answer:
         with _lock:

@@ -303,6 +303,7 @@ class Incarnation(Generic[R]):
                 data = b""
             if not data:
                 self._silent = True
+                self._offspring.rouse()
                 return
             for frame in self._decoder.feed(data):
                 self._hear(frame)
@@ -413,6 +414,7 @@ class Incarnation(Generic[R]):
             if self._exitcode is None:
                 self._sent.append(signal.SIGKILL)
         tree.kill_families(family)
+        self._offspring.rouse()
         if not self._wait_until(self._ended, _VERIFYING):
             raise self._error("does not end although it was killed; it may be waiting for a disk")
 
