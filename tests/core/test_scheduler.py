@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 import pytest
@@ -246,15 +247,20 @@ def test_every_item_is_settled_while_workers_come_and_go_and_jobs_are_cancelled(
         if world.chance(0.02):
             world.tell(lambda: world.scheduler.resize(world.random.randint(1, 4), now=world.now))
         for job, work in world.work.items():
+            if work.total is None and work.given and world.chance(0.05):
+                # Of those that were given, and settled or not, as a program that cancels a call knows no better.
+                index = world.random.randrange(work.given)
+                if (job, index) not in world.outcomes:
+                    world.tell(partial(world.scheduler.withdraw, job, index))
             if work.total is None and world.chance(0.01):
                 work.total = world.scheduler.cancel(job, running=world.chance(0.5), now=world.now)
                 world.perform()
 
     world = world_of(seed, size, jobs)
     world.run(meddle)
-    for job, index in world.outcomes:
+    for (job, index), how in world.outcomes.items():
         total = world.work[job].total
-        assert total is None or index < total, "an item was settled that was never begun"
+        assert total is None or index < total or how == "CANCELLED", "an item was settled that was never begun"
 
 
 @given(seed=SEEDS, size=st.integers(1, 4), retries=st.integers(0, 3), items=st.integers(1, 40))
@@ -547,6 +553,54 @@ def test_one_item_can_be_withdrawn_before_it_is_sent_and_while_it_waits_in_a_soc
     assert small.effects(Fail) == [Fail(small.job, 1, Loss.CANCELLED, None)]
 
 
+def test_an_item_can_be_withdrawn_from_within_those_that_travel_together() -> None:
+    """Whether they wait in a socket, have been taken back, or are about to be sent once more."""
+    small = Small(1, Terms(chunksize=3), items=9)
+    (worker,) = small.hire()
+    sent = [chunk for _, chunk in small.sent()]
+    small.returned(worker, sent[0])
+    sent = [chunk for _, chunk in small.sent()] or sent
+    chunk = sent[-1]
+    first = chunk.first
+    small.scheduler.withdraw(small.job, first + 1)
+    assert small.effects(Recall) == [Recall(worker)]
+    small.scheduler.withdraw(small.job, first + 1)
+    assert small.effects(Recall) == [], "once is enough"
+    small.scheduler.recalled(worker, [chunk.id], now=0.0)
+    effects = small.scheduler.effects()
+    assert [each for each in effects if isinstance(each, Fail)] == [Fail(small.job, first + 1, Loss.CANCELLED, None)]
+    again = [each.chunk for each in effects if isinstance(each, Send)]
+    small.returned(worker, again[0])
+    again += [each for _, each in small.sent()]
+    assert [(each.first, each.count) for each in again[:2]] == [(first, 1), (first + 2, 1)]
+
+
+def test_an_item_can_be_withdrawn_from_within_those_that_wait_to_be_sent_again() -> None:
+    small = Small(1, Terms(chunksize=5), items=5)
+    (worker,) = small.hire()
+    ((_, chunk),) = small.sent()
+    small.scheduler.lost(worker, [chunk.id], now=0.0)
+    small.scheduler.withdraw(small.job, 2)
+    assert small.effects(Fail) == [Fail(small.job, 2, Loss.CANCELLED, None)]
+    small.scheduler.withdraw(small.job, 0)
+    assert small.effects(Fail) == [Fail(small.job, 0, Loss.CANCELLED, None)]
+    small.scheduler.tick(now=1.0)
+    small.hire()
+    (sent,) = small.sent()
+    assert (sent[1].first, sent[1].count) == (1, 1)
+
+
+def test_those_that_were_withdrawn_and_never_sent_are_counted() -> None:
+    """A job that is cancelled has as many items as were sent; these were settled besides."""
+    small = Small(1, Terms(chunksize=1), items=5)
+    small.hire()
+    small.sent()
+    small.scheduler.withdraw(small.job, 3)
+    assert small.scheduler.withdrawn(small.job) == 1
+    assert small.scheduler.cancel(small.job, now=0.0) == 1
+    assert small.scheduler.withdrawn(small.job) == 1
+
+
 def test_an_item_under_way_can_be_condemned() -> None:
     small = Small(1, Terms(chunksize=1), items=1)
     (worker,) = small.hire()
@@ -586,6 +640,24 @@ def test_workers_that_end_before_they_begin_are_waited_for_and_then_given_up() -
         deadline = small.scheduler.next_deadline()
         assert broken or deadline is not None, "nobody would look after it again"
         small.now = deadline or small.now
+        small.scheduler.tick(now=small.now)
+    assert hired == 6
+    assert broken
+
+
+def test_workers_that_take_long_to_fail_are_given_up_too() -> None:
+    """One may take half a minute to say that it cannot be made, for ever."""
+    small = Small(1, items=1)
+    hired = 0
+    broken = False
+    while not broken and hired < 20:
+        for effect in small.scheduler.effects():
+            if isinstance(effect, Hire):
+                hired += 1
+                small.now += 30.0
+                small.scheduler.lost(effect.worker, now=small.now)
+            broken = broken or isinstance(effect, Break)
+        small.now = max(small.now, small.scheduler.next_deadline() or 0.0)
         small.scheduler.tick(now=small.now)
     assert hired == 6
     assert broken

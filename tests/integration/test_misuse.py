@@ -122,3 +122,36 @@ def test_a_call_that_makes_no_sense_is_told_at_once() -> None:
                 wrong()
         assert process.wait(30) == 1
         assert process.exception(-1) is None, "a deadline that has passed is no mistake"
+
+
+def test_what_is_asked_of_a_closed_context_is_refused_as_that() -> None:
+    ctx = zproc.Context(Shop)
+    state, swarm = ctx.state, ctx.create_swarm(1)
+    assert list(ctx.process_map(same, [1])) == [1]
+    assert list(swarm.map(same, [1])) == [1]
+    ctx.close()
+    asked: list[Callable[[], object]] = [
+        lambda: ctx.state,
+        lambda: state.n,
+        lambda: state.get_when_change("n"),
+        lambda: ctx.spawn(bake),
+        lambda: ctx.process_map(same, [1]),
+        lambda: ctx.process_map(same, [1], new=True),
+        lambda: swarm.map(same, [1]),
+        lambda: swarm.submit(same, 1),
+        lambda: swarm.run(same, (1,)),
+        ctx.create_swarm,
+        lambda: list(ctx.history()),
+        lambda: ctx.state_at(0),
+        lambda: ctx.revert(1),
+        lambda: ctx.processes,
+        lambda: ctx.namespace("other", Shop),
+        ctx.ping,
+    ]
+    for ask in asked:
+        with pytest.raises(zproc.UsageError, match=r"^this context is closed$"):
+            ask()
+    with zproc.Swarm(1) as alone:
+        pass
+    with pytest.raises(zproc.UsageError, match=r"^this swarm is closed$"):
+        alone.submit(same, 1)

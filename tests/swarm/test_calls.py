@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from zproc.exceptions import UsageError
-from zproc.swarm import Swarm
+from zproc.swarm import Swarm, swarm as swarm_module
 
 pytestmark = pytest.mark.slow
 
@@ -125,3 +126,70 @@ def test_calls_that_cannot_change_and_others_are_done_in_one_message(swarm: Swar
     assert [future.result(30) for future in futures[:300]] == [[n] if n % 3 else n for n in range(300)]
     assert all(future.result(30) == large for future in futures[300:])
     busy.result(30)
+
+
+def test_a_call_among_others_that_travel_together_can_be_cancelled(swarm: Swarm, tmp_path: Path) -> None:
+    """Tiny calls go to a worker in bundles; one in the middle of what waits there is taken out."""
+    swarm.count = 1
+    wait([swarm.submit(ident, n) for n in range(2000)], timeout=30)  # so that their cost is known, and it is small
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    busy = swarm.submit(pipe.read_text)
+    with pipe.open("w"):  # waits until it is read
+        calls = [swarm.submit(ident, n) for n in range(50)]
+        assert all(call.cancel() for call in calls[1::2])
+    assert busy.result(30) == ""
+    assert [call.result(30) for call in calls[::2]] == list(range(0, 50, 2))
+
+
+def test_what_runs_is_settled_although_a_later_call_was_cancelled_before_the_end(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    swarm = Swarm(1)
+    busy, later, last = swarm.submit(pipe.read_text), swarm.submit(ident, 1), swarm.submit(ident, 2)
+    with pipe.open("w"):
+        assert last.cancel()
+        swarm.shutdown(wait=False, cancel_futures=True)
+    assert busy.result(30) == ""
+    assert wait([later], 30).done
+    assert later.cancelled() or later.result(0) == 1
+    swarm.shutdown()
+
+
+def test_calls_on_ever_different_terms_are_done_and_forgotten(swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gives each call the rest of a deadline has as many terms as calls."""
+    monkeypatch.setattr(swarm_module, "_MOST_TERMS", 4)
+    for n in range(20):
+        assert swarm.run(ident, (n,), timeout=100 + n).result(30) == n
+    assert len(swarm._calls) == 4
+    assert swarm._engine is not None
+    assert swarm._engine.ask(lambda: len(swarm._engine._jobs)) <= 5  # type: ignore[union-attr]  # it is there
+
+
+def test_no_call_is_lost_between_two_that_take_calls_on_the_same_terms(
+    swarm: Swarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(swarm_module, "_MOST_TERMS", 1)
+
+    def submit(thread: int) -> list[object]:
+        futures = [swarm.run(ident, (n,), timeout=100 + (n + thread) % 3) for n in range(60)]
+        return [future.result(30) for future in futures]
+
+    with ThreadPoolExecutor(4) as threads:
+        for results in threads.map(submit, range(4)):
+            assert results == list(range(60))
+
+
+def test_swarms_of_others_are_let_go_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swarm_module, "_STANDING", 2)
+    made = [swarm_module._elsewhere(f"token {n}", 1, None, ()) for n in range(3)]
+    assert swarm_module._elsewhere("token 1", 1, None, ()) is made[1]
+    assert list(swarm_module._stand_ins) == ["token 2", "token 1"]
+    assert swarm_module._elsewhere("token 0", 1, None, ()) is made[0], "somebody has it"
+    assert made[0].submit(ident, 3).result(30) == 3
+    engine = made[0]._engine
+    assert engine is not None
+    del made
+    gc.collect()
+    engine.join()
+    swarm_module._stand_ins.clear()

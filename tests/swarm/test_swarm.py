@@ -14,11 +14,12 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.swarm.conftest import Eventually
 from zproc.exceptions import RemoteError, UsageError, WaitTimeout
-from zproc.process import StartMethod
+from zproc.process import StartMethod, fork_server_pid
 from zproc.swarm import Results, Swarm
 
 pytestmark = pytest.mark.slow
@@ -476,3 +477,18 @@ def test_memory_stays_flat_over_many_items(swarm: Swarm) -> None:
 @pytest.mark.timeout(1800)
 def test_memory_stays_flat_over_ten_million_items(swarm: Swarm) -> None:
     assert flat(10_000_000, swarm) < 64 << 20
+
+
+def test_p12_a_fork_server_that_was_stopped_holds_up_neither_hiring_nor_the_end() -> None:
+    """By Ctrl-Z or by hand: no worker came, and whoever left the block waited for ever."""
+    with Swarm(1, start_method="forkserver") as swarm:
+        assert list(swarm.map(square, range(3))) == [0, 1, 4]
+        server = psutil.Process(fork_server_pid())
+        server.suspend()
+        swarm.count = 2
+        calls = [swarm.submit(time.sleep, 0.5) for _ in range(4)]
+        assert not concurrent.futures.wait(calls, timeout=30).not_done
+        assert len(swarm.workers) == 2
+        server.suspend()
+        left = time.monotonic()
+    assert time.monotonic() - left < 10

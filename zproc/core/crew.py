@@ -67,6 +67,11 @@ class Sent:
         """The place of the first item that has not come back."""
         return self.chunk.first + self.done
 
+    @property
+    def rest(self) -> range:
+        """The places of its items that have not come back."""
+        return range(self.index, self.chunk.first + self.chunk.count)
+
 
 @dataclass(slots=True)
 class Worker:

@@ -33,8 +33,8 @@ _AHEAD: Final = 0.005
 _DEPTH: Final = 16
 """How many chunks a worker has in hand at most."""
 
-_FRUITLESS: Final = Policy(restart=Restart.ALWAYS, retry_delay=0.05, max_delay=1.0, jitter=0.0, intensity=(5, 60.0))
-"""What is done about workers that end with nothing in hand although there is work."""
+_FRUITLESS: Final = Policy(restart=Restart.ALWAYS, retry_delay=0.05, max_delay=1.0, jitter=0.0, intensity=(5, 600.0))
+"""What is done about workers that end with nothing in hand although there is work; each may take half a minute to."""
 
 
 class Scheduler:
@@ -135,19 +135,29 @@ class Scheduler:
     def withdraw(self, job_id: JobId, index: int) -> None:
         """See that one item is not done, if it was not begun; if that succeeds, there is a `Fail` for it."""
         job = self._jobs.get(job_id)
-        if job is None:
+        if job is None or index in job.dropped:
             return
         if index >= job.next:
             job.dropped.add(index)
             self._effects.append(Fail(job_id, index, Loss.CANCELLED, None))
-        elif (index, 1, True) in job.again or (index, 1, False) in job.again:
-            job.again = deque(each for each in job.again if each[0] != index)
-            self._effects.append(Fail(job_id, index, Loss.CANCELLED, None))
-        else:
-            for worker in self._workers.values():
-                if any(sent.chunk.job == job_id and sent.chunk.first == index for sent in worker.hand):
-                    job.dropped.add(index)
-                    self._effects.append(Recall(worker.id))
+            return
+        for place, (first, items, careful) in enumerate(job.again):
+            if first <= index < first + items:
+                del job.again[place]
+                for start, end in ((index + 1, first + items), (first, index)):
+                    if end > start:
+                        job.again.insert(place, (start, end - start, careful))
+                self._effects.append(Fail(job_id, index, Loss.CANCELLED, None))
+                return
+        for worker in self._workers.values():
+            if any(sent.chunk.job == job_id and index in sent.rest for sent in worker.hand):
+                job.dropped.add(index)
+                self._effects.append(Recall(worker.id))
+
+    def withdrawn(self, job_id: JobId) -> int:
+        """Tell how many items were withdrawn, and so settled, of those that were not sent yet."""
+        job = self._jobs[job_id]
+        return sum(index >= job.next for index in job.dropped)
 
     def condemn(self, job_id: JobId, index: int) -> None:
         """Have the worker killed that is at an item, if one is; then there is a `Fail` for it."""
@@ -385,15 +395,20 @@ class Scheduler:
 
     def _requeue(self, job: Job, first: int, items: int, *, careful: bool) -> None:
         """Have items sent once more before others, unless nobody wants them any more."""
-        if items <= 0:
-            return
-        if job.cancelled or (items == 1 and first in job.dropped):
-            for index in range(first, first + items):
-                job.dropped.discard(index)
-                self._effects.append(Fail(job.id, index, Loss.CANCELLED, None))
-            return
-        job.again.appendleft((first, items, careful))
-        self._open[job.id] = job
+        end = first + items
+        if job.cancelled or job.dropped:
+            for index in reversed(range(first, end)):
+                if job.cancelled or index in job.dropped:
+                    job.dropped.discard(index)
+                    self._effects.append(Fail(job.id, index, Loss.CANCELLED, None))
+                    self._put_first(job, index + 1, end, careful=careful)
+                    end = index
+        self._put_first(job, first, end, careful=careful)
+
+    def _put_first(self, job: Job, first: int, end: int, *, careful: bool) -> None:
+        if end > first:
+            job.again.appendleft((first, end - first, careful))
+            self._open[job.id] = job
 
     def _is_needed(self) -> bool:
         return bool(self._open) or any(worker.hand for worker in self._workers.values())

@@ -64,10 +64,13 @@ class Calls:
     Args:
         engine: who does them.
         terms: the terms.
+        successor: gives those that take calls on these terms when this has retired, if there are any.
     """
 
-    def __init__(self, engine: Engine, terms: Terms) -> None:
+    def __init__(self, engine: Engine, terms: Terms, successor: Callable[[], Calls | None]) -> None:
         self._engine = engine
+        self._successor = successor
+        self._retired = False
         self._broken: BaseException | None = None
         self._packers = threading.local()
         self._tray = Tray(self._entered, self._refused)
@@ -79,6 +82,13 @@ class Calls:
     def is_broken(self) -> bool:
         """Whether the engine has given them up, so that it takes others to have more done."""
         return self._broken is not None
+
+    def retire(self) -> None:
+        """Have it end with what was submitted; what comes in the same moment goes to its successor."""
+        self._retired = True
+        self._tray.ended = True
+        with contextlib.suppress(UsageError):  # the engine has ended
+            self._tell()
 
     def submit(self, function: Callable[..., R], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Task[R]:
         """Have a call done."""
@@ -93,10 +103,14 @@ class Calls:
             refusal.__cause__ = error
             task.set_exception(refusal)
             return task
+        self.take(task)
+        return task
+
+    def take(self, task: Task[Any]) -> None:
+        """Have a call done that is packed."""
         task._calls = self  # noqa: SLF001
         self._tray.put(task)
         self._tell()
-        return task
 
     def _packed(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Make a call fit to wait: what cannot change is packed later, with others, for a tenth of the cost."""
@@ -135,7 +149,16 @@ class Calls:
         return task.__dict__.pop("_call")
 
     def _refused(self, task: Task[Any]) -> None:
-        _settle_error(task, self._broken or UsageError("this swarm is closed"))
+        if self._retired and self._broken is None:
+            try:
+                successor = self._successor()
+                if successor is not None:
+                    successor.take(task)
+                    return
+            except UsageError as error:
+                _settle_error(task, error)
+                return
+        _settle_error(task, self._broken or self._engine.refusal())
 
     def settled(self, first: int, values: Sequence[Any]) -> None:
         """Settle the futures of calls that returned."""

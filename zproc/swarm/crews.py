@@ -60,7 +60,8 @@ class Crews:
         **options: Unpack[MapOptions],
     ) -> Results[R]:
         """Do a map, by the shared swarm or by one for it alone."""
-        first = (self._state(),) if stateful else ()
+        state = self._state()  # refuses a context that is closed, whatever is passed
+        first = (state,) if stateful else ()
         if new:
             swarm = self.make(count, stateful=False)
             return swarm.start_map(
@@ -83,7 +84,7 @@ class Crews:
     def close(self) -> None:
         """End all of them, with what they are at."""
         for swarm in list(self._made):
-            swarm.close()
+            swarm.close("context")
 
 
 class Maps:

@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any, Final
@@ -26,7 +25,7 @@ from zproc.core.scheduler import Scheduler
 from zproc.exceptions import Error, ProcessError, UsageError
 from zproc.process import LOG, Process, descriptor, kills_for_memory, unpack_cargo
 from zproc.swarm.channel import Flag, Frame, Kind
-from zproc.swarm.job import Job, known_cost, note_cost
+from zproc.swarm.job import Held, Job, known_cost, note_cost
 from zproc.swarm.link import Link
 from zproc.swarm.loading import Loader
 from zproc.swarm.outcome import Answer, UnreadableError, lost_item, read
@@ -43,27 +42,20 @@ _SILENCE: Final = 0.5
 """How long a worker may be without its line before it is killed, in seconds."""
 
 
-@dataclass(slots=True)
-class _Held:
-    """A chunk in a worker's hands: its items, until their results are there."""
-
-    job: Job
-    first: int
-    items: Sequence[Any]
-    storage: int | None
-    done: int = 0
-
-
 class Engine:
     """Has the workers of one swarm.
 
     Args:
         size: how many there may be.
         make: makes the process of one; it is called by the engine's thread.
+
+    Attributes:
+        closed: what is to be called closed when it has ended.
     """
 
     def __init__(self, size: int, make: Callable[[], Process[Any]]) -> None:
         self.owner: Final = os.getpid()
+        self.closed: str = "swarm"
         self._make = make
         self._posted: deque[Callable[[], None]] = deque()
         self._ringing = threading.RLock()  # a collector may post anywhere
@@ -77,7 +69,7 @@ class Engine:
         self._scheduler = Scheduler(size)
         self._jobs: dict[JobId, Job] = {}
         self._links: dict[WorkerId, Link] = {}
-        self._held: dict[WorkerId, dict[ChunkId, _Held]] = {}
+        self._held: dict[WorkerId, dict[ChunkId, Held]] = {}
         self._deaths: dict[WorkerId, ProcessError] = {}
         self._starved: set[WorkerId] = set()
         self._silent: dict[WorkerId, float] = {}
@@ -107,10 +99,14 @@ class Engine:
             return
         with self._ringing:
             if self._over:
-                raise UsageError("this swarm is closed")
+                raise self.refusal()
             # In this order: who is interrupted in between has rung once too often, and not once too seldom.
             os.write(self._bell_end, b".")
             self._rung = nap
+
+    def refusal(self) -> UsageError:
+        """Make the error of what comes too late."""
+        return UsageError(f"this {self.closed} is closed")
 
     def begin(self, job: Job) -> Callable[[], None]:
         """Take in a job; return what is to be called when it has more items."""
@@ -155,7 +151,7 @@ class Engine:
         self.post(find_out)
         while not answered.wait(0.05 if self._over else 1.0):
             if self._over and not self._thread.is_alive():
-                raise UsageError("this swarm is closed")
+                raise self.refusal()
         return answer[0]
 
     def is_here(self) -> bool:
@@ -270,7 +266,7 @@ class Engine:
 
     def _begin(self, job: Job) -> None:
         if self._closing:
-            job.sink.broken(UsageError("this swarm is closed"))
+            job.sink.broken(self.refusal())
             return
         job.id = self._scheduler.begin(job.terms, known_cost(job.function))
         self._jobs[job.id] = job
@@ -333,6 +329,7 @@ class Engine:
         if job.id not in self._jobs:
             return
         total = self._scheduler.cancel(job.id, running=running, now=time.monotonic())
+        job.outcomes -= self._scheduler.withdrawn(job.id)  # which are not among those that are awaited
         job.source.close()
         if job.total is None or total < job.total:
             self._end_of(job, total, CancelledError())  # whoever cancelled it: an end that is too early is no end
@@ -432,7 +429,7 @@ class Engine:
         if storage is not None:
             self._scheduler.weigh(job.id, storage.nbytes / chunk.count)
         self._loader.teach(link, job.function)
-        self._held[worker][chunk.id] = _Held(job, chunk.first, items, None if storage is None else storage.number)
+        self._held[worker][chunk.id] = Held(job, chunk.first, items, None if storage is None else storage.number)
         link.give(task, along)
 
     def _unsendable(self, worker: WorkerId, chunk: Chunk, job: Job, items: Sequence[Any], error: Exception) -> None:
@@ -512,7 +509,7 @@ class Engine:
         returned = bool(frame.flags & Flag.RETURNED)
         self._settle(link, chunk_id, held, frame.items, answer, frame.seconds, returned=returned)
 
-    def _again(self, link: Link, chunk_id: ChunkId, held: _Held, *, careful: bool) -> None:
+    def _again(self, link: Link, chunk_id: ChunkId, held: Held, *, careful: bool) -> None:
         """Take back the rest of a chunk."""
         del self._held[link.worker][chunk_id]
         self._stow(held)
@@ -520,7 +517,7 @@ class Engine:
         self._scheduler.gave_back(link.worker, chunk_id, careful=careful, now=time.monotonic())
 
     def _settle(
-        self, link: Link, chunk_id: ChunkId, held: _Held, items: int, answer: Answer, seconds: float, *, returned: bool
+        self, link: Link, chunk_id: ChunkId, held: Held, items: int, answer: Answer, seconds: float, *, returned: bool
     ) -> None:
         job, first = held.job, held.first + held.done
         again = self._scheduler.returned(
@@ -561,12 +558,12 @@ class Engine:
         job.sink.failed(index, error)
         self._finish(job)
 
-    def _stow(self, held: _Held) -> None:
+    def _stow(self, held: Held) -> None:
         """Keep the items of a chunk that have no result, for when they are sent again."""
         start = held.first + held.done
         held.job.stray.update(zip(range(start, held.first + len(held.items)), held.items[held.done :], strict=True))
 
-    def _part_with(self, held: _Held, *, returned: bool) -> None:
+    def _part_with(self, held: Held, *, returned: bool) -> None:
         if held.storage is not None:
             (self._storage.give_back if returned else self._storage.part_with)(held.storage)
 

@@ -18,7 +18,7 @@ from zproc.swarm.source import Source
 from zproc.swarm.worker import bound
 from zproc.typing import JobId
 
-__all__ = ["Function", "Job", "Sink", "known_cost", "note_cost"]
+__all__ = ["Function", "Held", "Job", "Sink", "known_cost", "note_cost"]
 
 
 class Sink(Protocol):
@@ -137,6 +137,17 @@ class Job:
             self.source.take(first - self.fresh)
         self.fresh = first + count
         return self.source.take(count)
+
+
+@dataclass(slots=True)
+class Held:
+    """A chunk in a worker's hands: its items, until their results are there."""
+
+    job: Job
+    first: int
+    items: Sequence[Any]
+    storage: int | None
+    done: int = 0
 
 
 _costs: weakref.WeakKeyDictionary[Callable[..., Any], float] = weakref.WeakKeyDictionary()

@@ -12,6 +12,7 @@ import os
 import threading
 import uuid
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from itertools import count as counter
@@ -51,6 +52,12 @@ R = TypeVar("R")
 _ENDLESS: Final = 1 << 62
 """How far single calls may be ahead of nobody."""
 
+
+_MOST_TERMS: Final = 64
+"""On how many different terms calls are taken at a time; whoever makes a deadline of each call has different ones."""
+
+_STANDING: Final = 16
+"""How many swarms of other processes have workers here, besides those that somebody has."""
 
 _KEEP: Final = 600.0
 """How long the results of a task are kept, in seconds."""
@@ -126,6 +133,7 @@ class Swarm(Executor):
         self._engine: Engine | None = None
         self._calls: dict[Terms, Calls] = {}
         self._closed = False
+        self._owned_by = "swarm"
         self._names = counter(1)
 
     def __repr__(self) -> str:
@@ -206,7 +214,11 @@ class Swarm(Executor):
             with self._lock:
                 calls = self._calls.get(terms)
                 if calls is None or calls.is_broken:
-                    calls = self._calls[terms] = Calls(engine, terms)
+                    calls = self._calls[terms] = Calls(
+                        engine, terms, functools.partial(_successor, weakref.ref(self), terms)
+                    )
+                while len(self._calls) > _MOST_TERMS:
+                    self._calls.pop(next(iter(self._calls))).retire()
         return calls
 
     # ------------------------------------------------------------------------------------------------------------ maps
@@ -385,14 +397,20 @@ class Swarm(Executor):
         else:
             self.shutdown()
 
-    def close(self) -> None:
-        """End the workers at once, with what they are at, and wait until they are gone."""
+    def close(self, closed: str = "swarm") -> None:
+        """End the workers at once, with what they are at, and wait until they are gone.
+
+        Args:
+            closed: what is to be called closed when more is asked for: the swarm, or what it was a part of.
+        """
         if self._owner != os.getpid():
             return
         with self._lock:
-            self._closed = True
+            if not self._closed:
+                self._closed, self._owned_by = True, closed
             engine = self._engine
         if engine is not None:
+            engine.closed = self._owned_by
             engine.shut(cancel=True, running=True)
             engine.join()
 
@@ -405,7 +423,7 @@ class Swarm(Executor):
             return engine
         with self._lock:
             if self._closed:
-                raise UsageError("this swarm is closed")
+                raise UsageError(f"this {self._owned_by} is closed")
             if self._engine is None:
                 self._engine = Engine(self._count, functools.partial(_hire, self._manager, self._names))
                 self._finalizer = weakref.finalize(self, _end, self._engine)
@@ -422,8 +440,9 @@ _KINDS: Final[Mapping[str, Kind]] = {
 _SINGLE: Final = Terms(chunksize=1, ahead=_ENDLESS)
 
 _known: weakref.WeakValueDictionary[str, Swarm] = weakref.WeakValueDictionary()
-_stand_ins: dict[str, Swarm] = {}
-"""Swarms that came from another process: they stay, so that each task that brings one finds its workers there."""
+_stand_ins: OrderedDict[str, Swarm] = OrderedDict()
+"""Swarms that came from another process: they stay, so that each task that brings one finds its workers there. Of many,
+those that came last; others end when nobody has them any more."""
 
 
 def _elsewhere(token: str, count: int, method: StartMethod | str | None, first: tuple[Any, ...]) -> Swarm:
@@ -432,7 +451,16 @@ def _elsewhere(token: str, count: int, method: StartMethod | str | None, first: 
         swarm = _stand_ins[token] = Swarm(count, start_method=method, first=first)
         swarm._token = token  # noqa: SLF001 - of the same class
         _known[token] = swarm
+        if len(_stand_ins) > _STANDING:
+            _stand_ins.popitem(last=False)
+    elif token in _stand_ins:
+        _stand_ins.move_to_end(token)
     return swarm
+
+
+def _successor(swarm: weakref.ref[Swarm], terms: Terms) -> Calls | None:
+    alive = swarm()
+    return None if alive is None else alive._calls_on(terms)  # noqa: SLF001 - of the same class
 
 
 def _hire(manager: Manager, names: Iterable[int]) -> Process[Any]:
