@@ -258,10 +258,14 @@ class LimitExceeded(Error):
     cure: str = ""
 
     def __str__(self) -> str:
-        allowed = _shown(self.allowed)
+        allowed = _shown(self.allowed) + next((unit for end, unit in _UNITS.items() if self.limit.endswith(end)), "")
         reached = "" if self.given == self.allowed else f"{_shown(self.given)} is over "
         text = f"{reached}the limit of {allowed}" + ("" if reached else " was reached")
         return f"{self.limit}: {text}" + (f"; {self.cure}" if self.cure else "")
+
+
+_UNITS = {"_bytes": " bytes", "frame": " bytes", "_time": " s"}
+"""What limits are counted in, by how their names end; others are numbers of things."""
 
 
 def _shown(amount: float) -> str:

@@ -247,6 +247,11 @@ def test_p1_p10_what_takes_too_long_is_undone_and_names_the_limit(wire: Wire, ma
     error = line.refused(line.act("spoil", "budget") if made == "action" else line.set("trap", "budget"))
     assert isinstance(error, LimitExceeded)
     assert error.limit == "compute_time"
+    who = "Shop.spoil" if made == "action" else "Shop._is_no_trap"
+    assert str(error) == (
+        f"compute_time: the limit of 1 s was reached; {who} computes longer than that in the server; "
+        "have it do less there, or give zproc.Limits(compute_time=...)"
+    )
     assert wire.fingerprint() == before
 
 
@@ -265,7 +270,7 @@ def test_p1_the_limit_of_time_holds_for_the_last_moment(make_wire: MakeWire) -> 
     line = wire.connect()
     before = wire.fingerprint()
     for command in (line.add(), line.act("bake", 1)):
-        assert "compute_time" in str(line.refused(command))
+        assert "compute_time: the limit of 0.5 s was reached; " in str(line.refused(command))
         assert wire.fingerprint() == before
 
 

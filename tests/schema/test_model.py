@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from pydantic import AfterValidator, BaseModel, Field
@@ -79,3 +79,25 @@ def test_a_plain_instance_has_snapshots_and_cannot_wait() -> None:
     for wait in (lambda: state.get_when_change("n"), lambda: state.get_when_equal("n", 3)):
         with pytest.raises(UsageError, match="live state"):
             wait()
+
+
+@pytest.mark.parametrize(
+    ("given", "cure"),
+    [
+        (BaseModel, "let it inherit from that, and not from pydantic's BaseModel"),
+        ("tcp://127.0.0.1:5000", "the address of a server is given as address="),
+        ({"n": 1}, "a subclass of zproc.StateModel"),
+        (None, "a subclass of zproc.StateModel"),
+    ],
+)
+def test_what_is_no_model_of_a_state_is_refused_with_what_to_give(given: Any, cure: str) -> None:
+    with pytest.raises(SchemaError, match=cure):
+        Schema.of(given)
+
+
+def test_a_field_without_a_default_is_refused_with_the_cure() -> None:
+    class Bare(StateModel):
+        n: int
+
+    with pytest.raises(SchemaError, match=r"n: Field required .*; give each field a default"):
+        Schema.of(Bare).initial()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -120,6 +120,9 @@ REFUSED = [
     (Named, "pydantic model"),
     (RootModel[int], "wraps"),
     (Loose, "dict field"),
+    (BaseModel, "name a model of yours"),
+    (bytearray, "use bytes"),
+    (OrderedDict[str, int], "keeps the order"),
     (LooseTyped, "dict field"),
     (type[int], "type"),
     (bytearray, "bytearray"),

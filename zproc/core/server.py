@@ -62,6 +62,7 @@ from zproc.exceptions import (
     UnknownPath,
     UsageError,
 )
+from zproc.schema.faults import raiser
 from zproc.schema.model import Schema, StateModel
 from zproc.typing import Epoch, LeaseId, PeerId, RequestId
 
@@ -358,9 +359,9 @@ class ServerCore:
             else:
                 author = known.author_by(command.action)
                 entry, result = space.namespace.act(command.action, command.call, author, wall=self._wall)
-        except BudgetExceeded:
-            limit = self.limits.compute_time
-            self._settle(known, command.request, LimitExceeded("compute_time", limit, limit))
+        except BudgetExceeded as error:
+            limit, cure = self.limits.compute_time, f"{raiser(error) or _name(command)} {_TOO_LONG}"
+            self._settle(known, command.request, LimitExceeded("compute_time", limit, limit, cure))
             return
         except BaseException as error:  # noqa: BLE001 - an action may raise anything; the caller gets it, and no other
             self._settle(known, command.request, error)
@@ -584,6 +585,12 @@ def _read(namespace: Namespace, command: Read) -> Values:
     values, large = namespace.read_small(command.fields, command.since, command.largest)
     return Values(command.request, namespace.revision, values, large)
 
+
+def _name(command: Commit | Act) -> str:
+    return (command.function or "a commit") if isinstance(command, Commit) else command.action
+
+
+_TOO_LONG = "computes longer than that in the server; have it do less there, or give zproc.Limits(compute_time=...)"
 
 _COMMIT_HEAD = 5
 """The bytes that msgpack puts before each commit of a reply."""

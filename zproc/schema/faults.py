@@ -19,7 +19,7 @@ from zproc.schema.shape import Shape
 from zproc.schema.values import shown
 from zproc.typing import Path
 
-__all__ = ["REFUSALS", "crash", "fault", "faults", "length_faults", "refused", "validator_faults"]
+__all__ = ["REFUSALS", "crash", "fault", "faults", "length_faults", "raiser", "refused", "validator_faults"]
 
 MOST_FAULTS: Final = 20
 """How many faults of one value a refusal names: a list of a million wrong elements must not be answered by a million.
@@ -80,11 +80,11 @@ def validator_faults(error: Exception, path: Path) -> list[Fault]:
 def crash(path: Path, error: BaseException, validator: object = None) -> ValidatorCrashed:
     """Make the error for a validator that raised what is not a refusal."""
     where = format_path(path) or "the state"
-    name = getattr(validator, "__qualname__", None) or _raiser(error) or f"a validator of {where}"
+    name = getattr(validator, "__qualname__", None) or raiser(error) or f"a validator of {where}"
     return ValidatorCrashed(f"validation of {where} crashed", validator=str(name), error=shown(error))
 
 
-def _raiser(error: BaseException) -> str | None:
+def raiser(error: BaseException) -> str | None:
     """Name the function of the user's that an exception came through first, below us."""
     traceback = error.__traceback__
     while traceback is not None:

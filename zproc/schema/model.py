@@ -167,8 +167,7 @@ class Schema(Generic[M]):
         given: object = model
         if not (isinstance(given, type) and issubclass(given, StateModel)):
             name = getattr(given, "__name__", f"{given!r:.80}")
-            hint = "; give the class, not an instance of it" if isinstance(given, StateModel) else ""
-            raise SchemaError(name, f"a state is declared as a subclass of zproc.StateModel{hint}")
+            raise SchemaError(name, f"a state is declared as a subclass of zproc.StateModel{_hint(given)}")
         return Schema._registered(model)
 
     @staticmethod
@@ -196,8 +195,10 @@ class Schema(Generic[M]):
             state = self.shape.validate(plain(self.model()))
             again = self.shape.validate(plain(state))
         except ValidationError as error:
-            found = "; ".join(map(str, faults(error, ())))
-            raise SchemaError(self.model.__name__, f"its defaults are no valid state: {found}") from error
+            found = faults(error, ())
+            listed = "; ".join(map(str, found))
+            cure = "; give each field a default" if any(fault.rule == "missing" for fault in found) else ""
+            raise SchemaError(self.model.__name__, f"its defaults are no valid state: {listed}{cure}") from error
         except (Exception, SystemExit) as error:
             raise SchemaError(self.model.__name__, f"its validation crashed: {error!r}") from error
         if not isinstance(state, self.model):
@@ -207,6 +208,17 @@ class Schema(Generic[M]):
                 self.model.__name__, "a validator changes a value that it has already made; it must leave it alone"
             )
         return state
+
+
+def _hint(given: object) -> str:
+    """Say what is to be given in the place of what is no model of a state."""
+    if isinstance(given, StateModel):
+        return "; give the class, not an instance of it"
+    if isinstance(given, type) and issubclass(given, BaseModel):
+        return "; let it inherit from that, and not from pydantic's BaseModel"
+    if isinstance(given, str) and "://" in given:
+        return "; the address of a server is given as address=..."
+    return ""
 
 
 def _complete(model: type[BaseModel]) -> None:

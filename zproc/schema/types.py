@@ -37,6 +37,23 @@ _INSTEAD: Final = {
     "SecretStr": "a shared secret is none; keep it out of the state",
     "SecretBytes": "a shared secret is none; keep it out of the state",
     "deque": "use list",
+    "range": "use list, or its bounds",
+    "Iterator": "use list",
+    "Generator": "use list",
+    "OrderedDict": "use dict, which keeps the order",
+    "defaultdict": "use dict, and setdefault",
+    "Counter": "use dict",
+    "bytearray": "use bytes",
+    "memoryview": "use bytes",
+    "Pattern": "share its text",
+    "HttpUrl": "use str",
+    "AnyUrl": "use str",
+    "IPv4Address": "use str",
+    "IPv6Address": "use str",
+    "Exception": "share its text",
+    "DataFrame": "use lists or dicts, or bytes",
+    "Lock": "who changes the state takes turns anyway: see zproc.atomic",
+    "Queue": "use list, and wait by get_when_change",
     "Sequence": "use list or tuple",
     "MutableSequence": "use list",
     "Mapping": "use dict",
@@ -166,6 +183,8 @@ def _class_refusal(cls: type) -> str | None:
 
 def _model_refusal(model: type[BaseModel]) -> str | None:
     name = model.__name__
+    if model is BaseModel:
+        return "a bare BaseModel has no fields; name a model of yours"
     if issubclass(model, RootModel):
         return f"the root model {name} cannot be shared; use the type that it wraps"
     if model.model_config.get("use_enum_values"):
