@@ -58,29 +58,31 @@ class Session:
         transaction: what they read and change.
     """
 
-    __slots__ = ("_transaction",)
+    __slots__ = ("transaction",)
 
     def __init__(self, transaction: Transaction) -> None:
-        self._transaction: Transaction | None = transaction
-
-    @property
-    def transaction(self) -> Transaction:
-        """The transaction, while its function runs.
-
-        Raises:
-            UsageError: the function has returned.
-        """
-        if self._transaction is None:
-            raise UsageError("this draft died when its function returned; take a snapshot() of what must outlive it")
-        return self._transaction
+        self.transaction: Transaction = transaction
+        """The transaction, while its function runs; then what refuses to be used."""
 
     def root(self, model: type[M]) -> M:
         """Return the draft of the whole state."""
-        return cast("M", _draft_class(model)(self, None, None, model))
+        return cast("M", _draft_class(model)(self, None, None))
 
     def end(self) -> None:
         """Let the drafts die."""
-        self._transaction = None
+        self.transaction = _DEAD
+
+
+class _Dead:
+    """What the drafts of a function have that has returned, in the place of a transaction."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise UsageError("this draft died when its function returned; take a snapshot() of what must outlive it")
+
+
+_DEAD: Final = cast("Transaction", _Dead())
 
 
 class Draft(View):
@@ -90,7 +92,6 @@ class Draft(View):
         session: what it lives in.
         parent: the draft of the container that it stands in, ``None`` for the root.
         key: where it stands there.
-        kind: the class of the value.
     """
 
     __slots__ = (
@@ -98,7 +99,6 @@ class Draft(View):
         "_zproc_children",
         "_zproc_detached",
         "_zproc_key",
-        "_zproc_kind",
         "_zproc_parent",
         "_zproc_session",
     )
@@ -107,7 +107,8 @@ class Draft(View):
     _zproc_session: Session
     _zproc_parent: Draft | None
     _zproc_key: Key
-    _zproc_kind: type
+    _zproc_kind: ClassVar[type]
+    """The class of the values that drafts of this class stand for."""
     _zproc_children: dict[Key, Draft]
     _zproc_detached: tuple[object, ...]
 
@@ -115,14 +116,14 @@ class Draft(View):
         """Register the class as the draft of a kind of container."""
         super().__init_subclass__()
         if stands_for is not None:
+            cls._zproc_kind = stands_for
             Draft._zproc_classes[stands_for] = cls
 
-    def __init__(self, session: Session, parent: Draft | None, key: Key, kind: type) -> None:
+    def __init__(self, session: Session, parent: Draft | None, key: Key) -> None:
         put = object.__setattr__
         put(self, "_zproc_session", session)
         put(self, "_zproc_parent", parent)
         put(self, "_zproc_key", key)
-        put(self, "_zproc_kind", kind)
         put(self, "_zproc_children", {})
         put(self, "_zproc_detached", ())
 
@@ -144,11 +145,11 @@ class Draft(View):
 
     def __zproc_value__(self) -> object:
         """Return the value in the tree, or what it was when it left the tree."""
-        transaction = self._zproc_session.transaction
+        root = self._zproc_session.transaction.root
         if self._zproc_detached:
             return self._zproc_detached[0]
         if self._zproc_parent is None:
-            return transaction.root
+            return root
         found = get(self._zproc_parent.__zproc_value__(), self._zproc_key)
         if type_of(found) is not self._zproc_kind:
             raise self._zproc_gone()
@@ -172,7 +173,7 @@ class Draft(View):
             cls = _draft_class(type(value))
         known = self._zproc_children.get(key)
         if known is None or known._zproc_kind is not kind:
-            known = self._zproc_children[key] = cls(self._zproc_session, self, key, kind)
+            known = self._zproc_children[key] = cls(self._zproc_session, self, key)
         return known
 
     def _zproc_put(self, key: Key, value: object) -> None:
@@ -224,7 +225,7 @@ class ModelDraft(Draft):
     _zproc_fields: ClassVar[frozenset[str]] = frozenset()
 
     def __getattr__(self, name: str) -> object:
-        self._zproc_session.transaction  # noqa: B018 - a dead draft says so
+        self._zproc_session.transaction.root  # noqa: B018 - a dead draft says so
         return class_attribute(self, cast("type[BaseModel]", self._zproc_kind), name)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -307,7 +308,8 @@ def operators(model: type[BaseModel]) -> Operators:
 def _draft_class(model: type[BaseModel]) -> type[ModelDraft]:
     fields = model.__pydantic_fields__
     readers = {name: _reader(name) for name in fields}
-    namespace = {"__slots__": (), "_zproc_fields": frozenset(fields), **operators(model), **readers}
+    own = {"__slots__": (), "_zproc_kind": model, "_zproc_fields": frozenset(fields)}
+    namespace = {**own, **operators(model), **readers}
     return type(f"{model.__name__}Draft", (ModelDraft,), namespace)
 
 
@@ -324,7 +326,7 @@ def _reader(name: str) -> property:
 def validator_draft(transaction: Transaction, path: Path) -> object:
     """Return the draft of the model at an address, for the model's own validators."""
     root = type(transaction.root)
-    draft: Draft = _draft_class(root)(Session(transaction), None, None, root)
+    draft: Draft = _draft_class(root)(Session(transaction), None, None)
     for key in path:
         child = draft._zproc_child(key, get(draft.__zproc_value__(), key))
         assert isinstance(child, Draft), f"no model stands at {format_path(path)}"
