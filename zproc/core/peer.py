@@ -79,13 +79,13 @@ class Peer:
 def _weight(command: Lasting) -> int:
     """About how many bytes a request takes to keep."""
     match command:
+        case Acquire():
+            return _REQUEST_BYTES + sum(map(len, command.fields))
         case Commit():
             return _REQUEST_BYTES + len(command.ops) + len(command.function)
         case Act():
             return _REQUEST_BYTES + len(command.call) + len(command.action)
         case Watch():
             return _REQUEST_BYTES + len(command.patterns)
-        case Acquire():
-            return _REQUEST_BYTES + sum(map(len, command.fields))
         case _:
             assert_never(command)

@@ -229,10 +229,12 @@ class ModelDraft(Draft):
         return class_attribute(self, cast("type[BaseModel]", self._zproc_kind), name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name in self._zproc_fields:
+        if name not in self._zproc_fields:
+            set_class_attribute(self, cast("type[BaseModel]", self._zproc_kind), name, value)
+        elif self._zproc_children:
             self._zproc_put(name, value)
         else:
-            set_class_attribute(self, cast("type[BaseModel]", self._zproc_kind), name, value)
+            self._zproc_session.transaction.apply(Set((*self._zproc_path(), name), value))
 
     def __delattr__(self, name: str) -> None:
         raise UsageError(f"{name!r} cannot be deleted: a field of a model always has a value")

@@ -70,7 +70,7 @@ class Transaction(Tree):
     __slots__ = ("_latest", "_make_draft", "_orders", "_stage", "changes", "requested")
 
     def __init__(self, root: BaseModel, make_draft: MakeDraft, *, private: bool = False, fresh: bool = False) -> None:
-        super().__init__(root, private=private, fresh=fresh)
+        Tree.__init__(self, root, private=private, fresh=fresh)
         self.changes: list[Change] = []
         self.requested: list[Op] = []
         self._make_draft = make_draft

@@ -18,7 +18,7 @@ from zproc.core.messages import decode_command, encode
 from zproc.core.quota import Quota
 from zproc.core.server import Disconnect, Effect, Published, Send, ServerCore, Welcomed
 from zproc.exceptions import LimitExceeded, ProtocolError
-from zproc.transport import Closed, Listener, Received, Words, went_by_itself
+from zproc.transport import Closed, Listener, Opened, Received, Words, went_by_itself
 from zproc.typing import PeerId
 
 __all__ = ["Clock", "SystemClock", "perform", "serve"]
@@ -92,7 +92,7 @@ def serve(
     clock = clock or SystemClock()
     largest = core.limits.message_bytes
     cuts = _Cuts(_CUTS, _PERIOD)
-    deadline: float | None = None
+    now, deadline = clock.now(), core.next_deadline()
     look, wait = 0.0, None
     while True:
         started = time.monotonic()
@@ -101,7 +101,10 @@ def serve(
                 cuts.tell(math.inf)
                 return
             look, wait = math.inf, None
-        arrivals = listener.poll(wait if deadline is None else _sooner(wait, clock.until(deadline)))
+        timeout = wait
+        if deadline is not None and (wait is None or deadline < now + wait):
+            timeout = _sooner(wait, clock.until(deadline))
+        arrivals = listener.poll(timeout)
         for arrival in arrivals:
             # Looked at for each: what came before it may have computed for a second, and a turn begins now.
             now = clock.now()
@@ -110,21 +113,19 @@ def serve(
                     core.receive(arrival.peer, decode_command(arrival.frame), now=now, wall=clock.wall())
                 except Exception as error:  # noqa: BLE001 - whatever it is, others go on
                     _fail(core, arrival.peer, error)
-            elif isinstance(arrival, Closed):
-                _part(core, cuts, arrival, now)
             else:
-                continue
+                _notice(core, cuts, arrival, now)
             perform(core.effects(), listener, words, largest)
         if not arrivals:
-            look = 0.0
+            look, now = 0.0, clock.now()
         elif wait is None:
             look, wait = started + _LOOK, _LOOK
-        if deadline is not None and (now := clock.now()) >= deadline:
+        if deadline is not None and now >= deadline:
             core.tick(now=now)
             perform(core.effects(), listener, words, largest)
         deadline = core.next_deadline()
         if cuts.held:
-            cuts.tell(clock.now())
+            cuts.tell(now)
             deadline = _sooner(deadline, cuts.next_deadline())
 
 
@@ -158,10 +159,11 @@ def _fail(core: ServerCore, peer: PeerId, error: Exception) -> None:
     core.malformed(peer, error)
 
 
-def _part(core: ServerCore, cuts: _Cuts, arrival: Closed, now: float) -> None:
-    core.disconnected(arrival.peer, now=now)
-    if not went_by_itself(arrival.reason):
-        cuts.hear(arrival, now)
+def _notice(core: ServerCore, cuts: _Cuts, arrival: Opened | Closed, now: float) -> None:
+    if isinstance(arrival, Closed):
+        core.disconnected(arrival.peer, now=now)
+        if not went_by_itself(arrival.reason):
+            cuts.hear(arrival, now)
 
 
 def perform(effects: list[Effect], listener: Listener, words: Words | None, largest: int) -> None:
