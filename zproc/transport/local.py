@@ -23,6 +23,7 @@ from zproc.exceptions import LimitExceeded, Unavailable, UsageError
 from zproc.transport.base import (
     CLOSED_BY_PEER,
     CONNECTION_LOST,
+    LONGEST_WAIT,
     SERVER_CLOSED,
     TURN,
     Arrival,
@@ -130,7 +131,7 @@ class LocalListener:
         """Wait until something has arrived, and take it."""
         if self._closed:
             raise listener_closed()
-        if timeout is not None:
+        if timeout is not None and not 0.0 <= timeout <= LONGEST_WAIT:
             timeout = capped(timeout)
         if self._probation.deadlines or self._accept_again is not None:
             timeout = self._until_next_deadline(timeout)
