@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from zproc.client import atomic
 from zproc.core.limits import Limits
-from zproc.core.messages import Acquire, Commit, Read, Watch
+from zproc.core.messages import Acquire, Act, Commit, Read, Watch
 from zproc.exceptions import UnknownPath, UsageError, ValidationRefused
 from zproc.schema import StateModel
 from zproc.schema.ops import Add, Delete, Discard, Op, Set, Splice, Update
@@ -368,24 +368,66 @@ class TestCommits:
         ("change", "ops"),
         [
             (lambda it: it.numbers.pop(), [Splice(("numbers",), 2, 1, ())]),
+            (lambda it: it.numbers.pop(0), [Splice(("numbers",), 0, 1, ())]),
             (lambda it: it.numbers.remove(2), [Splice(("numbers",), 1, 1, ())]),
             (lambda it: it.numbers.__delitem__(0), [Splice(("numbers",), 0, 1, ())]),
             (lambda it: it.numbers.clear(), [Splice(("numbers",), 0, 3, ())]),
-            (lambda it: it.numbers.reverse(), [Splice(("numbers",), 0, 3, (3, 2, 1))]),
+            (lambda it: it.users.pop(), [Splice(("users",), 0, 1, ())]),
             (lambda it: it.table.pop("a"), [Delete(("table", "a"))]),
             (lambda it: it.table.popitem(), [Delete(("table", "b"))]),
-            (lambda it: it.table.setdefault("c", 3), [Set(("table", "c"), 3)]),
+            (lambda it: it.table.clear(), [Set(("table",), {})]),
             (lambda it: it.elements.remove(1), [Discard(("elements",), (1,))]),
+            (lambda it: it.elements.pop(), None),
+            (lambda it: it.elements.clear(), None),
+        ],
+    )
+    @pytest.mark.parametrize("size", [3, 20_000])
+    def test_what_takes_something_out_is_one_request_however_much_there_is(
+        self, served: Served[Shared], change: Callable[[Shared], object], ops: list[Op] | None, size: int
+    ) -> None:
+        served.state.numbers, served.state.table, served.state.elements = [1, 2, 3], {"a": 1, "b": 2}, {1, 2}
+        served.state.users = [User()]
+        served.state.few, served.state.more = [], [User()] * size  # beside it
+        asked = len(served.core.commands)
+        change(served.state)
+        assert ops is None or [each.op for each in served.changes()[-1]] == ops
+        assert [type(command) for command in served.core.commands[asked:]] == [Act]
+
+    def test_what_was_taken_out_is_plain(self, served: Served[Shared]) -> None:
+        served.state.update(users=[User(name="a"), User(name="b")], by_name={"a": User(name="c"), "b": User(name="d")})
+        taken = [served.state.users.pop(0), served.state.by_name.pop("a"), served.state.by_name.popitem()[1]]
+        assert [(type(user), user.name) for user in taken] == [(User, "a"), (User, "c"), (User, "d")]
+        assert served.state.by_name.pop("a", None) is None
+        assert type(served.state.by_name.pop("a", served.state.users[0])) is not User  # the default as it is
+
+    def test_what_cannot_be_sent_is_not_there(self, served: Served[Shared]) -> None:
+        served.state.table, served.state.elements = {"a": 1}, {1}
+        strange = object()
+        assert served.state.table.pop(strange, 7) == 7  # type: ignore[call-overload]  # no key that it is declared with
+        with pytest.raises(KeyError):
+            served.state.elements.remove(strange)  # type: ignore[arg-type]  # as above
+        with pytest.raises(ValueError, match="not in list"):
+            served.state.numbers.remove(strange)  # type: ignore[arg-type]  # as above
+
+    @pytest.mark.parametrize(
+        ("change", "ops"),
+        [
+            (lambda it: it.numbers.reverse(), [Splice(("numbers",), 0, 3, (3, 2, 1))]),
+            (lambda it: it.table.setdefault("c", 3), [Set(("table", "c"), 3)]),
+            (lambda it: it.numbers.__delitem__(slice(1)), [Splice(("numbers",), 0, 1, ())]),
+            (lambda it: it.users.remove(User()), [Splice(("users",), 0, 1, ())]),
             (lambda it: it.elements.symmetric_difference_update([1, 5]), None),
+            (lambda it: it.either.pop(), [Set(("either",), [])]),
         ],
     )
     def test_what_needs_a_look_is_one_commit_in_a_turn(
         self, served: Served[Shared], change: Callable[[Shared], object], ops: list[Op] | None
     ) -> None:
         served.state.numbers, served.state.table, served.state.elements = [1, 2, 3], {"a": 1, "b": 2}, {1, 2}
+        served.state.users, served.state.either = [User()], [1]
         before = len(served.asked(Commit))
         change(served.state)
-        assert ops is None or element(served) == ops
+        assert ops is None or [each.op for each in served.changes()[-1]] == ops
         assert len(served.asked(Commit)) == before + 1
         assert len(served.asked(Acquire)) == 1
 

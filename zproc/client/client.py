@@ -152,11 +152,6 @@ class Client:
         return self._identity.session
 
     @property
-    def process(self) -> str:
-        """The name of this process."""
-        return self._identity.process
-
-    @property
     def replica(self) -> Replica:
         """What is held of the state."""
         return self._replica

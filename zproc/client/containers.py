@@ -22,6 +22,7 @@ from collections.abc import (
     Sized,
     ValuesView,
 )
+from contextlib import suppress
 from typing import ClassVar, Generic, SupportsIndex, cast, overload
 
 from typing_extensions import TypeVar
@@ -30,10 +31,11 @@ from zproc.client.handle import Handle
 from zproc.client.number import sent
 from zproc.client.replica import LARGE
 from zproc.client.turn import transact
+from zproc.exceptions import SchemaError
 from zproc.schema.containers import DictDraft, ListDraft, SetDraft
 from zproc.schema.ops import MISSING, Add, Delete, Discard, Op, Set, Splice
 from zproc.schema.shape import Kind
-from zproc.schema.values import View, detached, plain
+from zproc.schema.values import SCALARS, View, detached, plain
 from zproc.typing import Key
 
 __all__ = ["DictHandle", "ListHandle", "SetHandle"]
@@ -118,8 +120,10 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
             sent(value)
 
     def __delitem__(self, index: SupportsIndex | slice) -> None:
-        which = index if isinstance(index, slice) else _index(index)
-        self._turn(lambda draft: draft.__delitem__(which), "__delitem__")
+        if isinstance(index, slice):
+            self._turn(lambda draft: draft.__delitem__(index), "__delitem__")
+        else:
+            self._zproc_call("list.delete", _index(index))
 
     def insert(self, index: SupportsIndex, value: R | W) -> None:
         self._zproc_commit(Splice(self._zproc_path, operator.index(index), 0, (plain(value),)))
@@ -134,11 +138,18 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
 
     def pop(self, index: SupportsIndex = -1) -> W:  # type: ignore[override]  # what was taken out is live no more
         place = operator.index(index)
-        return cast("W", self._turn(lambda draft: draft.pop(place), "pop"))
+        item = self._zproc_item(Kind.LIST)
+        if item is None:
+            return cast("W", self._turn(lambda draft: draft.pop(place), "pop"))
+        return cast("W", self._zproc_typed(item, self._zproc_call("list.pop", place)))
 
     def remove(self, value: R | W) -> None:
         wanted = _value(value)
-        self._turn(lambda draft: draft.remove(wanted), "remove")
+        one = plain(wanted)
+        if type(one) in SCALARS:  # anything else is compared as what it is here
+            self._zproc_call("list.remove", one)
+        else:
+            self._turn(lambda draft: draft.remove(wanted), "remove")
 
     def index(self, value: object, start: int = 0, stop: int | None = None) -> int:
         items = self._items()
@@ -148,7 +159,7 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
         return self._items().count(cast("W", _value(value)))
 
     def clear(self) -> None:
-        self._turn(lambda draft: draft.clear(), "clear")
+        self._zproc_call("list.clear")
 
     def copy(self) -> list[W]:
         """Return a plain, detached list."""
@@ -294,12 +305,30 @@ class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict
     @overload
     def pop(self, key: K, /, default: D) -> W | D: ...
     def pop(self, key: K, /, default: object = MISSING) -> object:
-        nothing = MISSING if default is MISSING else object()  # the default itself may be live
-        found = self._turn(lambda draft: draft.pop(key, nothing), "pop")
-        return default if found is nothing else found
+        found = self._pop(key)
+        if found:
+            return found[0]
+        if default is MISSING:
+            raise KeyError(key)
+        return default
+
+    def _pop(self, key: K) -> list[object]:
+        """Take a key out, and return what stood there, or nothing."""
+        item = self._zproc_item(Kind.DICT)
+        if item is not None:
+            with suppress(SchemaError):  # a key that cannot be sent
+                found = cast("list[object]", self._zproc_call("dict.pop", key))
+                return [self._zproc_typed(item, value) for value in found]
+        nothing = object()
+        found = [self._turn(lambda draft: draft.pop(key, nothing), "pop")]
+        return [] if found[0] is nothing else found
 
     def popitem(self) -> tuple[K, W]:  # type: ignore[override]  # what was taken out is live no more
-        return cast("tuple[K, W]", self._turn(lambda draft: draft.popitem(), "popitem"))
+        item = self._zproc_item(Kind.DICT)
+        if item is None:
+            return cast("tuple[K, W]", self._turn(lambda draft: draft.popitem(), "popitem"))
+        key, value = cast("tuple[K, object]", self._zproc_call("dict.popitem"))
+        return key, cast("W", self._zproc_typed(item, value))
 
     @overload
     def setdefault(self: DictHandle[K, R | None, W], key: K, default: None = None) -> R | None: ...
@@ -320,7 +349,7 @@ class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict
             self._zproc_commit(*ops)
 
     def clear(self) -> None:
-        self._turn(lambda draft: draft.clear(), "clear")
+        self._zproc_call("dict.clear")
 
     def copy(self) -> dict[K, W]:
         """Return a plain, detached dict."""
@@ -371,13 +400,20 @@ class SetHandle(Handle, MutableSet[K], Generic[K], stands_for=set):
         self._zproc_commit(Discard(self._zproc_path, _elements([value])))
 
     def remove(self, value: K) -> None:
-        self._turn(lambda draft: draft.remove(value), "remove")
+        hash(value)
+        try:
+            self._zproc_call("set.remove", value)
+        except SchemaError:  # one that cannot be sent, or what stands here is no set any more
+            self._turn(lambda draft: draft.remove(value), "remove")
 
     def pop(self) -> K:
-        return cast("K", self._turn(lambda draft: draft.pop(), "pop"))
+        item = self._zproc_item(Kind.SET)
+        if item is None:
+            return cast("K", self._turn(lambda draft: draft.pop(), "pop"))
+        return cast("K", self._zproc_typed(item, self._zproc_call("set.pop")))
 
     def clear(self) -> None:
-        self._turn(lambda draft: draft.clear(), "clear")
+        self._zproc_call("set.clear")
 
     def update(self, *others: Iterable[K]) -> None:
         new = _elements(value for other in others for value in other)

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from zproc.client.client import Client
 from zproc.client.history import whereabouts
 from zproc.client.number import LiveInt, Origin, live_number, pending_ops, sent
-from zproc.client.replica import LARGE
+from zproc.client.replica import LARGE, typed
 from zproc.core.messages import Act
 from zproc.exceptions import HistoryGone, UnknownPath, UsageError
 from zproc.schema.action import action_of
@@ -201,6 +201,26 @@ class Handle(View):
         except UnknownPath:
             return False
         return True
+
+    def _zproc_item(self, kind: Kind) -> Shape | None:
+        """Return what an element of this container may be, ``None`` if the schema lets something else stand here."""
+        shape = shape_at(self._zproc_client.schema.shape, self._zproc_path)
+        return shape.item if shape is not None and shape.kind is kind else None
+
+    def _zproc_call(self, method: str, *arguments: object) -> object:
+        """Have a method of the container called where it is, and return the result as plain data; see `METHODS`.
+
+        Raises:
+            SchemaError: the arguments cannot be sent.
+        """
+        client = self._zproc_client
+        codec = client.schema.codec
+        call = codec.encode(plain([list(self._zproc_path), list(arguments), {}]))
+        return codec.decode(client.change(Act(client.next_request(), method, call)).result)
+
+    def _zproc_typed(self, item: Shape, value: object) -> object:
+        """Return plain data as an element of this container."""
+        return value if type(value) in SCALARS and item.model is None else typed(item, self._zproc_path, value)
 
     def _zproc_commit(self, *ops: Op) -> None:
         self._zproc_client.commit(ops, "")

@@ -88,10 +88,10 @@ def whereabouts(client: Client, path: Path, since: Revision) -> tuple[Path, obje
         HistoryGone: it can no longer be told.
     """
     scope = Scope(patterns=((path[0],),), stored=((path[0],),))
-    replica, this = client.replica, (os.getpid(), client.process)
+    replica, this = client.replica, os.getpid()
     cursor = Cursor(client, scope, begin=(replica.epoch, since), duplicates=True)
     while (entry := cursor.next_known()) is not None:
-        if not replica.has_word and (entry.pid, entry.process) != this:
+        if not replica.has_word and entry.pid != this:
             continue
         for change in entry.changes:
             moved = change.moved(path)

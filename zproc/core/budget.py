@@ -34,6 +34,7 @@ _CALLERS: Final = frozenset(
         "atomic.<locals>.call.<locals>.body",
         "class_attribute",  # a property of the model
         "set_class_attribute",
+        "ListDraft.index",  # the elements' own idea of what is equal
         "ListDraft.sort",  # the key of a sort
         "ListDraft.sort.<locals>.<listcomp>",
         "Interface._checked",  # the validators of an argument or a result

@@ -16,6 +16,7 @@ from zproc.exceptions import LimitExceeded, ProtocolError, SchemaMismatch, Unkno
 from zproc.schema.action import call_action
 from zproc.schema.draft import Session, validator_draft
 from zproc.schema.fingerprint import differences
+from zproc.schema.method import METHODS, call_method
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.ops import MISSING, Set, Update, get, op_from_plain
 from zproc.schema.path import ANY, Pattern, format_path, hashable, no_field
@@ -264,12 +265,12 @@ class Namespace:
 
         return self._attempt(body, author, wall)
 
-    def act(self, action: str, call: bytes, author: Author, *, wall: float) -> tuple[Entry | None, bytes]:
-        """Call an action.
+    def act(self, action: str, encoded: bytes, author: Author, *, wall: float) -> tuple[Entry | None, bytes]:
+        """Call an action of a model, or a method of a container.
 
         Args:
             action: its name.
-            call: (path of the model, positional arguments, named arguments), as bytes of the codec.
+            encoded: (path, positional arguments, named arguments), as bytes of the codec.
             author: who calls.
             wall: the time of day, in seconds since 1970, for people to read.
 
@@ -278,18 +279,21 @@ class Namespace:
 
         Raises:
             CommitRefused: the state would break its schema.
-            UnknownPath: there is no such action, or no model at the path.
+            UnknownPath: there is no such action, or nothing at the path that has it.
             ProtocolError: this is no call.
             LimitExceeded: it took too much time, or the state would be too large.
             Exception: whatever the action raises.
         """
-        path, positional, by_name = _call(self._incoming.decode(call))
+        path, positional, by_name = _call(self._incoming.decode(encoded))
 
         def body(transaction: Transaction) -> bytes:
             session = Session(transaction)
             try:
                 root = session.root(self.schema.model)
-                result = call_action(_descend(root, path) if path else root, action, positional, by_name)
+                if path:
+                    result = _call_below(root, path, action, positional, by_name)
+                else:
+                    result = call_action(root, action, positional, by_name)
                 return self._deliverable(self.schema.codec.encode(result))
             finally:
                 session.end()
@@ -395,7 +399,7 @@ def _places(changes: Iterable[Change]) -> tuple[tuple[Path, ...], tuple[Path, ..
 
 
 def _descend(draft: object, path: Path) -> object:
-    """Return the draft of the model at an address that came from anywhere: of a model only fields are looked up."""
+    """Return what stands at an address that came from anywhere, as a draft: of a model only fields are looked up."""
     where = format_path(path)
     for key in path:
         fields = _fields(draft)
@@ -405,9 +409,17 @@ def _descend(draft: object, path: Path) -> object:
             draft = draft[key] if fields is None else getattr(draft, cast("str", key))  # type: ignore[index]  # TypeError
         except (TypeError, LookupError) as error:
             raise UnknownPath(where, f"nothing stands there: {error}") from error
-    if _fields(draft) is None:
-        raise UnknownPath(where, "no model stands there")
     return draft
+
+
+def _call_below(root: object, path: Path, name: str, positional: list[object], by_name: dict[str, object]) -> object:
+    """Call an action of a model that is a part of the state, or a method of a container."""
+    draft = _descend(root, path)
+    if name in METHODS:
+        return call_method(draft, path, name, positional, by_name)
+    if _fields(draft) is None:
+        raise UnknownPath(format_path(path), "no model stands there")
+    return call_action(draft, name, positional, by_name)
 
 
 def _fields(value: object) -> Mapping[str, object] | None:
