@@ -171,9 +171,14 @@ def serve_here(
         stopping: the signals that end it.
 
     Raises:
-        UsageError: the address is in use, or can be reached from other machines and has no keys.
+        UsageError: the address is in use, is one in memory, or can be reached from other machines and has no keys.
         Unavailable: the system refuses.
     """
+    if parse_address(address).scheme == "memory":
+        raise UsageError(
+            f"{address}: an address in memory is of one process, and the server would be alone in it; "
+            "use unix:///path, or, for a server in this process, zproc.testing.MemoryServer"
+        )
     _take_descriptors()
     stopped, asked, clock = threading.Event(), threading.Event(), SystemClock()
     epoch = Epoch(secrets.token_hex(8))

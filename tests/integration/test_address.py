@@ -183,6 +183,15 @@ class TestSettings:
             with pytest.raises(zproc.UsageError, match=r"secret_key.*zproc keys new.*keys="):
                 call()
 
+    def test_an_address_in_memory_is_of_one_process(self) -> None:
+        """A server in another one would listen where nobody can come."""
+        for start in (
+            lambda: zproc.start_server(State, address="memory://x"),
+            lambda: zproc.Context(State, address="memory://x", start_server=True),
+        ):
+            with pytest.raises(zproc.UsageError, match=r"memory://x: .* of one process.*unix:///path.*MemoryServer"):
+                start()
+
     def test_an_address_that_others_can_reach_needs_keys(self) -> None:
         for start in (
             lambda: zproc.start_server(State, address="tcp://0.0.0.0:0"),
