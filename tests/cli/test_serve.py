@@ -117,3 +117,32 @@ def test_what_is_in_the_way_is_told_before_it_serves(serve: Serve, arguments: tu
     assert process.returncode == 1
     assert reason in err
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["unix", "ipc", "tcp"])
+def test_one_that_was_killed_is_replaced_at_its_address_and_its_files_can_be_removed(
+    serve: Serve, zproc: Any, project: Path, kind: str
+) -> None:
+    """Whatever it has left there: socket, token, lock, revisions, process id."""
+    directory = Path(runtime_directory())
+    address = tcp_address() if kind == "tcp" else f"{kind}://{directory}/shop"
+    arguments = ("--address", address, "--pidfile", "zproc.pid")
+    for _ in range(2):
+        process, line = serve(*arguments)
+        assert line == address
+        assert (project / "zproc.pid").read_text() == f"{process.pid}\n"
+        assert zproc("set", "cookies", "5", "--address", address) == "revision 1\n", "its state is a new one"
+        process.kill()
+        process.wait(10)
+    place = next(name.removesuffix(".lock") for name in os.listdir(directory) if name.endswith(".lock"))
+    left = {each["what"]: each for each in zproc.json("doctor")}["left behind"]
+    assert left["ok"]
+    assert left["value"] == f"files of servers that were killed: {place}; `zproc doctor --clean` removes them"
+    alive, _ = serve("--address", f"unix://{directory}/alive")
+    left = {each["what"]: each for each in zproc.json("doctor", "--clean")}["left behind"]
+    assert left["value"] == f"removed the files of servers that were killed: {place}"
+    assert {name.partition(".")[0] for name in os.listdir(directory)} == {"alive"}
+    alive.terminate()
+    assert alive.wait(10) == 0
+    assert {each["what"]: each for each in zproc.json("doctor")}["left behind"]["value"] == "nothing"

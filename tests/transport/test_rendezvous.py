@@ -26,7 +26,9 @@ from zproc.transport.rendezvous import (
     Claim,
     Credentials,
     check_path,
+    clear_path,
     fresh_address,
+    left_behind,
     peer_credentials,
     runtime_directory,
 )
@@ -442,3 +444,27 @@ def test_what_dead_servers_left_is_removed_and_what_living_ones_have_is_not(
 def test_where_there_is_no_runtime_directory_there_is_nothing_to_remove(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZPROC_RUNTIME_DIR", "/proc/nowhere")
     transport.clear_all()
+
+
+def test_what_dead_servers_have_left_is_found_and_removed_and_what_others_have_is_not(chosen: Path) -> None:
+    """Whatever it is called, and whatever stands there: a socket, a token, nothing."""
+    transport.runtime_directory()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for name in ("shop", "tcp-localhost-5000", "nothing"):
+        (chosen / f"{name}.lock").write_text(str(dead.pid))
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(chosen / "shop"))
+    (chosen / "tcp-localhost-5000").write_text("token")
+    (chosen / "shop.rev").write_bytes(bytes(4096))
+    (chosen / "being-made.lock").touch()
+    alive = Claim(str(chosen / "alive"))
+    (chosen / "other.lock").write_text(str(os.getpid()))
+    found = left_behind()
+    assert [os.path.basename(place) for place in found] == ["nothing", "shop", "tcp-localhost-5000"]
+    assert all(map(clear_path, found))
+    assert not clear_path(alive.path)
+    assert not clear_path(str(chosen / "no" / "such"))
+    assert sorted(os.listdir(chosen)) == ["alive.lock", "being-made.lock", "other.lock"]
+    alive.release()
+    shutil.rmtree(chosen)

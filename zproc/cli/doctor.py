@@ -1,7 +1,7 @@
 """``zproc doctor``: what zproc finds here, and what would be in its way.
 
 The law: a finding is a fact, and it is bad only if something that zproc promises would not work; then it says what to
-do. Nothing is changed by looking.
+do. Nothing is changed by looking; what was left behind is removed if that is asked for, and only if it is nobody's.
 """
 
 from __future__ import annotations
@@ -47,6 +47,9 @@ def add_to(commands: Commands) -> None:
         "Exits with 1 if something would be in the way.",
     )
     add_reach(parser)
+    parser.add_argument(
+        "--clean", action="store_true", help="remove the files that servers that were killed have left behind"
+    )
     parser.set_defaults(run=run)
 
 
@@ -72,6 +75,7 @@ def _findings(arguments: argparse.Namespace) -> Iterator[Finding]:
         yield _package(package)
     for look in (_zeromq, _start_method, _runtime_directory, _descriptors, _processes):
         yield _tried(look)
+    yield _tried(lambda: _left_behind(clean=arguments.clean))
     for name in sorted(os.environ):
         if name.startswith("ZPROC_"):
             yield Finding(name, os.environ[name])
@@ -114,6 +118,21 @@ def _runtime_directory() -> Finding:
     directory = runtime_directory()
     left = sum(1 for name in os.listdir(directory) if not name.endswith((".lock", ".rev", ".mark")))
     return Finding("runtime directory", f"{directory}, {left} sockets and tokens")
+
+
+def _left_behind(*, clean: bool) -> Finding:
+    from zproc.client import Bookmark
+    from zproc.transport import clear_path, left_behind
+
+    found = left_behind()
+    if clean:
+        found = [path for path in found if clear_path(path)]
+        for path in found:
+            Bookmark.sweep(f"unix://{path}")
+    if not found:
+        return Finding("left behind", "nothing")
+    whose = f"files of servers that were killed: {', '.join(map(os.path.basename, found))}"
+    return Finding("left behind", f"removed the {whose}" if clean else f"{whose}; `zproc doctor --clean` removes them")
 
 
 def _descriptors() -> Finding:

@@ -41,8 +41,10 @@ __all__ = [
     "Words",
     "clear",
     "clear_all",
+    "clear_path",
     "connect",
     "fresh_address",
+    "left_behind",
     "listen",
     "parse_address",
     "preload",
@@ -149,6 +151,24 @@ def clear_all() -> None:
 
         for address in rendezvous.abandoned():
             clear(address)
+
+
+def left_behind() -> list[str]:
+    """List the paths in the runtime directory that servers held that were killed, whatever their addresses.
+
+    Raises:
+        UsageError: there is no such directory; see ``runtime_directory``.
+    """
+    from zproc.transport import rendezvous
+
+    return rendezvous.left_behind()
+
+
+def clear_path(path: str) -> bool:
+    """Remove what a server that was killed has left at a path, and tell whether it was dead."""
+    from zproc.transport import rendezvous
+
+    return rendezvous.clear_path(path)
 
 
 def runtime_directory() -> str:

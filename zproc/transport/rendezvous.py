@@ -32,7 +32,9 @@ __all__ = [
     "Credentials",
     "abandoned",
     "check_path",
+    "clear_path",
     "fresh_address",
+    "left_behind",
     "peer_credentials",
     "runtime_directory",
 ]
@@ -42,6 +44,9 @@ LONGEST_PATH: Final = 103 if sys.platform == "darwin" else 107
 
 _NAME: Final = "/01234567"
 _NAME_LENGTH: Final = 8
+
+_LOCK: Final = ".lock"
+"""What the name of the lock file has more than that of the path."""
 
 _YOUNG: Final = 0.5
 """For how long, in seconds, a lock file that names no process may be one that its maker is just about to lock."""
@@ -99,6 +104,47 @@ def abandoned() -> list[str]:
         if ending == ".lock" and len(place) == _NAME_LENGTH and _was_locked(os.path.join(directory, name)):
             found.append(f"unix://{os.path.join(directory, place)}")
     return found
+
+
+def left_behind() -> list[str]:
+    """List the paths in the runtime directory that servers held that are dead, whatever their addresses.
+
+    Raises:
+        UsageError: there is no runtime directory; see ``runtime_directory``.
+    """
+    directory = runtime_directory()
+    locks = (os.path.join(directory, name) for name in sorted(os.listdir(directory)) if name.endswith(_LOCK))
+    return [lock.removesuffix(_LOCK) for lock in locks if _was_locked(lock) and not _lives(_holder(lock))]
+
+
+def clear_path(path: str) -> bool:
+    """Remove what a dead server has left at a path, and tell whether it was dead."""
+    try:
+        claim = Claim(path)
+    except (UsageError, Unavailable):
+        return False
+    with contextlib.suppress(FileNotFoundError):
+        claim.hold()
+    retire(path + WORDS)
+    claim.release()
+    return True
+
+
+def _holder(lock: str) -> int:
+    """Return the process id in a lock file; 0 if there is none."""
+    with contextlib.suppress(OSError, ValueError), open(lock, encoding="ascii") as file:
+        return int(file.read(20))
+    return 0
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid > 0
 
 
 def _was_locked(path: str) -> bool:
@@ -269,7 +315,7 @@ class Claim:
 
     @property
     def _lock_path(self) -> str:
-        return self.path + ".lock"
+        return self.path + _LOCK
 
     def _take_lock(self) -> bool:
         """Lock the file; ``False`` when its name was taken away meanwhile, because the last holder was just closing."""
