@@ -231,6 +231,8 @@ class _Turn:
             raise
         finally:
             self._client.take_back(self._connection)
+            # Its root fetches fields by this turn: all would wait for the collector.
+            del self._transaction
 
     def _begin(self) -> bool:
         """Wait for the turn; whether it came, and not the end of the connection."""
