@@ -399,6 +399,33 @@ def test_a_bomb_costs_little_more_than_its_own_size(bomb: object, size: int) -> 
 
 
 @pytest.mark.parametrize("bomb", [bomb_of_headers, bomb_of_modest_claims, bomb_of_maps, bomb_of_levels])
+def test_a_bomb_costs_little_however_deep_values_may_be(bomb: object) -> None:
+    """What is too short to be too deep may still claim much."""
+    data = bomb(100_000)  # type: ignore[operator]  # a function
+    tracemalloc.start()
+    try:
+        try:
+            CODEC.limited(1_000_000).decode(data)
+        except (ProtocolError, LimitExceeded):
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * len(data) + 3_000_000
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xd6\xff\0\0\0\1", b"\xd7\xff" + b"\1" * 8, b"\xc7\x0c\xff\0\0\0\1" + b"\1" * 8], ids=["4", "8", "12"]
+)
+@pytest.mark.parametrize(
+    "around", [b"", b"\x91", b"\x92" + b"\xc4\xff" + b"x" * 255], ids=["alone", "in", "behind much"]
+)
+def test_the_extension_type_that_msgpack_knows_by_itself_is_refused(data: bytes, around: bytes) -> None:
+    with pytest.raises(ProtocolError, match="unknown extension type -1"):
+        CODEC.decode(around + data)
+
+
+@pytest.mark.parametrize("bomb", [bomb_of_headers, bomb_of_modest_claims, bomb_of_maps, bomb_of_levels])
 @pytest.mark.parametrize("size", [250, 5_000, 100_000])
 def test_a_bomb_of_builtins_costs_little_more_than_its_own_size(bomb: object, size: int) -> None:
     data = bomb(size)  # type: ignore[operator]  # a function

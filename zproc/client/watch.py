@@ -308,6 +308,8 @@ class Cursor:
     def _concerns(self, entry: Entry, state: StateModel | None) -> bool:
         if state is not None and self._note_computed(state):
             return True
+        if not self._scope.computed and not self._scope.exclude:
+            return True  # the server has looked for the very same
         for change in entry.changes:  # noqa: SIM110 - every watcher that is woken comes by here
             if self._scope.concerns(change.op.path):
                 return True

@@ -51,9 +51,6 @@ _TUPLE, _SET, _FROZENSET, _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID, 
 _CLAIMS_MANY: Final = re.compile(rb"[\xdc-\xdf]")
 # The one extension type that msgpack does not ask us about, because it has a class for it.
 _MAY_BE_TIMESTAMP: Final = re.compile(rb"[\xd6\xd7]\xff|\xc7\x0c\xff")
-# What could claim much, or begins an extension type. A message without these, and too short to be deep, is decoded
-# without another look.
-_TROUBLE: Final = re.compile(rb"[\xc7-\xc9\xd4-\xd8\xdc-\xdf]")
 _MALFORMED: Final = (
     msgpack.exceptions.UnpackException,
     AssertionError,
@@ -144,6 +141,7 @@ class Codec:
     def __init__(self, enums: tuple[type[Enum], ...] | None = (), nesting: int = MAX_DEPTH) -> None:
         self._enums = enums
         self._nesting = nesting
+        self._short = min(nesting, _SHORT)
         self._positions = {enum: position for position, enum in enumerate(enums or ())}
 
     def encode(self, value: object) -> bytes:
@@ -175,15 +173,21 @@ class Codec:
             ProtocolError: they are not what ``encode`` makes.
             LimitExceeded: they are nested too deep, or contain too much within extension types.
         """
-        if len(data) <= self._nesting and not _TROUBLE.search(data):
+        if len(data) <= self._short and not _MAY_BE_TIMESTAMP.search(data):
+            # Too short for what it claims to cost anything, or to be too deep.
             try:
-                return msgpack.unpackb(data, raw=False, strict_map_key=False, object_pairs_hook=_unique)
-            except ProtocolError:
+                return msgpack.unpackb(
+                    data, raw=False, strict_map_key=False, object_pairs_hook=_unique, ext_hook=self._decode_other
+                )
+            except (ProtocolError, LimitExceeded):
                 raise
             except _MALFORMED as error:
                 raise _not_a_value(error) from error
         allowed = MAX_EXTENSION_COPIES * len(data) + _FREE_EXTENSION_BYTES
         return _Decoding(self._enums, allowed, self._nesting).decode(data, 0, 0)
+
+    def _decode_other(self, code: int, payload: bytes) -> object:
+        return _Decoding(self._enums, _FREE_EXTENSION_BYTES, self._nesting).extension(code, payload, 0)
 
     def _pack(self, value: object) -> bytes:
         # One packer a call: it is not reentrant, we may be inside of its callback, and threads share the codec.
@@ -271,7 +275,7 @@ class _Decoding:
                 raw=False,
                 strict_map_key=False,
                 object_pairs_hook=_unique,
-                ext_hook=lambda code, payload: self._decode_other(code, payload, below),
+                ext_hook=lambda code, payload: self.extension(code, payload, below),
             )
         except (ProtocolError, LimitExceeded):
             raise
@@ -281,7 +285,8 @@ class _Decoding:
             _check_depth(value, depth, self._nesting)
         return value
 
-    def _decode_other(self, code: int, payload: bytes, depth: int) -> object:
+    def extension(self, code: int, payload: bytes, depth: int) -> object:
+        """Return the value of an extension type that stands at a depth."""
         if depth > self._nesting:
             raise LimitExceeded("nesting", depth, self._nesting)
         self._open += len(payload)

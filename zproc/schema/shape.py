@@ -160,6 +160,8 @@ def shape_at(shape: Shape, path: Path) -> Shape | None:
         shape: of what the address leads from.
         path: the address.
     """
+    if len(path) == 1 and shape.kind is Kind.MODEL:  # as nearly always
+        return shape.fields.get(cast("str", path[0]))
     for depth, key in enumerate(path):
         # The fields of a state are values by themselves, whatever its validators look at.
         if depth and (shape.whole or shape.kind not in _ADDRESSED):
