@@ -71,7 +71,7 @@ def test_sending_waits_for_a_slow_listener(line: tuple[int, int]) -> None:
     got: list[bytes] = []
     thread = threading.Thread(target=lambda: got.append(wire.receive(far, Kind.CALL)))
     thread.start()
-    wire.send_before(time.monotonic() + 20, near, Frame(Kind.CALL, body))
+    wire.send_before(time.monotonic() + 20, near, wire.packed(Frame(Kind.CALL, body)))
     thread.join()
     assert got == [body]
 
@@ -80,7 +80,17 @@ def test_sending_to_nobody_who_listens_ends_at_the_deadline(line: tuple[int, int
     near, _ = line
     os.set_blocking(near, False)
     with pytest.raises(WaitTimeout):
-        wire.send_before(time.monotonic() + 0.05, near, Frame(Kind.CALL, bytes(5_000_000)))
+        wire.send_before(time.monotonic() + 0.05, near, wire.packed(Frame(Kind.CALL, bytes(5_000_000))))
+
+
+def test_what_can_be_said_without_waiting_is_said(line: tuple[int, int]) -> None:
+    near, far = line
+    os.set_blocking(near, False)
+    sent = wire.packed(Frame(Kind.SETUP, b"who"), Frame(Kind.CALL, bytes(5_000_000)))
+    rest = wire.send_now(near, sent)
+    assert 0 < len(rest) < len(sent)
+    assert wire.receive(far, Kind.SETUP) == b"who"
+    assert not wire.send_now(near, wire.packed())
 
 
 def test_sending_to_the_dead_is_an_error() -> None:
@@ -88,7 +98,7 @@ def test_sending_to_the_dead_is_an_error() -> None:
     os.set_blocking(near, False)
     descriptor.close(far)
     with pytest.raises(OSError, match="pipe"):
-        wire.send_before(time.monotonic() + 1, near, Frame(Kind.CALL, b""))
+        wire.send_before(time.monotonic() + 1, near, wire.packed(Frame(Kind.CALL, b"")))
     with pytest.raises(OSError, match="pipe"):
         wire.send(near, Frame(Kind.CALL, b""))
     descriptor.close(near)

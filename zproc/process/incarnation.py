@@ -173,7 +173,7 @@ class Incarnation(Generic[R]):
                 raise self._error("has ended, and answers no more")
             self._waiting.add(threading.get_ident())  # so that the line stays open
         try:
-            wire.send_before(deadline, self._line, Frame(Kind.ORDER, body))
+            wire.send_before(deadline, self._line, wire.packed(Frame(Kind.ORDER, body)))
         except OSError:
             lay_to_rest(self)
         finally:

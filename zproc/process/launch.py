@@ -87,21 +87,21 @@ def start(
 
 def _make(method: StartMethod, setup: Setup, call: Call, deadline: float) -> Incarnation[R]:
     """Make the process, and give it its instructions."""
-    instructions: list[Frame] = []
+    instructions = wire.packed()
     if method is not StartMethod.FORK:
-        instructions = [Frame(Kind.SETUP, pickle.dumps(setup)), Frame(Kind.CALL, parcel.pack_call(call))]
+        instructions = wire.packed(Frame(Kind.SETUP, pickle.dumps(setup)), Frame(Kind.CALL, parcel.pack_call(call)))
     try:
         return _bear(method, setup, call, instructions, deadline)
     except forkserver.ServerDied:  # killed since the last time; now there is a new one
         return _bear(method, setup, call, instructions, deadline)
 
 
-def _bear(
-    method: StartMethod, setup: Setup, call: Call, instructions: Sequence[Frame], deadline: float
-) -> Incarnation[R]:
+def _bear(method: StartMethod, setup: Setup, call: Call, instructions: memoryview, deadline: float) -> Incarnation[R]:
     near, far = descriptor.pair()
     try:
         os.set_blocking(near, False)
+        # Before there is anybody to take them, so that he need not wait until we have heard of him.
+        rest = wire.send_now(near, instructions)
         offspring = _offspring(method, far, setup, call, deadline)
     except BaseException:
         descriptor.close(near)
@@ -110,7 +110,7 @@ def _bear(
         descriptor.close(far)
     process: Incarnation[R] = Incarnation(setup.name, method, offspring, near)
     try:
-        wire.send_before(deadline, near, *instructions)
+        wire.send_before(deadline, near, rest)
     except OSError:
         lay_to_rest(process)  # it died at once
     except BaseException:

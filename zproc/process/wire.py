@@ -27,10 +27,12 @@ __all__ = [
     "Setup",
     "Surroundings",
     "hand_over",
+    "packed",
     "poll",
     "receive",
     "send",
     "send_before",
+    "send_now",
     "take_over",
 ]
 
@@ -152,7 +154,24 @@ def send(line: int, frame: Frame) -> None:
         stream.sendall(frame.body)
 
 
-def send_before(deadline: float, line: int, *frames: Frame) -> None:
+def packed(*frames: Frame) -> memoryview:
+    """Give frames as they are sent."""
+    return memoryview(b"".join(_HEADER.pack(frame.kind, len(frame.body)) + frame.body for frame in frames))
+
+
+def send_now(line: int, data: memoryview) -> memoryview:
+    """Say as much as can be said without waiting, over a line that does not block, and return the rest.
+
+    Raises:
+        OSError: the child is gone.
+    """
+    with _as_socket(line) as stream, contextlib.suppress(BlockingIOError):
+        while data:
+            data = data[stream.send(data) :]
+    return data
+
+
+def send_before(deadline: float, line: int, data: memoryview) -> None:
     """Say something to a child that may not be listening yet, over a line that does not block.
 
     Raises:
@@ -160,14 +179,9 @@ def send_before(deadline: float, line: int, *frames: Frame) -> None:
         WaitTimeout: it took in less than all of it, and no more.
     """
     began = time.monotonic()
-    data = memoryview(b"".join(_HEADER.pack(frame.kind, len(frame.body)) + frame.body for frame in frames))
-    with _as_socket(line) as stream:
-        while data:
-            try:
-                data = data[stream.send(data) :]
-            except BlockingIOError:
-                if not poll({line: select.POLLOUT}, deadline) and time.monotonic() >= deadline:
-                    raise WaitTimeout("a new process takes its instructions", deadline - began) from None
+    while data := send_now(line, data):
+        if not poll({line: select.POLLOUT}, deadline) and time.monotonic() >= deadline:
+            raise WaitTimeout("a new process takes its instructions", deadline - began)
 
 
 def hand_over(deadline: float, line: int, numbers: Sequence[int]) -> None:
