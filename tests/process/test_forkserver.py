@@ -189,6 +189,23 @@ def test_threads_share_the_fork_server_from_its_first_moment() -> None:
     assert answers == [zp.fork_server_pid()] * 6
 
 
+def test_who_is_kept_in_readiness_is_the_next_process() -> None:
+    zp.start(int, method="forkserver").wait(WITHIN)
+    spare = zp.spare_pid()
+    assert spare is not None
+    assert psutil.Process(spare).ppid() == zp.fork_server_pid()
+    assert zp.start(os.getpid, method="forkserver").wait(WITHIN) == spare
+    assert zp.spare_pid() not in (None, spare)
+
+
+def test_without_a_fork_server_nobody_is_kept_in_readiness() -> None:
+    zp.start(int, method="forkserver").wait(WITHIN)
+    server().kill()
+    assert zp.spare_pid() is None
+    assert zp.fork_server_pid() is None
+    assert zp.spare_pid() is None
+
+
 def test_a_closed_standard_stream_is_no_obstacle() -> None:
     saved = os.dup(1)
     os.close(1)
@@ -203,9 +220,10 @@ def test_nothing_is_left_of_many_processes(eventually: Eventually) -> None:
     zp.start(int, method="forkserver").wait(WITHIN)
     zp.shut_down()
     zp.start(int, method="forkserver").wait(WITHIN)
-    eventually(lambda: not server().children())
-    before = server().num_fds(), len(os.listdir("/proc/self/fd"))
+    eventually(lambda: [each.pid for each in server().children()] == [zp.spare_pid()])
+    here, there = len(os.listdir("/proc/self/fd")), server().num_fds()
     for _ in range(20):
         zp.start(int, method="forkserver").wait(WITHIN)
-    eventually(lambda: (server().num_fds(), len(os.listdir("/proc/self/fd"))) == before)
+    # Not more: when it was counted, the pipe of the question who is in readiness may have been open there, too.
+    eventually(lambda: len(os.listdir("/proc/self/fd")) == here and server().num_fds() <= there)
     assert forkserver.fork_server_pid() == server().pid

@@ -11,7 +11,7 @@ from zproc.process import descriptor, parcel
 from zproc.process.cargo import INLINE, Cargo, Loan, Packer, Segment, unpack_cargo
 from zproc.process.child import Orders, announce_ready, current_name, parent_watch, take_descriptors
 from zproc.process.fitting import refuse_misfit
-from zproc.process.forkserver import fork_server_pid, shut_down
+from zproc.process.forkserver import fork_server_pid, shut_down, spare_pid
 from zproc.process.functions import FunctionPacker, FunctionShelf, PackedFunction
 from zproc.process.incarnation import Incarnation, stop_all
 from zproc.process.launch import start
@@ -80,6 +80,7 @@ __all__ = [
     "shut_down",
     "signal_name",
     "signal_to_exception",
+    "spare_pid",
     "start",
     "stop_all",
     "sweep",

@@ -25,7 +25,18 @@ from zproc.exceptions import ProcessError, WaitTimeout
 from zproc.process import birth, descriptor, wire
 from zproc.process.watch import Watch, handle_of_self, watch_process
 
-__all__ = ["NUMBER", "REQUEST", "ServedChild", "ServerDied", "adopt_channel", "fork_server_pid", "request", "shut_down"]
+__all__ = [
+    "NUMBER",
+    "REQUEST",
+    "WHO_WAITS",
+    "ServedChild",
+    "ServerDied",
+    "adopt_channel",
+    "fork_server_pid",
+    "request",
+    "shut_down",
+    "spare_pid",
+]
 
 NUMBER = struct.Struct("!q")
 """What comes over the pipe: a process id (or, negative, why there is none), and later an exit code."""
@@ -36,6 +47,12 @@ along.
 
 With it go the child's end of its line, the writing end of the pipe, standard output and error, and that handle.
 """
+
+WHO_WAITS = 2
+"""What stands in the place of that "whether" in the question who is kept in readiness; only the pipe goes with it."""
+
+_PATIENCE = 5.0
+"""How long the answer to that may take, in seconds."""
 
 
 _SLOW = 0.5
@@ -147,6 +164,26 @@ def fork_server_pid() -> int | None:
     return _server.pid if _server is not None else None
 
 
+def spare_pid() -> int | None:
+    """Give the process id of the process that the fork server keeps in readiness for the next request, if it does."""
+    with _lock:
+        server = _server
+    if server is None:
+        return None
+    reading, writing = map(descriptor.keep, os.pipe())
+    try:
+        try:
+            with _lock:
+                _send(server, REQUEST.pack(0.0, WHO_WAITS), [writing])
+        finally:
+            descriptor.close(writing)
+        return _answer(server, reading, time.monotonic() + _PATIENCE) or None
+    except ProcessError:
+        return None  # with a fork server that is dead; there is no other to ask
+    finally:
+        descriptor.close(reading)
+
+
 def adopt_channel(channel: int) -> None:
     """Ask over this channel from now on: the fork server that made this process gave it to it."""
     global _server  # noqa: PLW0603
@@ -186,17 +223,23 @@ def _ask(line: int, pipe: int, linger: float) -> _Server:
     try:
         with _lock:
             server = _ensure()
-            stream = socket.socket(fileno=server.channel)
-            try:
-                socket.send_fds(stream, [REQUEST.pack(linger, handle >= 0)], passed)
-            except (BrokenPipeError, ConnectionResetError) as error:
-                _drop(server)
-                raise ServerDied("the fork server is dead") from error
-            finally:
-                stream.detach()
+            _send(server, REQUEST.pack(linger, handle >= 0), passed)
             return server
     finally:
         descriptor.close(*(each for each in (out, err) if each > 2))  # noqa: PLR2004
+
+
+def _send(server: _Server, data: bytes, passed: list[int]) -> None:
+    """Say something to the fork server. Requires `_lock`."""
+    assert _lock.locked()
+    stream = socket.socket(fileno=server.channel)
+    try:
+        socket.send_fds(stream, [data], passed)
+    except (BrokenPipeError, ConnectionResetError) as error:
+        _drop(server)
+        raise ServerDied("the fork server is dead") from error
+    finally:
+        stream.detach()
 
 
 def _standard(number: int) -> int:

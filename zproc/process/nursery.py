@@ -6,6 +6,10 @@ asked for it. When that one dies, the process is killed with its descendants bef
 may linger gets its time. When the owner is gone, everything that descends from here goes, orphans too: they come back
 to this process, because it is the subreaper of its descendants. Then it leaves.
 
+Once it has been asked for a process, it keeps one more in readiness, which is told what it is for when the next one is
+asked for: to be born takes longer than all that most of them have to do. That one waits, holds nothing of anybody's,
+and what comes to it before it is somebody's (Ctrl-C goes to all processes of a terminal) is not for who it becomes.
+
 Ctrl-C, and what ends a terminal or a session, are not for it: its owner decides, and it follows.
 """
 
@@ -26,7 +30,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from zproc.process import child, descriptor, forkserver, tree
-from zproc.process.forkserver import NUMBER, REQUEST
+from zproc.process.forkserver import NUMBER, REQUEST, WHO_WAITS
 
 __all__ = ["main"]
 
@@ -39,6 +43,9 @@ _PERIOD = 0.2
 
 _AGAIN = 0.02
 """How long, in seconds, what was killed has to be gone before the next look."""
+
+_HERE = b"."
+"""What a process says when it has heard whose it is."""
 
 _LEAVING = 5.0
 """How long, in seconds, to look for what cannot be killed."""
@@ -55,6 +62,7 @@ class _Ward:
         channel: where it asks for processes of its own.
         linger: how long it may outlive its parent, in seconds.
         deadline: when it has to be gone, once its parent is.
+        reported: whether who asked for it was told that it is there.
     """
 
     pid: int
@@ -63,17 +71,15 @@ class _Ward:
     channel: socket.socket
     linger: float
     deadline: float | None = None
+    reported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class _Delivery:
-    """What a new process finds in its hands."""
+class _Spare:
+    """A process that is nobody's yet, and where it hears whose it is."""
 
-    line: int
-    out: int
-    err: int
-    parent_handle: int
-    channel: int
+    pid: int
+    channel: socket.socket
 
 
 def main(channel: int, owner_handle: int, owner: int) -> None:
@@ -94,11 +100,26 @@ def main(channel: int, owner_handle: int, owner: int) -> None:
     child.remember_environment()
     gc.collect()
     gc.freeze()
-    delivery = _Nursery(channel, owner_handle, owner).serve()
-    # Only children come here: all that is below on their stacks is this function.
-    forkserver.adopt_channel(delivery.channel)
-    child.adopt_streams(delivery.out, delivery.err)
-    child.main(delivery.line, delivery.parent_handle)
+    # Only children come further than this: all that is below on their stacks is this function.
+    _become(_Nursery(channel, owner_handle, owner).serve())
+
+
+def _become(channel: socket.socket) -> NoReturn:
+    """Wait to be somebody's, in a process that was just made, and live as such."""
+    data, passed, *_ = socket.recv_fds(channel, REQUEST.size, 4)
+    if not data:  # the fork server has ended, and the kernel has not come to end this one
+        os._exit(1)
+    while early := signal.sigpending() & set(_HELD):
+        signal.sigwait(early)
+    linger, _ = REQUEST.unpack(data)
+    if linger:
+        _prctl(_PR_SET_PDEATHSIG, 0)
+    # From here on a signal is for who this is now, and is kept for him: so the number may be told.
+    channel.sendall(_HERE)
+    line, out, err, *handle = passed
+    forkserver.adopt_channel(channel.detach())
+    child.adopt_streams(out, err)
+    child.main(line, handle[0] if handle else -1)
 
 
 def _load() -> None:
@@ -117,6 +138,9 @@ class _Nursery:
         self._root = socket.socket(fileno=channel)
         self._channels: dict[int, tuple[socket.socket, int]] = {}
         self._wards: dict[int, _Ward] = {}
+        self._spare: _Spare | None = None
+        self._wanted = False
+        self._errno = 0
         self._bell, ringing = os.pipe()
         os.set_blocking(self._bell, False)
         os.set_blocking(ringing, False)
@@ -129,17 +153,21 @@ class _Nursery:
             self._poller.register(owner_handle, select.POLLIN)
         self._listen(self._root, 0)
 
-    def serve(self) -> _Delivery:
-        """Do what is asked; it returns in the children alone."""
+    def serve(self) -> socket.socket:
+        """Do what is asked; it returns in the children alone, with the channel over which each hears what it is for."""
         while True:
-            events = [number for number, _ in self._poller.poll(self._patience())]
+            events = [number for number, _ in self._poller.poll(0 if self._wanted else self._patience())]
             if self._handle in events or os.getppid() != self._owner:
                 self._close()
             if self._bell in events:
                 self._reap()
-            for number in events:
-                if number in self._channels and (delivery := self._receive(number)) is not None:
-                    return delivery
+            if self._wanted and not events and (channel := self._bear()) is not None:
+                return channel
+            for number in self._channels.keys() & set(events):
+                # Made before what is asked is taken in, so that it has none of the descriptors that go with it.
+                if self._spare is None and (channel := self._bear()) is not None:
+                    return channel
+                self._receive(number)
             self._expire()
 
     # -------------------------------------------------------------------------------------------------------- requests
@@ -153,47 +181,70 @@ class _Nursery:
             self._poller.unregister(channel.fileno())
             channel.close()
 
-    def _receive(self, number: int) -> _Delivery | None:
-        channel, pid = self._channels[number]
-        try:
-            data, passed, *_ = socket.recv_fds(channel, REQUEST.size, 5)
-        except ConnectionResetError:
-            data, passed = b"", []
-        if data:
-            linger, with_handle = REQUEST.unpack(data)
-            line, pipe, out, err, *rest = passed
-            assert len(rest) == with_handle
-            return self._deliver(pid, linger, line, pipe, out, err, rest[0] if rest else -1)
-        if channel is self._root:  # the owner has closed it, or become another program: either way it asks no more
-            self._close()
-        self._deafen(channel)
-        return None
-
-    def _deliver(
-        self, parent: int, linger: float, line: int, pipe: int, out: int, err: int, handle: int
-    ) -> _Delivery | None:
+    def _bear(self) -> socket.socket | None:
+        """Make a process to be had; in that one, return where it hears what it is for."""
+        assert self._spare is None, "one is enough"
+        self._wanted = False
         kept, given = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             pid = os.fork()
         except OSError as error:
+            self._errno = error.errno or 1
             kept.close()
             given.close()
-            self._report(pipe, -(error.errno or 1))
-            descriptor.close(line, pipe, out, err, handle)
             return None
         if pid == 0:
-            if not linger:
-                self._die_with_server()
+            self._die_with_server()
             kept.close()
-            os.close(pipe)
             self._part()
-            return _Delivery(line, out, err, handle, given.detach())
+            return given
         given.close()
-        descriptor.close(line, out, err, handle)
-        self._report(pipe, pid)
-        self._wards[pid] = _Ward(pid, parent, pipe, kept, linger)
-        self._listen(kept, pid)
+        self._spare = _Spare(pid, kept)
         return None
+
+    def _receive(self, number: int) -> None:
+        """Take in what somebody says: that he is there, what he asks for, or, by an end, that he asks no more."""
+        channel, pid = self._channels[number]
+        ward = self._wards.get(pid)
+        present = ward is None or ward.reported
+        try:
+            data, passed, *_ = socket.recv_fds(channel, REQUEST.size if present else len(_HERE), 5)
+        except ConnectionResetError:
+            data, passed = b"", []
+        if not data:
+            if channel is self._root:  # the owner has closed it, or become another program: either way it asks no more
+                self._close()
+            self._deafen(channel)
+        elif ward is not None and not ward.reported:
+            self._present(ward)
+        else:
+            self._deliver(pid, data, passed)
+
+    def _deliver(self, parent: int, request: bytes, passed: list[int]) -> None:
+        """Give what somebody asked for to the process that waits for it."""
+        linger, kind = REQUEST.unpack(request)
+        if kind == WHO_WAITS:
+            self._report(passed[0], 0 if self._spare is None else self._spare.pid)
+            descriptor.close(*passed)
+            return
+        line, pipe, out, err, *handle = passed
+        assert len(handle) == kind
+        spare, self._spare = self._spare, None
+        if spare is None:
+            self._report(pipe, -self._errno)
+            descriptor.close(*passed)
+            return
+        with contextlib.suppress(OSError):  # it was killed, which is told like any other death
+            socket.send_fds(spare.channel, [request], [line, out, err, *handle])
+        descriptor.close(line, out, err, *handle)
+        self._wards[spare.pid] = _Ward(spare.pid, parent, pipe, spare.channel, linger)
+        self._listen(spare.channel, spare.pid)
+
+    def _present(self, ward: _Ward) -> None:
+        """Tell who asked for a process that it is there."""
+        ward.reported = True
+        self._report(ward.pipe, ward.pid)
+        self._wanted = self._spare is None
 
     def _die_with_server(self) -> None:
         """Have the kernel end this process when the fork server ends.
@@ -225,12 +276,17 @@ class _Nursery:
                 ward = self._wards.pop(pid, None)
                 if ward is not None:
                     self._bury(ward, code)
+                elif self._spare is not None and self._spare.pid == pid:
+                    self._spare.channel.close()
+                    self._spare = None
                 # The number is given back only now, when everybody has heard that it means nobody any more.
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)
 
     def _bury(self, ward: _Ward, code: int) -> None:
         self._deafen(ward.channel)
+        if not ward.reported:  # killed before it could say that it is there
+            self._present(ward)
         self._doom(self._children({ward.pid}))
         self._report(ward.pipe, code)
         os.close(ward.pipe)

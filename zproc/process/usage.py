@@ -55,4 +55,5 @@ def usage_of(pid: int | None, started: float | None) -> Usage | None:
     except psutil.Error:  # ended just now, or another user's
         return None
     used = times.user + times.system
-    return Usage(used / max(time.time() - born, 0.01), used, memory)
+    began = max(born, started)  # it may have waited for its task before
+    return Usage(used / max(time.time() - began, 0.01), used, memory)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from zproc.process import choose, descendants, describe, kill_tree, start
+from zproc.process import choose, descendants, describe, kill_tree, spare_pid, start
 
 __all__ = ["GRACE", "Belongings", "LeakError", "leak_check", "runtime_directory", "settle", "wait_for_nothing"]
 
@@ -45,7 +45,8 @@ class Belongings:
     """What this process has: the things that could be left behind.
 
     Attributes:
-        processes: its descendants, zombies included: whoever starts a process also collects it.
+        processes: its descendants, zombies included: whoever starts a process also collects it. Not the one that the
+            fork server keeps in readiness, which is another after each start.
         threads: those of `threading.enumerate`.
         descriptors: sockets, pipes and the kernel's anonymous files (epoll, pidfd ...), as number and target.
         files: what lies in the runtime directory.
@@ -64,7 +65,7 @@ class Belongings:
             runtime: the directory whose files count; ``None`` for no files.
         """
         return cls(
-            frozenset(process.pid for process in descendants(os.getpid())),
+            frozenset(process.pid for process in descendants(os.getpid())) - {spare_pid()},
             frozenset(threading.enumerate()),
             frozenset(_descriptors()),
             frozenset(_files(runtime) if runtime is not None else ()),
