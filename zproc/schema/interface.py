@@ -40,10 +40,12 @@ def action_of(model: type[BaseModel], name: str) -> Method | None:
 @functools.cache
 def actions_of(model: type[BaseModel]) -> Mapping[str, Method]:
     """Return the functions behind a model's actions, by name."""
+    found: dict[str, object] = {}
+    for cls in reversed(model.__mro__):
+        found |= cls.__dict__  # looked at as they stand there: asked for, a descriptor would be another thing
+    methods = ((name, getattr(found[name], ACTION, None)) for name in sorted(found))
     # In an order that survives everything: a class that travels by value has its attributes in another one afterwards.
-    names = sorted({name for cls in model.__mro__ for name in cls.__dict__})
-    found = {name: getattr(inspect.getattr_static(model, name, None), ACTION, None) for name in names}
-    return {name: cast("Method", method) for name, method in found.items() if method is not None}
+    return {name: cast("Method", method) for name, method in methods if method is not None}
 
 
 class Interface:
