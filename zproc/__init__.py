@@ -155,5 +155,10 @@ def _preload() -> None:
     importlib.import_module("zproc.host").preload()
 
 
+def _rehearse() -> None:
+    """Go through what a server begins with: done by a process that is likely to become one, before it is."""
+    importlib.import_module("zproc.host").rehearse()
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 
 import zproc
 from zproc.context import ContextOptions
+from zproc.host import rehearse
 from zproc.process import Options
 
 if TYPE_CHECKING:
@@ -108,6 +109,22 @@ class TestState:
             with zproc.Context(Kitchen, address=ctx.address) as joined:
                 bake(joined.state)
             assert ctx.state.cookies == 1, "closing the one that joined leaves the server to its owner"
+
+    def test_a_server_that_was_started_here_listens_when_the_context_is_there(self, method: str) -> None:
+        with zproc.Context(Kitchen, start_method=method) as ctx:
+            assert zproc.ping(ctx.address, timeout=0.5).pid == ctx.ping().pid
+
+    def test_one_that_dies_before_it_was_ever_used_is_told_at_the_first_use(self) -> None:
+        with zproc.Context(Kitchen) as ctx:
+            os.kill(ctx.ping().pid, signal.SIGKILL)
+            began = time.monotonic()
+            with pytest.raises(zproc.Unavailable):
+                ctx.state.cookies  # noqa: B018 - it is read
+            assert time.monotonic() - began < 2
+
+    def test_a_rehearsal_is_one_of_what_is_there(self) -> None:
+        """In the fork server nobody would be told of an error in it."""
+        rehearse()
 
     def test_a_model_that_cannot_be_shared_is_refused_before_anything_starts(self) -> None:
         class Secretive(zproc.StateModel):

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import psutil
 import pytest
 
+import zproc
 import zproc.process as zp
 from zproc.exceptions import ProcessError
 
@@ -218,6 +219,16 @@ def test_many_who_ask_at_the_same_time_are_given_one_each() -> None:
             pass
     server.resume()
     assert len({each.wait(WITHIN) for each in askers}) == len(askers)
+
+
+def test_after_one_that_may_linger_the_next_one_has_rehearsed() -> None:
+    def rehearsed() -> bool:
+        return any(each.__name__ == "Rehearsal" for each in zproc.StateModel.__subclasses__())
+
+    zp.start(int, method="forkserver").wait(WITHIN)
+    assert not zp.start(rehearsed, method="forkserver", linger=1.0).wait(WITHIN)
+    assert zp.start(rehearsed, method="forkserver").wait(WITHIN)
+    assert not zp.start(rehearsed, method="forkserver").wait(WITHIN)
 
 
 def test_the_fork_server_rests_when_nothing_is_asked(spare: psutil.Process, eventually: Eventually) -> None:

@@ -8,7 +8,8 @@ to this process, because it is the subreaper of its descendants. Then it leaves.
 
 Once it has been asked for a process, it keeps one more in readiness, which is told what it is for when the next one is
 asked for: to be born takes longer than all that most of them have to do. That one waits, holds nothing of anybody's,
-and what comes to it before it is somebody's (Ctrl-C goes to all processes of a terminal) is not for who it becomes.
+and what comes to it before it is somebody's (Ctrl-C goes to all processes of a terminal) is not for who it becomes. If
+the last that was asked for may linger, as state servers may, it is taken that the next will, too, and it rehearses.
 
 Ctrl-C, and what ends a terminal or a session, are not for it: its owner decides, and it follows.
 """
@@ -128,6 +129,12 @@ def _load() -> None:
         importlib.import_module("zproc")._preload()  # noqa: SLF001 - it is there for this
 
 
+def _rehearse() -> None:
+    """Do for nothing what one who may linger begins with; like what is loaded, it is known to the package."""
+    with contextlib.suppress(Exception):
+        importlib.import_module("zproc")._rehearse()  # noqa: SLF001 - it is there for this
+
+
 class _Nursery:
     """The loop, and what it has made."""
 
@@ -140,6 +147,7 @@ class _Nursery:
         self._wards: dict[int, _Ward] = {}
         self._spare: _Spare | None = None
         self._wanted = False
+        self._rehearsing = False
         self._errno = 0
         self._bell, ringing = os.pipe()
         os.set_blocking(self._bell, False)
@@ -164,10 +172,13 @@ class _Nursery:
             if self._wanted and not events and (channel := self._bear()) is not None:
                 return channel
             for number in self._channels.keys() & set(events):
+                if (ward := self._newborn(number)) is not None:
+                    self._greet(ward)
                 # Made before what is asked is taken in, so that it has none of the descriptors that go with it.
-                if self._spare is None and (channel := self._bear()) is not None:
+                elif self._spare is None and (channel := self._bear()) is not None:
                     return channel
-                self._receive(number)
+                else:
+                    self._receive(number)
             self._expire()
 
     # -------------------------------------------------------------------------------------------------------- requests
@@ -197,28 +208,39 @@ class _Nursery:
             self._die_with_server()
             kept.close()
             self._part()
+            if self._rehearsing:
+                _rehearse()
             return given
         given.close()
         self._spare = _Spare(pid, kept)
         return None
 
+    def _newborn(self, number: int) -> _Ward | None:
+        """Tell whose channel it is, if that one has not said yet that it is there."""
+        ward = self._wards.get(self._channels[number][1])
+        return None if ward is None or ward.reported else ward
+
+    def _greet(self, ward: _Ward) -> None:
+        """Take in that a process is there; if it is the end of it that is heard, its death will tell."""
+        with contextlib.suppress(ConnectionResetError):
+            if ward.channel.recv(len(_HERE)):
+                self._present(ward)
+                return
+        self._deafen(ward.channel)
+
     def _receive(self, number: int) -> None:
-        """Take in what somebody says: that he is there, what he asks for, or, by an end, that he asks no more."""
+        """Take in what somebody asks for, or, by an end, that he asks no more."""
         channel, pid = self._channels[number]
-        ward = self._wards.get(pid)
-        present = ward is None or ward.reported
         try:
-            data, passed, *_ = socket.recv_fds(channel, REQUEST.size if present else len(_HERE), 5)
+            data, passed, *_ = socket.recv_fds(channel, REQUEST.size, 5)
         except ConnectionResetError:
             data, passed = b"", []
-        if not data:
-            if channel is self._root:  # the owner has closed it, or become another program: either way it asks no more
-                self._close()
-            self._deafen(channel)
-        elif ward is not None and not ward.reported:
-            self._present(ward)
-        else:
+        if data:
             self._deliver(pid, data, passed)
+            return
+        if channel is self._root:  # the owner has closed it, or become another program: either way it asks no more
+            self._close()
+        self._deafen(channel)
 
     def _deliver(self, parent: int, request: bytes, passed: list[int]) -> None:
         """Give what somebody asked for to the process that waits for it."""
@@ -237,6 +259,7 @@ class _Nursery:
         with contextlib.suppress(OSError):  # it was killed, which is told like any other death
             socket.send_fds(spare.channel, [request], [line, out, err, *handle])
         descriptor.close(line, out, err, *handle)
+        self._rehearsing = linger > 0
         self._wards[spare.pid] = _Ward(spare.pid, parent, pipe, spare.channel, linger)
         self._listen(spare.channel, spare.pid)
 
