@@ -26,7 +26,7 @@ from zproc.core.limits import Limits
 from zproc.core.messages import PROTOCOL, Hello, Read, decode_command, encode
 from zproc.core.server import Send, ServerCore
 from zproc.exceptions import Error, RemoteError, UsageError
-from zproc.process import Orders, StartMethod, announce_ready, is_root, parent_watch, run_id, start, sweep
+from zproc.process import Orders, StartMethod, announce_ready, choose, is_root, parent_watch, run_id, start, sweep
 from zproc.schema.model import Schema, StateModel
 from zproc.server import SystemClock, alarm_budget, serve
 from zproc.transport import Listener, clear, clear_all, fresh_address, listen, parse_address, publish, with_keys
@@ -69,6 +69,8 @@ class Server:
             atexit.unregister(_sweep_at_exit)
             atexit.register(_sweep_at_exit, run)
         arguments = (namespace, model, limits, address, run if is_root() else None)
+        if choose(method) is StartMethod.FORK:
+            preload()  # once here, and not by each server
         try:
             self._process = start(
                 _be_server, arguments, name="server", method=method, ready=True, detached=True, linger=_LINGER
