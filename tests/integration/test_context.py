@@ -145,7 +145,7 @@ class TestState:
             zproc.Context(Kitchen, **options)
 
     def test_limits_of_another_kind_are_refused_here_and_not_by_the_server(self) -> None:
-        with pytest.raises(zproc.UsageError, match="limits are a"):
+        with pytest.raises(zproc.UsageError, match="limits is a"):
             zproc.Context(Kitchen, limits=cast("zproc.Limits", {"lease_time": 3}))
 
     def test_a_misspelt_action_is_told_with_the_one_it_may_be(self, zproc_server: Any) -> None:
