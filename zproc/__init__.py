@@ -157,7 +157,7 @@ def _preload() -> None:
 
 def _rehearse() -> None:
     """Go through what a server begins with: done by a process that is likely to become one, before it is."""
-    importlib.import_module("zproc.host").rehearse()
+    importlib.import_module("zproc.rehearsal").rehearse()
 
 
 def __dir__() -> list[str]:

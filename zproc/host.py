@@ -23,16 +23,25 @@ from zproc.arguments import TEXT, Kind, expect, or_none
 from zproc.client import Bookmark
 from zproc.client.ping import Pulse, pulse
 from zproc.core.limits import Limits
-from zproc.core.messages import PROTOCOL, Hello, Read, decode_command, encode
-from zproc.core.server import Send, ServerCore
+from zproc.core.server import ServerCore
 from zproc.exceptions import Error, RemoteError, UsageError
 from zproc.process import Orders, StartMethod, announce_ready, choose, is_root, parent_watch, run_id, start, sweep
 from zproc.schema.model import Schema, StateModel
 from zproc.server import SystemClock, alarm_budget, serve
 from zproc.transport import Listener, clear, clear_all, fresh_address, listen, parse_address, publish, with_keys
-from zproc.typing import Epoch, PeerId, RequestId, SessionId
+from zproc.typing import Epoch
 
-__all__ = ["Server", "ping", "place", "preload", "refuse_no_limits", "refuse_secret_key", "serve_here", "start_server"]
+__all__ = [
+    "Server",
+    "core_of",
+    "ping",
+    "place",
+    "preload",
+    "refuse_no_limits",
+    "refuse_secret_key",
+    "serve_here",
+    "start_server",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -185,7 +194,7 @@ def serve_here(
     _take_descriptors()
     stopped, asked, clock = threading.Event(), threading.Event(), SystemClock()
     epoch = Epoch(secrets.token_hex(8))
-    core = _core(models, epoch, limits)
+    core = core_of(models, epoch, limits)
     listener = listen(address, _transport_limits(limits))
     try:
         words = publish(address, epoch)
@@ -222,7 +231,8 @@ def serve_here(
         Bookmark.sweep(address)
 
 
-def _core(models: Mapping[str, type[StateModel]], epoch: Epoch, limits: Limits) -> ServerCore:
+def core_of(models: Mapping[str, type[StateModel]], epoch: Epoch, limits: Limits) -> ServerCore:
+    """Return the rules of a server of some states, and of the record."""
     schemas = {name: _schema(model) for name, model in models.items()}
     core = ServerCore(schemas, epoch=epoch, pid=os.getpid(), limits=limits, budget=alarm_budget)
     core.add(record.NAMESPACE, _schema(record.ProcessTable), record.KEEPER)
@@ -265,19 +275,6 @@ def preload() -> None:
     """Do once what every server that is forked from this process would do by itself."""
     _schema(record.ProcessTable)
     transport.preload()
-
-
-def rehearse() -> None:
-    """Do for nothing what a server begins with, so that what it writes to is this process's own when it is one."""
-    model = type("Rehearsal", (StateModel,), {"__module__": __name__, "__annotations__": {"number": int}, "number": 0})
-    schema, peer = _schema(model), PeerId(0)
-    core = _core({"": model}, Epoch(""), Limits())
-    hello = Hello(RequestId(0), PROTOCOL, "", schema.fingerprint, {}, SessionId(""), os.getpid(), "")
-    for command in (hello, Read(RequestId(1), ("number",), None, None, None)):
-        core.receive(peer, decode_command(encode(command)), now=0.0, wall=0.0)
-    for effect in core.effects():
-        if isinstance(effect, Send):
-            encode(effect.reply)
 
 
 def start_server(

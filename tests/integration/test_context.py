@@ -18,7 +18,6 @@ from pydantic import BaseModel, Field
 
 import zproc
 from zproc.context import ContextOptions
-from zproc.host import rehearse
 from zproc.process import Options
 
 if TYPE_CHECKING:
@@ -121,10 +120,6 @@ class TestState:
             with pytest.raises(zproc.Unavailable):
                 ctx.state.cookies  # noqa: B018 - it is read
             assert time.monotonic() - began < 2
-
-    def test_a_rehearsal_is_one_of_what_is_there(self) -> None:
-        """In the fork server nobody would be told of an error in it."""
-        rehearse()
 
     def test_a_model_that_cannot_be_shared_is_refused_before_anything_starts(self) -> None:
         class Secretive(zproc.StateModel):

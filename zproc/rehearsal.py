@@ -1,0 +1,33 @@
+"""What a state server begins with, done for nothing by a process that is likely to become one.
+
+The law: nobody imports this but who rehearses, because to import a module with a model in it, as a server does to get
+at the model of its state, is a part of what is rehearsed. What comes of it is thrown away; what stays is that the
+memory that was written to meanwhile is the process's own, and no longer shared with the one that it was forked from.
+"""
+
+from __future__ import annotations
+
+from zproc.core.limits import Limits
+from zproc.core.messages import PROTOCOL, Hello, Read, decode_command, encode
+from zproc.core.server import Send
+from zproc.host import core_of
+from zproc.schema.model import Schema, StateModel
+from zproc.typing import Epoch, PeerId, RequestId, SessionId
+
+__all__ = ["rehearse"]
+
+
+class Rehearsal(StateModel):
+    """A state as good as any."""
+
+    number: int = 0
+
+
+def rehearse() -> int:
+    """Go through the beginnings of a server and of its first client; return how many answers there were."""
+    peer = PeerId(0)
+    core = core_of({"": Rehearsal}, Epoch(""), Limits())
+    hello = Hello(RequestId(0), PROTOCOL, "", Schema.of(Rehearsal).fingerprint, {}, SessionId(""), 0, "")
+    for command in (hello, Read(RequestId(1), ("number",), None, None, None)):
+        core.receive(peer, decode_command(encode(command)), now=0.0, wall=0.0)
+    return len([encode(effect.reply) for effect in core.effects() if isinstance(effect, Send)])
