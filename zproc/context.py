@@ -139,12 +139,14 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
             raise UsageError("limits are for the server to keep: give them where it is started, not where it is joined")
         assert address is not None, "a server that is not started has an address"
         self._client = Client(schema, address, namespace)
-        if self._host is None:
-            try:
+        try:
+            if self._host is None:
                 self._client.revision()  # asked at once whether the server is there, and declares the state like this
-            except BaseException:
-                self.close()
-                raise
+            else:
+                self._client.greet()
+        except BaseException:
+            self.close()
+            raise
         if cleanup:
             atexit.register(self._at_exit)
 

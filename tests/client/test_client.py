@@ -488,6 +488,39 @@ class TestSuccession:
         assert served.value.cookies == 15
 
 
+class TestGreeting:
+    """Who knows that the server is there need not wait for its welcome before he asks something."""
+
+    def test_the_first_question_goes_by_the_connection_that_has_greeted(self, serving: Serve) -> None:
+        served = serving(Shop)
+        client = served.client
+        client.greet()
+        served.wait_for(Hello)
+        assert served.state.cookies == 0
+        assert len(served.asked(Hello)) == 1
+        assert bake(served.state) == 1
+
+    def test_one_that_is_never_asked_by_is_closed_with_the_client(self, serving: Serve) -> None:
+        served = serving(Shop)
+        client = served.client
+        client.greet()
+        served.wait_for(Hello)
+        client.close()
+        with pytest.raises(UsageError):
+            served.state.cookies  # noqa: B018 - it is read
+
+    def test_a_refusal_is_told_to_who_asks_first(self, serving: Serve) -> None:
+        served = serving(Shop, limits=Limits(sessions=1))
+        first = served.client
+        first.greet()
+        served.wait_for(Hello)
+        second = Client(first.schema, first.address, first.namespace)
+        second.greet()
+        with pytest.raises(LimitExceeded):
+            second.revision()
+        second.close()
+
+
 class TestLosses:
     """A question is asked again however often the line breaks, but not for ever."""
 

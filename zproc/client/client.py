@@ -23,14 +23,14 @@ from typing import Final, TypeVar, cast
 from weakref import WeakSet, WeakValueDictionary
 
 from zproc.client.backoff import Backoff
-from zproc.client.connection import Connection, Identity, Losses, expect
+from zproc.client.connection import Connection, Identity, Losses, expect, greet
 from zproc.client.replica import LARGE, LARGEST, NEVER, Moment, Replica, typed
 from zproc.core.messages import Act, Answered, Commit, Committed, Look, Outcome, Read, Reply, Values
 from zproc.exceptions import CommitRefused, CommitUnknown, Error, Unavailable, UsageError
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.ops import MISSING, Op, get, op_to_plain
 from zproc.schema.shape import shape_at
-from zproc.transport import word
+from zproc.transport import Channel, word
 from zproc.typing import Epoch, Path, RequestId, Revision, SessionId
 
 __all__ = ["Client", "name_by", "new_session", "process_name"]
@@ -94,6 +94,7 @@ class Client:
         # on either is atomic, so that no lock is needed to lend one.
         self._open: set[Connection] = set()
         self._idle: list[Connection] = []
+        self._greeted: Channel | None = None
         self._backoff = Backoff()
         self._count_requests_from(1)
         self._replica = Replica(self.schema, Epoch(""))
@@ -208,10 +209,19 @@ class Client:
         self._open.discard(connection)
         connection.close()
 
+    def greet(self) -> None:
+        """Connect to a server that is known to be there, and leave its answer to whoever asks it something first."""
+        self._greeted = greet(self._identity)
+
+    def _take_greeted(self) -> Channel | None:
+        with self._lock:
+            channel, self._greeted = self._greeted, None
+        return channel
+
     def _connect(self) -> Connection:
         self._backoff.wait()
         try:
-            connection = Connection(self._identity)
+            connection = Connection(self._identity, self._take_greeted())
         except Unavailable:
             self._backoff.failed()
             raise
@@ -251,7 +261,7 @@ class Client:
         with self._lock:
             self.closed = True
             self._expose()
-        self._idle.clear()
+        self.drop_idle()
         # Whoever connects meanwhile finds that it is closed when he has added his own.
         for connection in list(self._open):
             self._end(connection)
@@ -261,6 +271,8 @@ class Client:
         with suppress(IndexError):
             while True:
                 self._end(self._idle.pop())
+        if (channel := self._take_greeted()) is not None:
+            channel.close()
 
     # Requests
 

@@ -21,7 +21,7 @@ from zproc.schema.fingerprint import Table, differences
 from zproc.transport import Channel, connect
 from zproc.typing import RequestId, SessionId
 
-__all__ = ["HELLO_TIMEOUT", "PATIENCE", "Connection", "Identity", "Losses", "expect", "is_alive"]
+__all__ = ["HELLO_TIMEOUT", "PATIENCE", "Connection", "Identity", "Losses", "expect", "greet", "is_alive"]
 
 R = TypeVar("R", bound=Reply)
 
@@ -98,6 +98,7 @@ class Connection:
 
     Args:
         identity: who connects, and where to.
+        channel: one by which he has introduced himself already, by `greet`; it is the connection's then.
 
     Attributes:
         welcome: what the server said of itself.
@@ -112,27 +113,24 @@ class Connection:
 
     replica: Replica
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, channel: Channel | None = None) -> None:
         self.closed: bool = False
         self._address = identity.address
-        self._channel: Channel = connect(identity.address, limit=_LONGEST)
+        self._channel: Channel = greet(identity) if channel is None else channel
         self._last = monotonic()
         try:
-            self.welcome: Welcome = self._introduce(identity)
+            self.welcome: Welcome = self._await_welcome(identity)
             self._largest: int = self.welcome.max_message
         except BaseException:
             self.close()
             raise
 
-    def _introduce(self, identity: Identity) -> Welcome:
+    def _await_welcome(self, identity: Identity) -> Welcome:
         try:
-            self._channel.send(encode(identity.hello()), HELLO_TIMEOUT)
             deadline = monotonic() + HELLO_TIMEOUT
             reply = self._answer(decode_reply(self._receive(deadline)), RequestId(0), deadline)
         except WaitTimeout:
-            raise Unavailable(
-                identity.address, f"a server accepts, but did not greet within {HELLO_TIMEOUT:g} s"
-            ) from None
+            raise _not_greeted(identity) from None
         except _Refusal as refusal:
             error = refusal.error
             if isinstance(error, SchemaMismatch):
@@ -342,6 +340,27 @@ class Losses:
         self._left -= 1
         if not (connection.closed and self._left):
             raise error
+
+
+def greet(identity: Identity) -> Channel:
+    """Connect to a server and introduce ourselves, and leave its answer to be taken in by a `Connection`.
+
+    Raises:
+        Unavailable: no server answers.
+    """
+    channel = connect(identity.address, limit=_LONGEST)
+    try:
+        channel.send(encode(identity.hello()), HELLO_TIMEOUT)
+    except BaseException as error:
+        channel.close()
+        if isinstance(error, WaitTimeout):
+            raise _not_greeted(identity) from None
+        raise
+    return channel
+
+
+def _not_greeted(identity: Identity) -> Unavailable:
+    return Unavailable(identity.address, f"a server accepts, but did not greet within {HELLO_TIMEOUT:g} s")
 
 
 def is_alive(address: str, timeout: float = HELLO_TIMEOUT) -> bool:
