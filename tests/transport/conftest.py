@@ -25,12 +25,14 @@ from zproc.transport import (
     Listener,
     Opened,
     Received,
+    channel,
     connect,
     fresh_address,
     listen,
     local,
     poller,
 )
+from zproc.transport.spin import Spin
 from zproc.typing import PeerId
 
 PATIENCE = 20.0
@@ -174,12 +176,32 @@ def free_port() -> int:
                 return port
 
 
-@pytest.fixture(params=["unix", "selectors", "memory", "ipc", "tcp"])
+class Restless(Spin):
+    """It is always worth a look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.worth = True
+
+    def looked(self, *, found: bool) -> None:
+        """Whatever it brings."""
+
+
+@pytest.fixture
+def restless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has both sides of ``unix`` look before each sleep."""
+    monkeypatch.setattr(local, "Spin", Restless)
+    monkeypatch.setattr(channel, "Spin", Restless)
+
+
+@pytest.fixture(params=["unix", "restless", "selectors", "memory", "ipc", "tcp"])
 def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Wire:
     """A wire over each transport in turn; ``selectors`` is ``unix`` as on a system without epoll."""
     if request.param == "selectors":
         monkeypatch.setattr(local, "make_poller", poller.SelectorPoller)
-    wire: Wire = request.getfixturevalue("unix" if request.param == "selectors" else request.param)
+    if request.param == "restless":
+        request.getfixturevalue("restless")
+    wire: Wire = request.getfixturevalue("unix" if request.param in ("restless", "selectors") else request.param)
     return wire
 
 

@@ -36,9 +36,11 @@ def door() -> Iterator[socket.socket]:
     os.unlink(path)
 
 
-@pytest.fixture
-def raw(door: socket.socket) -> Iterator[tuple[LocalChannel, socket.socket]]:
-    """A channel, and the server's end of it, which does what it wants."""
+@pytest.fixture(params=["sleeping", "restless"])
+def raw(door: socket.socket, request: pytest.FixtureRequest) -> Iterator[tuple[LocalChannel, socket.socket]]:
+    """A channel, which may look before it sleeps, and the server's end of it, which does what it wants."""
+    if request.param == "restless":
+        request.getfixturevalue("restless")
     channel = LocalChannel(door.getsockname())
     server, _ = door.accept()
     with server:

@@ -23,6 +23,7 @@ from zproc.transport.base import CONNECT_TIMEOUT, MAX_FRAME, TURN, capped, chann
 from zproc.transport.fork import disown_after_fork
 from zproc.transport.frame import CUT, HEADER, FrameReader, from_bytes, pack, split
 from zproc.transport.rendezvous import check_path, peer_credentials
+from zproc.transport.spin import LONGEST, Spin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,8 @@ _LULL: Final = 1.0
 which would be a quarter of the system calls of a round trip."""
 
 _FLAGS: Final[int] = getattr(socket, "MSG_NOSIGNAL", 0) | getattr(socket, "MSG_DONTWAIT", 0)
+
+_AT_ONCE: Final = (_FLAGS,)
 
 
 class LocalChannel:
@@ -56,6 +59,7 @@ class LocalChannel:
         "_send",
         "_short",
         "_socket",
+        "_spin",
         "_writable",
     )
 
@@ -75,6 +79,7 @@ class LocalChannel:
         self._limit = limit
         self._socket = _connect(check_path(path), timeout)
         self._reader = FrameReader(limit)
+        self._spin = Spin()
         self._end: Callable[[], Error] | None = None  # why nothing goes any more
         self._inside = False  # whether a thread is in send or recv
         self._closing = False
@@ -164,10 +169,11 @@ class LocalChannel:
                 return self._assemble(_deadline(timeout, begun), timeout)
             if timeout is not None and timeout < self._patience:
                 self._wait_for_bytes(begun + capped(timeout), timeout)
+            elif self._spin.worth:
+                self._look(begun + LONGEST)
             try:
-                # Appended by C code: a KeyboardInterrupt comes before the bytes are read or after they are kept, never
-                # between.
-                chunks.extend(map(self._recv, _CHUNK))
+                if not chunks:
+                    self._sleep(begun)
             except BlockingIOError:  # a lull
                 return self._assemble(_deadline(timeout, begun), timeout)
             data = chunks[0]
@@ -186,6 +192,20 @@ class LocalChannel:
             self._inside = False
             if self._closing:
                 self._socket.close()
+
+    # Both have bytes appended by C code: a KeyboardInterrupt comes before they are read or after they are kept, never
+    # between.
+
+    def _look(self, until: float) -> None:
+        chunks = self._reader.chunks
+        while not chunks and monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                chunks.extend(map(self._recv, _CHUNK, _AT_ONCE))
+        self._spin.looked(found=bool(chunks))
+
+    def _sleep(self, begun: float) -> None:
+        self._reader.chunks.extend(map(self._recv, _CHUNK))
+        self._spin.slept(monotonic() - begun)
 
     def _assemble(self, deadline: float | None, timeout: float | None) -> bytes:
         """Take a frame that came in several pieces, or with others."""

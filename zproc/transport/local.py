@@ -43,6 +43,7 @@ from zproc.transport.frame import CUT, HEADER, FrameReader, farewell, from_bytes
 from zproc.transport.poller import READABLE, WRITABLE, make_poller
 from zproc.transport.probation import Probation
 from zproc.transport.rendezvous import Claim, peer_credentials
+from zproc.transport.spin import LONGEST, Spin
 from zproc.typing import PeerId
 
 __all__ = ["LocalListener"]
@@ -101,6 +102,7 @@ class LocalListener:
         self._numbers = itertools.count(1)
         self._arrivals: list[Arrival] = []
         self._unfinished: dict[int, _Link] = {}  # by descriptor: those with more whole frames than one turn delivers
+        self._spin = Spin()
         self._probation = Probation(self._limits.handshake)
         self._accept_again: float | None = None
         self._reserve: int | None = None
@@ -139,7 +141,7 @@ class LocalListener:
         if unfinished or self._arrivals:
             timeout = 0.0
         by_fd, arrivals = self._by_fd, self._arrivals
-        for fd, events in self._poller.poll(timeout, _BATCH):
+        for fd, events in self._wait(timeout):
             try:
                 link = by_fd[fd]
             except KeyError:
@@ -164,6 +166,22 @@ class LocalListener:
             self._finish(unfinished)
         self._arrivals = []
         return arrivals
+
+    def _wait(self, timeout: float | None) -> list[tuple[int, int]]:
+        """Return the descriptors at which something has happened, as soon as there is one."""
+        poll, spin = self._poller.poll, self._spin
+        if timeout == 0.0:
+            return poll(timeout, _BATCH)
+        begun = time.monotonic()
+        if not spin.worth:
+            ready = poll(timeout, _BATCH)
+            spin.slept(time.monotonic() - begun)
+            return ready
+        until = begun + LONGEST
+        while not (ready := poll(0.0, _BATCH)) and time.monotonic() < until:
+            pass
+        spin.looked(found=bool(ready))
+        return ready or poll(timeout, _BATCH)
 
     def _serve(self, link: _Link, events: int) -> None:
         """Do what is rare: write on, or read on in the middle of a frame, or see a connection end."""
