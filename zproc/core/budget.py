@@ -37,7 +37,7 @@ _CALLERS: Final = frozenset(
         "ListDraft.index",  # the elements' own idea of what is equal
         "ListDraft.sort",  # the key of a sort
         "ListDraft.sort.<locals>.<listcomp>",
-        "Interface._checked",  # the validators of an argument or a result
+        "Interface.checked",  # the validators of an argument or a result
         "Shape.validate",  # the validators of a field
         "Transaction._run_validator",  # a validator of the model
     }

@@ -148,8 +148,11 @@ def call_action(model: object, name: str, positional: Sequence[object], by_name:
         BaseException: whatever the action raises.
     """
     interface = _called_by(cast("type[BaseModel]", model.__class__), name)
-    result = interface.result(without_drafts(_called(interface, model, positional, by_name)))
-    return result if type(result) in SCALARS else plain(result)
+    result = _called(interface, model, positional, by_name)
+    if type(result) not in SCALARS:
+        result = without_drafts(result)
+    valid = interface.checked("return", result)
+    return valid if type(valid) in SCALARS else plain(valid)
 
 
 @functools.cache

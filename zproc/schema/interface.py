@@ -19,7 +19,7 @@ from typing_extensions import get_type_hints
 from zproc.exceptions import Fault, SchemaError
 from zproc.schema.faults import faults, refused
 from zproc.schema.shape import quiet_check
-from zproc.schema.values import plain, shown
+from zproc.schema.values import SCALARS, plain, shown
 
 __all__ = ["ACTION", "Interface", "Method", "action_of", "actions_of", "interface_of"]
 
@@ -104,29 +104,30 @@ class Interface:
             kind = self._rest.get(name)
             if kind is inspect.Parameter.VAR_POSITIONAL:
                 rest = cast("tuple[object, ...]", value)
-                given[name] = tuple([self._checked(name, item) for item in rest])
+                given[name] = tuple([self.checked(name, item) for item in rest])
             elif kind is inspect.Parameter.VAR_KEYWORD:
                 named = cast("dict[str, object]", value)
-                given[name] = {key: self._checked(name, item) for key, item in named.items()}
+                given[name] = {key: self.checked(name, item) for key, item in named.items()}
             else:
-                given[name] = self._checked(name, value)
+                given[name] = self.checked(name, value)
         return bound
 
     def quick(self, positional: Sequence[object]) -> list[object] | None:
         """Return the arguments of the simplest call, by position and all of them; ``None`` if it is not that simple."""
-        return list(map(self._checked, self._positional, positional)) if len(positional) == self._arity else None
+        return list(map(self.checked, self._positional, positional)) if len(positional) == self._arity else None
 
     def result(self, value: object) -> object:
-        """Return a result as what the action is annotated with.
+        """Return a result as what the action is annotated with; see ``checked``."""
+        return self.checked("return", value)
+
+    def checked(self, name: str, value: object) -> object:
+        """Return an argument, or under ``return`` a result, as what the action is annotated with.
 
         Raises:
             ValidationRefused: it is something else.
         """
-        return self._checked("return", value)
-
-    def _checked(self, name: str, value: object) -> object:
         try:
-            return self._checks[name](plain(value))
+            return self._checks[name](value if type(value) in SCALARS else plain(value))
         except ValidationError as error:
             raise refused(faults(error, (name,)), self._reason(name)) from error
 

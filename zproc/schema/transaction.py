@@ -163,9 +163,7 @@ class Transaction(Tree):
             return
         put(container, key, self.adopt(new))
         before = self._appended(container, path, op.before) if old is MISSING else MISSING
-        if self._private:
-            pass  # what is asked for is kept, not what it came to
-        elif is_atom(new) and (old is MISSING or is_atom(old)):
+        if is_atom(new) and (old is MISSING or is_atom(old)):
             self._record_atom(Set(path, new, before), old)
         else:
             self._record(Change(Set(path, plain(new), before), old))
@@ -200,11 +198,12 @@ class Transaction(Tree):
         if self.shape.after:
             self._pass_model(root, [root], self.shape, path, assigned=True, loose=False)
         fields[name] = new
-        if not self._private:
-            self._record_atom(op if new is value else Set(path, new), old)
+        self._record_atom(op if new is value else Set(path, new), old)
         return True
 
     def _record_atom(self, op: Set, old: object) -> None:
+        if self._private:
+            return
         path, changes = op.path, self.changes
         earlier = self._latest.get(path)
         if earlier is None:
