@@ -90,18 +90,20 @@ class Shape:
         return SchemaValidator(cast("CoreSchema", schema), cast("CoreConfig | None", self.config))
 
     @cached_property
-    def open_fields(self) -> Mapping[str, Shape]:
-        """The fields of a MODEL that may be assigned and are validated by themselves."""
+    def scalar_fields(self) -> Mapping[str, Callable[[object], object]]:
+        """The fields of a MODEL that may be assigned and hold a scalar, each with what validates it by itself.
+
+        No code of the user's is called by that; validators of the model may look at the field afterwards.
+        """
         if self.whole or self.frozen:
             return {}
-        return {name: shape for name, shape in self.fields.items() if name not in self.frozen_fields}
+        fields = {name: shape for name, shape in self.fields.items() if name not in self.frozen_fields}
+        return {name: shape.check for name, shape in fields.items() if _is_quiet(shape.schema)}
 
     @cached_property
-    def quiet_fields(self) -> Mapping[str, Shape]:
-        """The fields of a MODEL that hold a scalar and are validated without any code of the user's."""
-        if self.after:
-            return {}
-        return {name: shape for name, shape in self.open_fields.items() if _is_quiet(shape.schema)}
+    def quiet_fields(self) -> Mapping[str, Callable[[object], object]]:
+        """The scalar fields of a MODEL if no validators of it look at them either."""
+        return {} if self.after else self.scalar_fields
 
     @cached_property
     def check(self) -> Callable[[object], object]:

@@ -176,28 +176,21 @@ class Transaction(Tree):
         This is what most ops do. It is what ``_set`` does with them, less what one valid field has no need of.
         """
         path, value = op.path, op.value
-        if len(path) != 1 or type(value) not in SCALARS or type(path[0]) is not str or self._held:
+        name = path[0] if len(path) == 1 else None
+        if type(name) is not str or type(value) not in SCALARS or self._held:
             return False
-        name = path[0]
-        shape = self.shape.open_fields.get(name)
-        if shape is None:
-            return False
-        root = self._own_root() if self._private else self.root
-        fields = root.__dict__
-        old = fields[name]
-        if type(old) not in SCALARS:
+        check = self.shape.scalar_fields.get(name)
+        if check is None:
             return False
         try:
-            new = shape.check(value)
+            new = check(value)
         except ValidationError:
             return False
-        except (Exception, SystemExit) as error:
-            raise crash(path, error) from error
-        if type(new) not in SCALARS:
-            return False
+        root = self._own_root() if self._private else self.root
         if self.shape.after:
             self._pass_model(root, [root], self.shape, path, assigned=True, loose=False)
-        fields[name] = new
+        fields = root.__dict__
+        old, fields[name] = fields[name], new
         self._record_atom(op if new is value else Set(path, new), old)
         return True
 
@@ -503,8 +496,8 @@ def scalar_change(shape: Shape, root: BaseModel, op: Op) -> Change | None:
     name = op.path[0]
     if len(op.path) != 1 or type(name) is not str:
         return None
-    field = shape.quiet_fields.get(name)
-    if field is None:
+    check = shape.quiet_fields.get(name)
+    if check is None:
         return None
     old = root.__dict__[name]
     if type(op) is Set:
@@ -516,7 +509,7 @@ def scalar_change(shape: Shape, root: BaseModel, op: Op) -> Change | None:
     if type(value) not in SCALARS:
         return None
     try:
-        new = field.check(value)
+        new = check(value)
     except ValidationError:
         return None
     return Change(op if new is value and type(op) is Set else Set(op.path, new), old)
