@@ -49,7 +49,7 @@ before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 ctx.spawn(count=3, restart="always")(sleep)
 ctx.spawn(wait)
 ctx.spawn(pass_context=True)(nested)
-ctx.call_when_equal("ready", -2)(sleep)
+ctx.call_when_equal("ready", -2, stateful=False)(sleep)
 ctx.state.get_when_equal("ready", 6)
 assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before, "a handler was installed"
 {rest}
