@@ -666,6 +666,8 @@ class Store(StateModel):
     stock: dict[str, int] = {}
     ovens: dict[str, Oven] = {}
     checked: dict[str, Annotated[int, AfterValidator(abs)]] = {}
+    queue: list[int] = []
+    shelf: list[Oven] = []
 
 
 MANY = {f"{key:05}": key for key in range(10_000)}
@@ -742,6 +744,66 @@ class TestLargeDicts:
 
         with pytest.raises(LeaseLost):
             wait(served.state)
+
+
+class TestLargeLists:
+    """Only what is looked at comes over the wire."""
+
+    @pytest.fixture
+    def store(self, serving: Serve) -> Served[Store]:
+        served = serving(Store)
+        served.state.update(queue=list(range(30_000)), shelf=[Oven(temp=float(n)) for n in range(10_000)])
+        return served
+
+    def test_a_queue_is_moved_at_its_ends(self, store: Served[Store]) -> None:
+        @atomic
+        def work(state: Store) -> object:
+            first = state.queue.pop(0)
+            state.queue.append(first)
+            state.queue[5] = 55
+            state.queue.insert(0, -1)
+            state.queue += [7, 8]
+            return first, len(state.queue), state.queue[-1], state.queue[:3], state.queue.pop()
+
+        sent = len(store.ops())
+        assert work(store.state) == (0, 30_003, 8, [-1, 1, 2], 8)
+        assert not any(cast("Read", each).largest is None for each in store.asked(Read))
+        assert len(store.ops()[sent]) == 6
+        assert store.value.queue == [-1, 1, 2, 3, 4, 5, 55, *range(7, 30_000), 0, 7]
+
+    def test_an_element_is_looked_up_alone(self, store: Served[Store]) -> None:
+        @atomic
+        def warm(state: Store) -> object:
+            state.shelf[3].temp += 1
+            state.shelf[-1].racks.append(4)
+            state.shelf.append(Oven(temp=-1.0))
+            return state.shelf[10_000].temp, state.shelf[0]
+
+        assert warm(store.state) == (-1.0, Oven(temp=0.0))
+        assert not any(cast("Read", each).largest is None for each in store.asked(Read))
+        value = store.value
+        assert (value.shelf[3], value.shelf[9_999]) == (Oven(temp=4.0), Oven(temp=9_999.0, racks=[4]))
+        assert value.shelf[10_000:] == [Oven(temp=-1.0)]
+
+    def test_whoever_goes_through_all_of_them_has_them_all(self, store: Served[Store]) -> None:
+        @atomic
+        def count(state: Store) -> float:
+            state.queue.append(1)
+            state.shelf[0].temp = 0.5
+            return sum(state.queue) + sum(oven.temp for oven in state.shelf)
+
+        assert count(store.state) == sum(range(30_000)) + 1 + sum(range(10_000)) + 0.5
+        assert sum(cast("Read", each).largest is None for each in store.asked(Read)) == 2
+
+    def test_a_change_in_the_middle_is_made(self, store: Served[Store]) -> None:
+        @atomic
+        def cut(state: Store) -> None:
+            state.queue.append(5)
+            del state.queue[10:29_990]
+            state.queue.reverse()
+
+        cut(store.state)
+        assert store.value.queue == [*reversed([*range(10), *range(29_990, 30_000), 5])]
 
 
 def test_a_transaction_without_with_refuses_what_would_be_lost(served: Served[Shop]) -> None:

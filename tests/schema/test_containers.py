@@ -274,7 +274,8 @@ def swap(state: Shelves, one: str, i: int, other: str, j: int) -> None:
 
 def rotate(state: Shelves, one: str, i: int, j: int, k: int) -> None:
     a = state.shelf(one)
-    a[i], a[j], a[k] = a[j], a[k], a[i]
+    if len({place % (len(a) or 1) for place in (i, j, k)}) == 3:  # or else one stands at two places
+        a[i], a[j], a[k] = a[j], a[k], a[i]
 
 
 def move(state: Shelves, one: str, i: int, other: str, j: int) -> None:
@@ -288,9 +289,10 @@ def take_out_and_put_in(state: Shelves, one: str, i: int, other: str, j: int) ->
 
 
 def replace_and_keep(state: Shelves, one: str, i: int, other: str, j: int) -> None:
-    kept = state.shelf(one)[i]
-    state.shelf(one)[i] = state.shelf(other).pop(j)
-    state.shelf(other).append(kept)
+    if one != other:  # or else the same may be put in, and kept
+        kept = state.shelf(one)[i]
+        state.shelf(one)[i] = state.shelf(other).pop(j)
+        state.shelf(other).append(kept)
 
 
 def pop_to_front(state: Shelves, one: str) -> None:
@@ -354,9 +356,12 @@ MOVES: st.SearchStrategy[tuple[Callable[..., object], tuple[object, ...]]] = st.
 
 
 @given(st.integers(0, 4), st.integers(0, 3), st.lists(MOVES, max_size=12))
-@settings(max_examples=300)
+@settings(max_examples=120)
 def test_models_that_move_arrive_as_they_were(left: int, right: int, moves: list[tuple[Moves, tuple[object]]]) -> None:
-    """Swapped, rotated, taken out and put in elsewhere: as models move between real lists and dicts."""
+    """Swapped, rotated, taken out and put in elsewhere: as models move between real lists and dicts.
+
+    None stands at two places: a state is a tree, and in one it would be two.
+    """
     start = Shelves(
         left=[Item(name=f"left {number}") for number in range(left)],
         right=[Item(name=f"right {number}", parts=[number]) for number in range(right)],

@@ -1,4 +1,4 @@
-"""A dict that is elsewhere is, to whoever uses it, the dict that it stands for, and costs what is looked at."""
+"""A dict or list that is elsewhere is, to whoever uses it, what it stands for, and costs what is looked at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from zproc.exceptions import Error
 from zproc.schema import StateModel
 from zproc.schema.draft import Session, validator_draft
-from zproc.schema.lazy import CannotAsk, LazyDict, type_of
+from zproc.schema.lazy import CannotAsk, LazyDict, LazyList, type_of
 from zproc.schema.ops import MISSING, Op
 from zproc.schema.transaction import Transaction
 from zproc.schema.values import detached, plain
@@ -50,6 +50,8 @@ class Oven(BaseModel):
 class Shop(StateModel):
     stock: dict[str, int] = {}
     ovens: dict[str, Oven] = {}
+    row: list[int] = []
+    shelf: list[Oven] = []
 
 
 KEYS = st.sampled_from("abcdef")
@@ -95,7 +97,7 @@ AT_ONCE = (named("popitem"), named("clear"))
 def outcome(step: Step, table: object) -> object:
     try:
         return detached(step(table))
-    except (LookupError, TypeError, Error) as error:
+    except (LookupError, TypeError, ValueError, Error) as error:
         return type(error), str(error)
 
 
@@ -145,7 +147,11 @@ def drafted(shop: Shop, steps: list[tuple[str, Step]]) -> tuple[list[object], li
     session = Session(transaction)
     draft = session.root(Shop)
     outcomes = [outcome(step, getattr(draft, field)) for field, step in steps]
-    return outcomes, transaction.requested, [list(draft.stock.items()), repr(draft.ovens)]
+    return (
+        outcomes,
+        transaction.requested,
+        [list(draft.stock.items()), *map(repr, (draft.ovens, draft.row, draft.shelf))],
+    )
 
 
 @settings(max_examples=150, deadline=None)
@@ -165,9 +171,9 @@ def test_a_draft_of_it_is_a_draft_of_the_dict(
     """Results, exceptions and ops; and what it stands for stays as it is."""
     whole = Shop(stock=dict(stock), ovens={key: oven.model_copy(deep=True) for key, oven in ovens.items()})
     fields: dict[str, Any] = {"stock": LazyDict(There(stock)), "ovens": LazyDict(There(ovens))}
-    lazy = Shop.model_construct(**fields)
+    lazy = Shop.model_construct(row=[], shelf=[], **fields)
     assert drafted(lazy, steps) == drafted(whole, steps)
-    assert plain(lazy) == plain(whole) == {"stock": stock, "ovens": plain(ovens)}
+    assert plain(lazy) == plain(whole) == {"stock": stock, "ovens": plain(ovens), "row": [], "shelf": []}
 
 
 def test_what_is_looked_at_is_fetched_once_and_nothing_else() -> None:
@@ -212,3 +218,158 @@ def test_it_is_not_hashable_and_of_the_type_of_a_dict() -> None:
         hash(lazy)
     assert (type_of(lazy), type_of({}), type_of(1)) == (dict, dict, int)
     assert lazy != {"a": 1}
+
+
+# Lists
+
+
+class ThereInOrder:
+    """Where a list is, with a count of the questions."""
+
+    def __init__(self, contents: list[Any]) -> None:
+        self._contents = contents
+        self.looks: list[Key] = []
+        self.fetches = 0
+
+    def element(self, key: Key) -> object:
+        self.looks.append(key)
+        return detached(self._contents[cast("int", key)])
+
+    def length(self) -> int:
+        return len(self._contents)
+
+    def everything(self) -> list[object]:
+        self.fetches += 1
+        return cast("list[object]", detached(self._contents))
+
+
+INDEX = st.integers(-5, 5)
+SLICE = st.builds(slice, st.none() | INDEX, st.none() | INDEX)
+STEPPED = st.builds(slice, st.none() | INDEX, st.none() | INDEX, st.sampled_from([-1, 1, 2]))
+ROW = st.lists(NUMBERS, max_size=5)
+ON_ROWS = (
+    named("__getitem__", INDEX | STEPPED | st.just("a")),
+    named("__setitem__", INDEX, NUMBERS),
+    named("__setitem__", SLICE, ROW),
+    named("__setitem__", STEPPED, ROW),
+    st.just(len),
+    named("pop", INDEX),
+    named("append", NUMBERS),
+    named("insert", INDEX, NUMBERS),
+    named("__delitem__", INDEX | SLICE),
+    st.just(list),
+    st.just(lambda row: list(reversed(row))),
+    st.just(repr),
+    named("__contains__", NUMBERS),
+    named("index", NUMBERS),
+    named("count", NUMBERS),
+    st.just(lambda row: row == [1]),
+    st.just(lambda row: row == [1]),
+    st.just(lambda row: row < [2]),
+    named("__add__", ROW),
+    st.just(lambda row: row * 2),
+    st.just(lambda row: sorted(row)),
+    st.just(lambda row: row.sort()),
+    st.just(lambda row: row.reverse()),
+    st.just(lambda row: row.extend(row)),
+    st.just(lambda row: row.copy()),
+)
+# The only way in which a transaction changes a list, and more often at its ends than not.
+SPLICES = (
+    st.builds(lambda part, new: lambda row: row.__setitem__(part, new), SLICE, ROW),
+    st.builds(lambda n, new: lambda row: row.__setitem__(slice(0, n), new), NUMBERS, ROW),
+    st.builds(lambda n, new: lambda row: row.__setitem__(slice(len(row) - n, None), new), NUMBERS, ROW),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(ROW, st.lists(st.one_of(*SPLICES, named("__setitem__", INDEX, NUMBERS), *ON_ROWS), max_size=12), NUMBERS)
+def test_it_does_what_a_list_does(contents: list[int], steps: list[Step], copied: int) -> None:
+    first: Any = LazyList(ThereInOrder(contents))
+    lazy, model, before = first, list(contents), list(contents)
+    for number, step in enumerate(steps):
+        if number == copied:  # and the original stays as it is
+            before, lazy = list(model), copy.copy(lazy)
+        assert outcome(step, lazy) == outcome(step, model)
+        assert len(lazy) == len(model)
+    assert list(lazy) == model
+    if len(steps) > copied:
+        assert list(first) == before
+
+
+@settings(max_examples=150, deadline=None)
+@given(ROW, st.lists(st.one_of(*SPLICES, named("__setitem__", INDEX, NUMBERS)), max_size=12))
+def test_it_is_what_was_made_of_it_before_anything_was_fetched(contents: list[int], steps: list[Step]) -> None:
+    lazy, model = LazyList(ThereInOrder(contents)), list(contents)
+    for step in steps:
+        assert outcome(step, lazy) == outcome(step, model)
+    assert [lazy[index] for index in range(-len(model), len(model))] == [*model, *model]
+    assert list(lazy) == model
+
+
+ON_SHELVES = (
+    named("append", st.builds(Oven, temp=NUMBERS.map(float))),
+    named("insert", INDEX, st.builds(Oven, temp=NUMBERS.map(float))),
+    named("pop"),
+    named("pop", INDEX),
+    named("__delitem__", INDEX | SLICE),
+    named("reverse"),
+    st.just(lambda shelf: [oven.temp for oven in shelf]),
+    st.builds(lambda at, n: lambda shelf: setattr(shelf[at], "temp", float(n)), INDEX, NUMBERS),
+    st.builds(lambda at, n: lambda shelf: shelf[at].racks.append(n), INDEX, NUMBERS),
+    st.builds(lambda at: lambda shelf: setattr(shelf[at], "temp", "hot"), INDEX),
+    st.builds(lambda one, two: lambda shelf: shelf.__setitem__(one, shelf[two]), INDEX, INDEX),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    ROW,
+    st.lists(st.builds(Oven), max_size=4),
+    st.lists(
+        st.one_of(
+            st.one_of(*SPLICES, *ON_ROWS, named("append", st.just("x"))).map(lambda step: ("row", step)),
+            st.one_of(*ON_SHELVES).map(lambda step: ("shelf", step)),
+        ),
+        max_size=12,
+    ),
+)
+def test_a_draft_of_it_is_a_draft_of_the_list(row: list[int], shelf: list[Oven], steps: list[tuple[str, Step]]) -> None:
+    whole = Shop(row=list(row), shelf=[oven.model_copy(deep=True) for oven in shelf])
+    fields: dict[str, Any] = {"row": LazyList(ThereInOrder(row)), "shelf": LazyList(ThereInOrder(shelf))}
+    lazy = Shop.model_construct(stock={}, ovens={}, **fields)
+    assert drafted(lazy, steps) == drafted(whole, steps)
+    assert plain(lazy) == plain(whole)
+
+
+def test_a_queue_and_a_stack_stay_where_they_are() -> None:
+    there = ThereInOrder(list(range(1000)))
+    row: Any = LazyList(there)
+    row[len(row) :] = [1000, 1001]
+    assert (row[0], row[-1], row[-3]) == (0, 1001, 999)
+    row[0:1] = []
+    row[0:0] = [7]
+    row[len(row) - 3 :] = []
+    row[5] = 55
+    assert (len(row), row[0], row[1], row[5], row[-1], row[2:4]) == (999, 7, 1, 55, 998, [2, 3])
+    assert there.looks == [0, 999, 1, 998, 2, 3]
+    assert there.fetches == 0
+    assert list(row) == [7, 1, 2, 3, 4, 55, *range(6, 999)]
+    assert there.fetches == 1
+
+
+def test_who_looks_at_many_elements_has_all_fetched() -> None:
+    there = ThereInOrder(list(range(1000)))
+    row = LazyList(there)
+    assert [row[index] for index in range(1000)] == list(range(1000))
+    assert (len(there.looks), there.fetches) == (64, 1)
+    there = ThereInOrder(list(range(1000)))
+    assert LazyList(there)[10:500] == list(range(10, 500))
+    assert (there.looks, there.fetches) == ([], 1)
+
+
+def test_it_is_of_the_type_of_a_list() -> None:
+    row = LazyList(ThereInOrder([1]))
+    assert type_of(row) is list
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(row)

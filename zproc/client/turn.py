@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable, Collection, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import Concatenate, ParamSpec, TypeVar, cast, overload
+from typing import Concatenate, Final, ParamSpec, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
@@ -25,7 +25,7 @@ from zproc.exceptions import Error, LeaseLost, LimitExceeded, SchemaError, Unava
 from zproc.schema.action import drafted, refuse_unfinished, run, without_drafts
 from zproc.schema.draft import Draft, ModelDraft, Session, validator_draft
 from zproc.schema.fieldless import Fieldless
-from zproc.schema.lazy import CannotAsk, LazyDict, type_of
+from zproc.schema.lazy import CannotAsk, LazyDict, LazyList, type_of
 from zproc.schema.ops import MISSING, Op
 from zproc.schema.path import format_path
 from zproc.schema.shape import Kind, shape_at
@@ -279,12 +279,13 @@ class _Turn:
         found = self._replica.take(NEVER, reply.revision, reply.values, reply.large)
         return found if name in found else {name: lazy}
 
-    def _lazy(self, name: str) -> LazyDict | None:
+    def _lazy(self, name: str) -> LazyDict | LazyList | None:
         """Return a field without its contents, ``None`` if it is not one that can be looked into at the server."""
         shape, path = self._client.schema.shape, (name,)
-        if self._client.keeps(name) or shape.fields[name].kind is not Kind.DICT or shape_at(shape, (name, "")) is None:
+        lazy = _LAZY.get(shape.fields[name].kind)
+        if lazy is None or self._client.keeps(name) or shape_at(shape, (name, "")) is None:
             return None
-        return LazyDict(_There(self, path))
+        return lazy(_There(self, path))
 
     def look(self, path: Path, question: str) -> object:
         """Ask about what stands at an address; see `Look`.
@@ -343,8 +344,11 @@ class _Turn:
             self._connection.close()
 
 
+_LAZY: Final[Mapping[Kind, type[LazyDict | LazyList]]] = {Kind.DICT: LazyDict, Kind.LIST: LazyList}
+
+
 class _There:
-    """A dict at the server, in a turn, in which nobody changes it.
+    """A dict or list at the server, in a turn, in which nobody changes it.
 
     Args:
         turn: the turn.
@@ -356,7 +360,7 @@ class _There:
         self._path = path
 
     def element(self, key: Key) -> object:
-        """Return what stands at a key, MISSING if nothing does."""
+        """Return what stands at a key or an index, MISSING if nothing does."""
         path = (*self._path, key)
         try:
             found = cast("list[object]", self._turn.look(path, "value"))
@@ -365,12 +369,12 @@ class _There:
         return self._turn.typed(path, found[0]) if found else MISSING
 
     def length(self) -> int:
-        """Return how many keys there are."""
+        """Return how many elements there are."""
         return cast("int", self._turn.look(self._path, "length"))
 
-    def everything(self) -> dict[Key, object]:
+    def everything(self) -> object:
         """Return all of it."""
-        return cast("dict[Key, object]", self._turn.whole(cast("str", self._path[0])))
+        return self._turn.whole(cast("str", self._path[0]))
 
 
 def _descend(draft: object, handle: Handle) -> Draft:

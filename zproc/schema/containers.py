@@ -49,6 +49,7 @@ class ListDraft(Draft, MutableSequence[object], stands_for=list):
         return len(self._items())
 
     def __iter__(self) -> Iterator[object]:
+        iter(self._items())  # who goes through them all has them all fetched, if they are elsewhere
         index = 0
         while index < len(items := self._items()):
             yield self._zproc_child(index, items[index])

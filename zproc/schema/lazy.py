@@ -1,19 +1,19 @@
-"""A dict that is elsewhere, of which only what is looked at is fetched.
+"""Dicts and lists that are elsewhere, of which only what is looked at is fetched.
 
-The law: to whoever uses it, it is the dict that it stands for, copied at one moment. One element is looked up without
-the others; whoever looks at all of them has them fetched, and from then on it is a dict like any other. What was handed
-out before stays the very object.
+The law: to whoever uses one, it is the dict or list that it stands for, copied at one moment. One element is looked up
+without the others; whoever looks at all of them has them fetched, and from then on it is a dict or list like any other.
+What was handed out before stays the very object.
 """
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
-from typing import Final, Protocol
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from typing import Final, Protocol, SupportsIndex, TypeAlias, cast, overload
 
 from zproc.schema.ops import MISSING
 from zproc.typing import Key
 
-__all__ = ["CannotAsk", "LazyDict", "Source", "type_of"]
+__all__ = ["CannotAsk", "LazyDict", "LazyList", "Source", "type_of"]
 
 _SOME: Final = 64
 """How many elements are looked up before it is asked how many there are."""
@@ -27,10 +27,10 @@ class CannotAsk(Exception):
 
 
 class Source(Protocol):
-    """Where the dict is, unchanged for as long as it may be asked."""
+    """Where the dict or list is, unchanged for as long as it may be asked."""
 
     def element(self, key: Key) -> object:
-        """Return what stands at a key, MISSING if nothing does.
+        """Return what stands at a key or an index, MISSING if nothing does.
 
         Raises:
             CannotAsk: a key like this cannot be sent, only be compared with those that are there.
@@ -38,11 +38,11 @@ class Source(Protocol):
         ...
 
     def length(self) -> int:
-        """Return how many keys there are."""
+        """Return how many elements there are."""
         ...
 
-    def everything(self) -> dict[Key, object]:
-        """Return all of it, as a dict of its own."""
+    def everything(self) -> object:
+        """Return all of it, as a dict or list of its own."""
         ...
 
 
@@ -70,7 +70,7 @@ class LazyDict(dict[Key, object]):
     def _loaded(self) -> LazyDict:
         """Have everything here."""
         if self._source is not None:
-            everything = self._source.everything()
+            everything = cast("dict[Key, object]", self._source.everything())
             everything.update((key, value) for key, value in self._looked.items() if value is not MISSING)
             for key, value in self._changed.items():
                 # A key that was taken away and put again is at the end.
@@ -228,7 +228,177 @@ class LazyDict(dict[Key, object]):
         return other | self.copy()
 
 
+_Slice: TypeAlias = "slice[SupportsIndex | None, SupportsIndex | None, SupportsIndex | None]"
+
+
+def _whole(name: str) -> Callable[..., object]:  # type: ignore[explicit-any]  # each method takes others
+    """Make a method that has everything here before it does what that of a list does."""
+    method = cast("Callable[..., object]", getattr(list, name))  # type: ignore[explicit-any]  # as above
+
+    def call(items: LazyList, *arguments: object, **options: object) -> object:
+        given = [argument.loaded() if isinstance(argument, LazyList) else argument for argument in arguments]
+        return method(items.loaded(), *given, **options)
+
+    return call
+
+
+class LazyList(list[object]):
+    """A list whose contents are fetched when they are looked at.
+
+    As long as they are elsewhere, only its ends are moved: a queue that is appended to and popped from the front, or a
+    stack, stays where it is. A change in the middle fetches it.
+
+    Args:
+        source: where they are.
+    """
+
+    __slots__ = ("_first", "_head", "_looked", "_source", "_stop", "_tail")
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self._source: Source | None = source
+        """``None`` once everything is here, and in the list itself."""
+        # What it is: the head, of the original what is from the first to the stop, and the tail.
+        self._head: list[object] = []
+        self._tail: list[object] = []
+        self._first = 0
+        self._stop: int | None = None
+        """The length of the original, until it is asked for."""
+        self._looked: dict[int, object] = {}
+        """Of the original, what was looked up or replaced."""
+
+    def loaded(self) -> LazyList:
+        """Have everything here."""
+        if self._source is not None:
+            original = cast("list[object]", self._source.everything())
+            for index, value in self._looked.items():
+                original[index] = value
+            items = [*self._head, *original[self._first : self._end()], *self._tail]
+            self._source = None
+            super().extend(items)
+            self._head, self._tail, self._looked = [], [], {}
+        return self
+
+    def _end(self) -> int:
+        if self._stop is None:
+            assert self._source is not None, "whoever has everything asks nobody"
+            self._stop = self._source.length()
+        return self._stop
+
+    def __len__(self) -> int:
+        if self._source is None:
+            return super().__len__()
+        return len(self._head) + self._end() - self._first + len(self._tail)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> object: ...
+    @overload
+    def __getitem__(self, index: _Slice) -> list[object]: ...
+    def __getitem__(self, index: SupportsIndex | _Slice) -> object:
+        if self._source is not None:
+            if isinstance(index, int):
+                return self._element(index)
+            if isinstance(index, slice):
+                places = range(*index.indices(len(self)))
+                if len(places) * _LOOKS < len(self):
+                    return [self._element(place) for place in places]
+            self.loaded()
+        return super().__getitem__(index)
+
+    def _element(self, index: int) -> object:
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError("list index out of range")
+        if place < len(self._head):
+            return self._head[place]
+        place += self._first - len(self._head)
+        return self._original(place) if place < self._end() else self._tail[place - self._end()]
+
+    def _original(self, place: int) -> object:
+        if place not in self._looked:
+            assert self._source is not None, "whoever has everything asks nobody"
+            looks = len(self._looked)
+            try:
+                if looks < _SOME or looks & (looks - 1) or looks * _LOOKS < self._end():
+                    self._looked[place] = self._source.element(place)
+                    return self._looked[place]
+            except CannotAsk:
+                pass
+            place += len(self._head) - self._first
+            return self.loaded()[place]
+        return self._looked[place]
+
+    def __setitem__(self, index: SupportsIndex | _Slice, value: object) -> None:
+        if self._source is not None:
+            if isinstance(index, slice):
+                start, stop, step = index.indices(len(self))
+                value = list(cast("Iterable[object]", value))
+                if step == 1 and self._replace(start, max(stop, start), value):
+                    return
+            elif isinstance(index, int) and self._put(index, value):
+                return
+            self.loaded()
+        super().__setitem__(index, value)  # type: ignore[index]  # as above
+
+    def _put(self, index: int, value: object) -> bool:
+        """Put a value in the place of another, and tell whether there is one."""
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            return False
+        if place < len(self._head):
+            self._head[place] = value
+            return True
+        place += self._first - len(self._head)
+        if place < self._end():
+            self._looked[place] = value
+        else:
+            self._tail[place - self._end()] = value
+        return True
+
+    def _replace(self, start: int, stop: int, new: list[object]) -> bool:
+        """Replace a run of elements by others, and tell whether that could be done at the ends."""
+        head, middle = len(self._head), self._end() - self._first
+        if start >= head + middle:
+            self._tail[start - head - middle : stop - head - middle] = new
+        elif start <= head:
+            self._first += min(max(stop - head, 0), middle)
+            self._tail[: max(stop - head - middle, 0)] = []
+            self._head[start:stop] = new
+        elif stop >= head + middle:
+            self._stop = self._first + start - head
+            self._tail[: stop - head - middle] = new
+        else:
+            return False
+        return True
+
+    def __copy__(self) -> list[object]:
+        if self._source is None:
+            return self.copy()
+        made = LazyList(self._source)
+        made._head, made._tail, made._looked = [*self._head], [*self._tail], {**self._looked}
+        made._first, made._stop = self._first, self._stop
+        return made
+
+    def copy(self) -> list[object]:
+        return [*self.loaded()]
+
+    # What has to see all of them
+
+    def __iter__(self) -> Iterator[object]:
+        self.loaded()
+        return super().__iter__()
+
+
+for _name in (  # noqa: SIM905 - a list would be 30 lines
+    "__add__ __contains__ __delitem__ __eq__ __ge__ __gt__ __iadd__ __imul__ __le__ __lt__ __mul__ __ne__ __repr__ "
+    "__reversed__ __rmul__ append clear count extend index insert pop remove reverse sort"
+).split():
+    setattr(LazyList, _name, _whole(_name))
+
+
 def type_of(value: object) -> type:
-    """Return the type of a value: of a dict that is elsewhere, that of a dict."""
+    """Return the type of a value: of one that is elsewhere, that of the dict or list that it stands for."""
     kind = type(value)
-    return dict if kind is LazyDict else kind
+    if kind is LazyDict:
+        return dict
+    return list if kind is LazyList else kind
