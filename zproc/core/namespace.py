@@ -6,6 +6,7 @@ limit of time included, leaves state, revision and history as they were. Nothing
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, cast
 
@@ -85,8 +86,7 @@ class Namespace:
             UnknownPath: there is no such field.
             LimitExceeded: they are too large for a message.
         """
-        values = self.state.__dict__
-        return self._encode_fields({name: values[name] for name in self._changed(fields, since)})
+        return self.read_small(fields, since, sys.maxsize)[0]
 
     def read_small(
         self, fields: tuple[str, ...], since: Revision | None, largest: int
@@ -98,14 +98,16 @@ class Namespace:
             since: a revision; ``None`` if they are wanted whether or not they have changed.
             largest: how many bytes each may have.
         """
-        values = self.state.__dict__
+        values, changed_at = self.state.__dict__, self._changed_at
         small: dict[str, object] = {}
         large: tuple[str, ...] = ()
-        for name in self._changed(fields, since):
-            if type(values[name]) not in NUMBERS and self._is_large(name, largest):
-                large += (name,)
-            else:
+        for name in self._names(fields):
+            if since is not None and (name not in changed_at or changed_at[name] <= since):
+                continue
+            if type(values[name]) in NUMBERS or not self._is_large(name, largest):
                 small[name] = values[name]
+            else:
+                large += (name,)
         data = self._encode_fields(small)
         if len(data) > largest:
             over = tuple([name for name in small if self._measured(name) > largest])
@@ -153,13 +155,6 @@ class Namespace:
         for key in path:
             value = get(value, key)
         return value
-
-    def _changed(self, fields: tuple[str, ...], since: Revision | None) -> tuple[str, ...]:
-        names = self._names(fields)
-        if since is None:
-            return names
-        changed_at = self._changed_at
-        return tuple([name for name in names if name in changed_at and changed_at[name] > since])
 
     def _is_large(self, name: str, largest: int) -> bool:
         """Whether a field is known to have more bytes, without a look at all of it."""
