@@ -452,6 +452,12 @@ def test_builtins_come_back_as_they_went_but_tuples(size: int) -> None:
     ]
 
 
+@pytest.mark.parametrize("value", ["\udc80", 1 << 64, object()], ids=["no text", "too great", "no data"])
+def test_what_has_no_bytes_is_refused(value: object) -> None:
+    with pytest.raises(SchemaError, match="cannot be shared"):
+        encode_bare((1, value))
+
+
 def test_ten_thousand_empty_containers_cost_what_they_are() -> None:
     """The price of Python's objects, about 70 times their bytes, is not to be had cheaper; but no more than that."""
     data = b"\xdd" + (100_000).to_bytes(4, "big") + b"\x90" * 100_000

@@ -246,9 +246,10 @@ class Namespace:
             op = op_from_plain(data[0])
             change = scalar_change(self.schema.shape, self.state, op)
             if change is not None:
-                entry = self._perform(change, author, wall)
+                # First, for nothing may fail once it is published.
                 left = {op.path[0]: change.op.value} if isinstance(op, Update) and isinstance(change.op, Set) else None
-                return entry, b"" if left is None else self.schema.codec.encode(left)
+                result = b"" if left is None else self.schema.codec.encode(left)
+                return self._perform(change, author, wall), result
             ops = [op]
         else:
             ops = list(map(op_from_plain, data))

@@ -219,9 +219,15 @@ class Codec:
 
 
 def encode_bare(value: object) -> bytes:
-    """Return data made of builtin types only as bytes; tuples are lists there."""
-    # One packer a call, as above.
-    return msgpack.Packer().pack(value)
+    """Return data made of builtin types only as bytes; tuples are lists there.
+
+    Raises:
+        SchemaError: something in it has no bytes: a text that is no Unicode, or a number of more than 64 bits.
+    """
+    try:
+        return msgpack.Packer().pack(value)  # one a call, as above
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SchemaError(type(value).__name__, f"cannot be shared: {error}") from error
 
 
 def decode_bare(data: bytes) -> object:
