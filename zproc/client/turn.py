@@ -193,13 +193,14 @@ class _Turn:
         "_handle",
         "_name",
         "_outer",
+        "_path",
         "_replica",
         "_session",
         "_transaction",
     )
 
     def __init__(self, handle: Handle, name: str) -> None:
-        self._client, _ = address_of(handle)
+        self._client, self._path = address_of(handle)
         self._handle = handle
         self._name = name
 
@@ -260,7 +261,8 @@ class _Turn:
         self._session = session = Session(transaction)
         self._outer = self._client.enter_turn()
         try:
-            return _descend(session.root(model), self._handle)
+            draft = cast("Draft", session.root(model))
+            return _descend(draft, self._path, kind_of(self._handle)) if self._path else draft
         except BaseException:
             self._session.end()
             self._client.leave_turn(self._outer)
@@ -377,12 +379,8 @@ class _There:
         return self._turn.whole(cast("str", self._path[0]))
 
 
-def _descend(draft: object, handle: Handle) -> Draft:
-    """Walk from the draft of the state to that of what a handle stands for."""
-    _, path = address_of(handle)
-    if not path:
-        return cast("Draft", draft)
-    kind = kind_of(handle)
+def _descend(draft: object, path: Path, kind: type) -> Draft:
+    """Walk from the draft of the state to that of a part of it."""
     for depth, key in enumerate(path, start=1):
         try:
             draft = _step(draft, key)

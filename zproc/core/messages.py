@@ -473,8 +473,10 @@ def _checked(field: _Field, value: object) -> object:
     parts = cast("list[object] | dict[object, object]", value)
     if len(parts) > MAX_LIST:
         raise LimitExceeded(field.where, len(parts), MAX_LIST)
-    elements = [*parts, *parts.values()] if isinstance(parts, dict) else parts
-    if not field.elements.issuperset(map(type, elements)):
-        assert field.element is not None, "a container has elements"
-        raise ProtocolError(f"{field.where}: not every element is a {field.element.__name__}")
-    return parts if isinstance(parts, dict) else tuple(parts)
+    if isinstance(parts, list):
+        if field.elements.issuperset(map(type, parts)):
+            return tuple(parts)
+    elif field.elements.issuperset(map(type, (*parts, *parts.values()))):
+        return parts
+    assert field.element is not None, "a container has elements"
+    raise ProtocolError(f"{field.where}: not every element is a {field.element.__name__}")
