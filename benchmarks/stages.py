@@ -286,6 +286,8 @@ def measure(call: Call, rounds: int, times: int) -> Column:
         plain = stack.enter_context(zproc.Context(Counter, start_method="fork"))
         with probes.set(), probes.within("server"):
             probed = stack.enter_context(zproc.Context(Counter, start_method="fork"))
+        for ctx in (plain, probed):
+            assert ctx.state.c == 0  # whoever asks first also waits for the welcome
         spans, others = [], []
         for _ in range(rounds):
             others += call.spans(probes, plain, times)
