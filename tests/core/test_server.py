@@ -374,6 +374,23 @@ def test_p4_turns_are_granted_in_the_order_of_asking(wire: Wire) -> None:
     assert all(line.take() == [] for line in lines)
 
 
+def test_p4_the_next_is_given_the_turn_before_the_last_hears_of_its_commit(wire: Wire) -> None:
+    """Its function is yet to run, and all who wait wait for that."""
+    last, following = wire.connect(), wire.connect()
+    lease = last.granted()
+    acquire = following.acquire()
+    following.send(acquire)
+    commit = last.set("cookies", 1, lease=lease)
+    wire.performed.clear()
+    last.send(commit)
+    published, first, second = wire.performed
+    assert published == Published(0, Revision(1))
+    assert isinstance(first, Send)
+    assert isinstance(second, Send)
+    assert (type(first.reply), first.peer) == (Granted, following.id)
+    assert (type(second.reply), second.peer) == (Committed, last.id)
+
+
 def test_p4_what_a_turn_read_stays_true_until_its_commit(wire: Wire) -> None:
     """Commits and actions of others wait behind it, in their order; a granted turn sees them all."""
     holder, writer, caller, successor = (wire.connect() for _ in range(4))

@@ -11,7 +11,7 @@ from zproc.core.messages import Reply
 from zproc.schema.record import record
 from zproc.typing import PeerId, Revision
 
-__all__ = ["Disconnect", "Effect", "Published", "Send", "Welcomed"]
+__all__ = ["Disconnect", "Effect", "Published", "Send", "Welcomed", "hurry"]
 
 
 @record
@@ -46,3 +46,16 @@ class Published:
 
 
 Effect: TypeAlias = Send | Welcomed | Disconnect | Published
+
+
+def hurry(effects: list[Effect]) -> None:
+    """Move the last effect, a reply, before those to other peers that stand directly before it.
+
+    This is for who has been given the turn: he is to do something, and the others only hear of what has been done.
+    """
+    urgent = effects.pop()
+    assert isinstance(urgent, Send), "a reply can be moved; what else there is has its place"
+    at = len(effects)
+    while at and isinstance(other := effects[at - 1], Send) and other.peer != urgent.peer:
+        at -= 1
+    effects.insert(at, urgent)

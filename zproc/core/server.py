@@ -18,7 +18,7 @@ from functools import cache
 from typing import ClassVar, Final, cast, get_args
 
 from zproc.core.budget import Budget, BudgetExceeded
-from zproc.core.effect import Disconnect, Effect, Published, Send, Welcomed
+from zproc.core.effect import Disconnect, Effect, Published, Send, Welcomed, hurry
 from zproc.core.history import Author, Entry
 from zproc.core.keeper import Keeper, KeptNamespace, namespace_of
 from zproc.core.lease import Holder, Running, Turns, Waiting
@@ -435,6 +435,7 @@ class ServerCore:
                     self._send(known.id, outcome)
                 elif isinstance(command, Acquire):
                     self._grant(known, command)
+                    hurry(self._effects)
                 else:
                     self._apply(known, command)
             except Error as error:

@@ -16,8 +16,9 @@ from typing import Final
 
 __all__ = ["LONGEST", "Spin"]
 
-LONGEST: Final = 100e-6
-"""For how long to look, in seconds: about what a request takes when both sides have to be woken."""
+LONGEST: Final = 200e-6
+"""For how long to look, in seconds: KVM's default of ``halt_poll_ns``, and twice what a request takes when both sides
+have to be woken."""
 
 _AT_FIRST: Final = 2
 _AT_MOST: Final = 1 << 12
