@@ -245,6 +245,8 @@ class HistoryGone(Error, LookupError):
 class LimitExceeded(Error):
     """A limit was reached.
 
+    Of ``compute_time`` it is told late where a single call into C takes longer, which nothing can interrupt.
+
     Attributes:
         limit: the limit's name, as in the settings.
         given: how much there was.
