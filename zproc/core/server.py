@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import ClassVar, Final, cast, get_args
 
 from zproc.core.budget import Budget, BudgetExceeded
@@ -377,7 +377,9 @@ class ServerCore:
 
     def _announce(self, space: _Space, entry: Entry, woken: list[Watcher]) -> None:
         """Tell whoever waited for it of a commit, the newest."""
-        state = cache(lambda: space.namespace.read(()))
+        state: Callable[[], bytes] = partial(space.namespace.read, ())
+        if len(woken) > 1:
+            state = cache(state)
         for watcher in woken:
             known = self._peers[watcher.peer]
             known.peer.no_longer_waits(watcher.command.request)
