@@ -199,8 +199,10 @@ class LocalChannel:
     def _look(self, until: float) -> None:
         chunks = self._reader.chunks
         while not chunks and monotonic() < until:
-            with contextlib.suppress(BlockingIOError):
+            try:  # noqa: SIM105  contextlib.suppress would look half as often
                 chunks.extend(map(self._recv, _CHUNK, _AT_ONCE))
+            except BlockingIOError:
+                pass
         self._spin.looked(found=bool(chunks))
 
     def _sleep(self, begun: float) -> None:
