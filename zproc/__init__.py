@@ -138,11 +138,20 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 
+_PARTS = frozenset({"aio", "exceptions", "testing"})
+"""Modules that users know by their own names, and that are loaded when they are asked for."""
+
 if not TYPE_CHECKING:  # a checker would take any name for one of ours
 
     def __getattr__(name: str) -> object:
         if name not in _HOME:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            if name in _PARTS:
+                return importlib.import_module(f"zproc.{name}")
+            import difflib
+
+            nearest = difflib.get_close_matches(name, _HOME, n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest and not name.startswith("_") else ""
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
         value: object = getattr(importlib.import_module(_HOME[name]), name)
         globals()[name] = value  # it is asked for once
         return value

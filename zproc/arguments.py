@@ -6,6 +6,8 @@ what it may be, and what it was. ``True`` is no number, because who writes it me
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -31,7 +33,10 @@ __all__ = [
     "count_of",
     "expect",
     "expect_all",
+    "expect_known",
+    "meant",
     "or_none",
+    "refuse_unfinished",
     "shown",
 ]
 
@@ -78,6 +83,42 @@ def expect_all(*given: tuple[str, object, Kind]) -> None:
     wrong = [f"{name} is {kind.words}, not {shown(value)}" for name, value, kind in given if not kind.fits(value)]
     if wrong:
         raise UsageError("; ".join(wrong))
+
+
+def expect_known(given: Iterable[str], known: Iterable[str]) -> None:
+    """Make sure that options are such as there are.
+
+    Args:
+        given: their names.
+        known: the names that there are.
+
+    Raises:
+        UsageError: one of them is none; it names the nearest.
+    """
+    names = sorted(known)
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        listed, hint = ", ".join(unknown), meant(unknown[0], names)
+        raise UsageError(f"no such option: {listed}; {hint}there are {', '.join(names)}")
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return the question whether another name was meant, if one is near."""
+    return "".join(f"did you mean {other!r}? " for other in difflib.get_close_matches(name, list(known), n=1))
+
+
+def refuse_unfinished(function: object) -> None:
+    """Refuse functions that return before their body has run.
+
+    Raises:
+        UsageError: the function is a coroutine function, a generator or both.
+    """
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    name = getattr(function, "__qualname__", "")
+    if flags & inspect.CO_GENERATOR:
+        raise UsageError(f"{name} is a generator function, which returns before its body has run; return a list")
+    if flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+        raise UsageError(f"{name} is a coroutine function; give one that calls asyncio.run")
 
 
 def or_none(kind: Kind, words: str = "") -> Kind:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import difflib
 import functools
 import os
 import signal
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, Final, Protocol, Self, TypeVar, Unpack, cast, overload
 
-from zproc.arguments import FLAG, REVISION, TEXT, expect, expect_all, or_none
+from zproc.arguments import FLAG, REVISION, TEXT, expect, expect_all, expect_known, meant, or_none
 from zproc.call_when import CallWhen
 from zproc.client import Client, commits_since, model_handle, name_by, revert
 from zproc.client.ping import Pulse, pulse
@@ -115,6 +114,7 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
         refuse_secret_key(cast("dict[str, object]", options).pop("secret_key", None))
         _refuse_unknown(options, limits)
         expect_all(("namespace", namespace, TEXT), ("wait", wait, FLAG), ("cleanup", cleanup, FLAG))
+        expect("start_server", start_server, or_none(FLAG))
         if self._declared is not None:
             self._declared.check()
         schema = cast("Schema[StateModel]", Schema.of(cast("type[M]", model or self._model)))
@@ -153,9 +153,14 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
     def _where(self, name: str) -> str | None:
         client: Client | None = self.__dict__.get("_client")
         model = None if client is None else client.schema.model
+        if name == "state":
+            return "a state is changed, not replaced: ctx.state.cookies = 3, or ctx.state.update(cookies=3, flour=2)"
         if model is None or not (name in model.model_fields or hasattr(model, name)):
             return None
         return f"a context has no fields, its state has: ctx.state.{name}"
+
+    def _nearest(self, name: str) -> str:
+        return meant(name, [other for other in dir(type(self)) if not other.startswith("_")])
 
     def __repr__(self) -> str:
         state = "closed" if self._client.closed else f"{len(self.process_list)} processes"
@@ -380,7 +385,10 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
             first = self._first(stateful=stateful, pass_context=pass_context)
             return self._manager.make(function, args, kwargs, first=first, options=options)
 
-        return make if function is None else make(function)
+        if function is not None:
+            return make(function)
+        self._manager.check(options)
+        return make
 
     def process_factory(
         self,
@@ -558,10 +566,8 @@ def context_class(model: type[M]) -> type[Context[M]]:
 
 
 def _refuse_unknown(options: Mapping[str, object], limits: object) -> None:
-    for name in options.keys() - Options.__annotations__.keys():
-        known = sorted(ContextOptions.__annotations__)  # of a TypedDict these are the inherited ones, too
-        nearest = "".join(f"did you mean {other!r}? " for other in difflib.get_close_matches(name, known, n=1))
-        raise UsageError(f"no such option: {name}; {nearest}there are {', '.join(known)}")
+    # Of a TypedDict these are the inherited ones, too.
+    expect_known(options.keys() - Options.__annotations__.keys(), ContextOptions.__annotations__)
     refuse_no_limits(limits)
 
 

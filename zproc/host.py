@@ -266,6 +266,7 @@ def place(address: str, keys: str | None) -> str:
     Raises:
         UsageError: it is no address, or one that takes no keys.
     """
+    expect("keys", keys, or_none(TEXT))
     if keys is None and parse_address(address).scheme == "tcp" and not parse_address(address).keys:
         keys = os.environ.get("ZPROC_KEYS") or None
     return with_keys(address, keys)
@@ -312,6 +313,8 @@ def start_server(
     refuse_no_limits(limits)
     expect("namespace", namespace, TEXT)
     Schema.of(model).initial()
+    if address is None and keys is not None:
+        raise UsageError("keys are for servers with a tcp:// address: give address=, too")
     chosen = None if address is None else place(address, keys)
     return Server(namespace, model, limits or Limits(), start_method, chosen)
 

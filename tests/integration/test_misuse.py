@@ -6,7 +6,7 @@ What is wrong with it, and what would be right, is in the error; nothing has hap
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -27,6 +27,18 @@ def bake(state: Shop, n: int = 1) -> int:
 
 def same(item: object) -> object:
     return item
+
+
+def yielding(item: object) -> Iterator[object]:
+    yield item
+
+
+async def later(item: object) -> object:
+    return item
+
+
+def library_shop() -> Any:
+    return Shop()
 
 
 WRONG: list[tuple[Callable[[Any], object], str]] = [
@@ -50,7 +62,16 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda ctx: ctx.state.get_when_change("n", timeout=math.inf), "or None for as long as it takes, not inf"),
     (lambda ctx: ctx.state.get_when_equal("n", "five"), "n never equals 'five'"),
     (lambda ctx: ctx.call_when_change("n", args=3), "args is a tuple or list of arguments, not 3"),
+    (lambda ctx: ctx.state.get_when_equal(ctx.state.n, 3), "a field is named by a text, 'oven.temp'"),
+    (lambda ctx: ctx.state.update({"n": 3}), r"update takes fields by name: .* state\.update\(\*\*\{'n': 3\}\)"),
+    (lambda _: library_shop().update({"n": 3}), "update takes fields by name"),
     # the context
+    (lambda ctx: setattr(ctx, "state", Shop()), r"a state is changed, not replaced: ctx\.state\.cookies = 3"),
+    (lambda ctx: setattr(ctx, "n", 3), r"n = 3 would be lost: .* ctx\.state\.n"),
+    (lambda _: library.Context(Shop, adress="tcp://x"), "no such option: adress; did you mean 'address'"),
+    (lambda ctx: zproc.atomic(ctx.state), "atomic is for functions"),
+    (lambda _: library.atomic(3), "atomic is for functions, .* 3 is none"),
+    (lambda _: library.action(3), "atomic is for functions"),
     (lambda ctx: ctx.hold(["n"]), r"the name of a field is a text, not \['n'\]"),
     (lambda ctx: ctx.ping("x"), "timeout is a number of seconds, 0 or more, not 'x'"),
     (lambda ctx: ctx.namespace(3, Shop), "the name of a state is a text, not 3"),
@@ -64,6 +85,9 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda _: library.Limits(lease_time="x"), "the limit 'lease_time' is a number, not 'x'"),
     (lambda _: library.start_server(Shop, limits=3), r"limits is a zproc\.Limits"),
     (lambda _: library.start_server(Shop, namespace=3), "namespace is a text, not 3"),
+    (lambda _: library.start_server(Shop, keys="/tmp"), "keys are for servers with a tcp:// address: give address="),
+    (lambda _: library.Context(Shop, start_server="yes"), "start_server is True or False, or None, not 'yes'"),
+    (lambda ctx: ctx.state.when_change(exclude=3), "exclude is a list of fields"),
     # maps
     (lambda ctx: ctx.process_map(same, [1], count="x"), "the count of workers is a number of workers, 1 or more"),
     (lambda ctx: ctx.process_map(same, [1], count=1.5), "not 1.5"),
@@ -88,7 +112,17 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda ctx: ctx.create_swarm(1).run(same, (1,), timeout="x"), "timeout is a number of seconds above 0"),
     (lambda ctx: ctx.create_swarm(1).start_task(same, [1], keep=0), "keep is a number of seconds above 0, not 0"),
     (lambda _: library.Swarm.result(3), "the id of a map is a text, not 3"),
+    (lambda ctx: ctx.process_map(same, [1], chunk_size=1), "no such option: chunk_size; did you mean 'chunksize'"),
+    (lambda ctx: ctx.process_map(yielding, [1]), "yielding is a generator function, .* return a list"),
+    (lambda ctx: ctx.process_map(later, [1]), "later is a coroutine function; give one that calls asyncio.run"),
+    (lambda ctx: ctx.create_swarm(1).submit(later, 1), "later is a coroutine function"),
     # processes
+    (lambda ctx: ctx.spawn(target=bake, args=(1,)), "args, target: the function comes first"),
+    (lambda ctx: ctx.process(target=bake), "target: the function comes first"),
+    (lambda ctx: ctx.spawn(retry_fr=ValueError), "no such option: retry_fr; did you mean 'retry_for'"),
+    (lambda ctx: ctx.spawn(count="x"), "count is a number of processes"),
+    (lambda ctx: ctx.spawn(yielding), "yielding is a generator function, .* return a list"),
+    (lambda ctx: ctx.spawn(later), "later is a coroutine function"),
     (lambda ctx: ctx.spawn(bake, 1, 2), "too many positional arguments"),
     (lambda ctx: ctx.spawn(count=True)(bake), "count is a number of processes, 0 or more, not True"),
     (lambda ctx: ctx.spawn(name=3)(bake), "name is a text, or None, not 3"),
@@ -110,7 +144,7 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
 def test_a_call_that_makes_no_sense_is_told_at_once() -> None:
     with zproc.Context(Shop) as ctx:
         for call, words in WRONG:
-            with pytest.raises(zproc.UsageError, match=words):
+            with pytest.raises((zproc.UsageError, zproc.UnknownPath), match=words):
                 call(ctx)
         assert not ctx.process_list
         assert not ctx.worker_list
@@ -155,3 +189,15 @@ def test_what_is_asked_of_a_closed_context_is_refused_as_that() -> None:
         pass
     with pytest.raises(zproc.UsageError, match=r"^this swarm is closed$"):
         alone.submit(same, 1)
+
+
+def test_a_name_that_is_not_there_is_told_with_the_nearest() -> None:
+    with zproc.Context(Shop) as given:
+        ctx: Any = given
+        with pytest.raises(AttributeError, match="no attribute 'wait_al'; did you mean 'wait_all'"):
+            ctx.wait_al()
+    with pytest.raises(AttributeError, match="no attribute 'start_servr'; did you mean 'start_server'"):
+        library.start_servr(Shop)
+    assert library.aio.__name__ == "zproc.aio"
+    with pytest.raises(AttributeError, match=r"no attribute '_private'$"):
+        _ = library._private

@@ -6,7 +6,7 @@ takes.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Never, cast
 
 from pydantic import BaseModel
 
@@ -14,7 +14,7 @@ from zproc.client.handle import ModelHandle, address_of, kind_of
 from zproc.client.number import sent
 from zproc.client.stream import ClientWatchers
 from zproc.exceptions import UsageError
-from zproc.schema.model import StateModel
+from zproc.schema.model import StateModel, refuse_misplaced
 from zproc.schema.ops import Op
 from zproc.schema.path import no_field
 from zproc.schema.snapshot import snapshot_of
@@ -37,8 +37,9 @@ class StateHandle(ModelHandle, stands_for=StateModel):
         assert isinstance(value, StateModel), "it stands for a state model"
         return snapshot_of(type(value), detached(value).__dict__)
 
-    def update(self, **values: object) -> None:
+    def update(self, *misplaced: Never, **values: object) -> None:
         """Assign to several fields at once; see ``StateModel.update``."""
+        refuse_misplaced(misplaced)
         ops: list[Op] = []
         for name, value in values.items():
             if name not in self._zproc_fields:

@@ -45,7 +45,20 @@ class Manager:
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._made: list[Process[Any]] = []
-        Task.of(int, (), None, (), self._defaults)
+        self.check({})
+
+    def check(self, options: Options) -> None:
+        """Make sure that options make sense before there is a function that they are for.
+
+        Raises:
+            UsageError: one of them does not.
+        """
+        if multiprocessing := sorted({"target", "args", "kwargs"} & options.keys()):
+            raise UsageError(
+                f"{', '.join(multiprocessing)}: the function comes first, and its arguments after it: "
+                "ctx.spawn(bake, 3, hot=True)"
+            )
+        Task.of(_anything, (), None, (), {**self._defaults, **options})
 
     def make(
         self,
@@ -116,6 +129,10 @@ class Manager:
             ended = [each for each in self._made if each.done()]
             gone = set(map(id, ended[:-_ENDED_KEPT]))
             self._made[:] = [each for each in self._made if id(each) not in gone]
+
+
+def _anything(*_args: object, **_kwargs: object) -> None:
+    """Stand for a function that is not known yet."""
 
 
 def times(count: int) -> int:

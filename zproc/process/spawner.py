@@ -138,6 +138,10 @@ class Spawn(Generic[S, C]):
         strategy: StrategyName = Strategy.ONE_FOR_ONE,
         **options: Unpack[Options],
     ) -> Callable[..., Any]:
+        self._manager.check(options)
+        if count is not None:
+            times(count)
+
         def make(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Process[Any] | ProcessList[Any]:
             first = self._first(stateful=stateful, pass_context=pass_context)
             if count is None:

@@ -6,12 +6,11 @@ The law: a task is complete and makes sense before anything is started of it. A 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
-from zproc.arguments import FLAG, NAMED, POSITIONAL, TEXT, Kind, expect_all, or_none
+from zproc.arguments import FLAG, NAMED, POSITIONAL, TEXT, Kind, expect_all, expect_known, or_none, refuse_unfinished
 from zproc.core.supervisor import Policy, Restart
 from zproc.exceptions import ProcessError, RemoteError, UsageError
 from zproc.process import parcel
@@ -129,12 +128,10 @@ class Task(Generic[R]):
         """
         if not callable(target):
             raise UsageError(f"{parcel.describe(target)} is not a function")
-        if inspect.iscoroutinefunction(target) or inspect.isasyncgenfunction(target):
-            raise UsageError(f"{parcel.describe(target)} is a coroutine function; give one that calls asyncio.run")
+        refuse_unfinished(target)
         expect_all(("args", args, POSITIONAL), ("kwargs", kwargs, or_none(NAMED)))
         known = {each.name for each in dataclasses.fields(Policy)}
-        if unknown := sorted(options.keys() - known - _OWN):
-            raise UsageError(f"no such option: {', '.join(unknown)}; there are {', '.join(sorted(known | _OWN))}")
+        expect_known(options, known | _OWN)
         expect_all(*((name, value, _KINDS[name]) for name, value in options.items() if name in _KINDS))
         again = options.get("retry_args", args), options.get("retry_kwargs", kwargs)
         for positional, named in ((args, kwargs), again):

@@ -15,6 +15,7 @@ from typing import ParamSpec, TypeVar, cast
 
 from pydantic import BaseModel
 
+from zproc.arguments import shown
 from zproc.exceptions import UnknownPath, UsageError
 from zproc.schema import containers  # noqa: F401 - registers the drafts of lists, dicts and sets
 from zproc.schema.draft import Session, validator_draft
@@ -68,6 +69,9 @@ def refuse_unfinished(function: Callable[P, R]) -> None:
     Raises:
         UsageError: the function is a coroutine function, a generator or both.
     """
+    given: object = function
+    if not callable(given) or isinstance(given, BaseModel):
+        raise UsageError(f"atomic is for functions, as a decorator: @zproc.atomic; {shown(function)} is none")
     if (
         inspect.iscoroutinefunction(function)
         or inspect.isgeneratorfunction(function)

@@ -51,7 +51,7 @@ class Scope:
             UnknownPath: one leads nowhere.
             UsageError: nothing is left that is not excluded.
         """
-        if isinstance(exclude, str):
+        if isinstance(exclude, str) or not isinstance(exclude, Iterable):
             raise UsageError(f"exclude is a list of fields: exclude=[{exclude!r}]")
         without = tuple(parse_pattern(field, model) for field in exclude)
         named = tuple(parse_pattern(field, model) for field in fields)

@@ -22,16 +22,24 @@ class Fieldless:
         """Say where what is called like this is to be found; ``None`` if it is nothing of the state's."""
         raise NotImplementedError
 
+    def _nearest(self, name: str) -> str:  # noqa: ARG002 - for those that have an answer
+        """Ask whether another name was meant; empty if none is near."""
+        return ""
+
     if not TYPE_CHECKING:  # a checker refuses such names by itself, unless it sees that they are answered
 
         def __getattr__(self, name: str) -> NoReturn:
             where = None if name.startswith("_") else self._where(name)
             if where is None:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+                text = f"{type(self).__name__!r} object has no attribute {name!r}; {self._nearest(name)}"
+                raise AttributeError(text.rstrip("; "), name=name, obj=self)
             raise UnknownPath(name, where)
 
         def __setattr__(self, name: str, value: object) -> None:
-            where = None if name.startswith("_") or hasattr(type(self), name) else self._where(name)
+            own = getattr(type(self), name, None)
+            where = (
+                None if name.startswith("_") or not (own is None or isinstance(own, property)) else self._where(name)
+            )
             if where is not None:
                 raise UsageError(f"{name} = {value!r:.80} would be lost: {where}")
             object.__setattr__(self, name, value)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Never, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError
 
-from zproc.exceptions import SchemaError, UnknownPath
+from zproc.exceptions import SchemaError, UnknownPath, UsageError
 from zproc.schema.action import run
 from zproc.schema.codec import Codec
 from zproc.schema.faults import faults
@@ -26,7 +26,7 @@ from zproc.schema.values import View, detached, plain, same, shown
 from zproc.schema.watchable import Watchable
 from zproc.typing import Key, Path
 
-__all__ = ["RESERVED", "Schema", "StateModel"]
+__all__ = ["RESERVED", "Schema", "StateModel", "refuse_misplaced"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -89,16 +89,18 @@ class StateModel(Watchable, BaseModel):
         else:
             cast("dict[Key, object]", target)[key] = value
 
-    def update(self, **values: object) -> None:
+    def update(self, *misplaced: Never, **values: object) -> None:
         """Assign to several fields at once: all of them or, if the state would break its schema, none.
 
         Args:
+            misplaced: none.
             values: the new values, by the names of the fields.
 
         Raises:
             UnknownPath: there is no such field.
             CommitRefused: the state would break its schema.
         """
+        refuse_misplaced(misplaced)
         for name in values:
             if name not in self.__class__.model_fields:
                 raise no_field(self.__class__, name, name)
@@ -128,6 +130,18 @@ class StateModel(Watchable, BaseModel):
         """
         values = cast("BaseModel", detached(self)).__dict__
         return snapshot_of(self.__class__, values)
+
+
+def refuse_misplaced(misplaced: tuple[object, ...]) -> None:
+    """Refuse arguments without names: a dict, say, as the method of that name of a dict takes it.
+
+    Raises:
+        UsageError: there are some.
+    """
+    if misplaced:
+        raise UsageError(
+            f"update takes fields by name: state.update(cookies=3), or state.update(**{shown(misplaced[0])})"
+        )
 
 
 def _walk(value: object, path: Path) -> object:

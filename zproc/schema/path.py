@@ -84,7 +84,7 @@ def parse_pattern(text: str, model: type[BaseModel]) -> Pattern:
     """
     given: object = text
     if not isinstance(given, str):
-        raise UnknownPath(repr(given), "a field is named by a text, and several by several arguments")
+        raise UnknownPath(repr(given), "a field is named by a text, 'oven.temp', and several by several arguments")
     shape = shape_of(model)
     pattern: tuple[Key, ...] = ()
     for step in steps(text):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from typing import Any, Final, TypeVar
 
+from zproc.arguments import refuse_unfinished
 from zproc.core.assignment import Terms
 from zproc.exceptions import UsageError
 from zproc.process import FunctionPacker, Packer, parcel
@@ -94,6 +95,7 @@ class Calls:
         """Have a call done."""
         if not callable(function):
             raise UsageError(f"{parcel.describe(function)} is not a function")
+        refuse_unfinished(function)
         task: Task[R] = Task()
         try:
             task._call = self._packed(function, args, kwargs)  # noqa: SLF001 - the two are one thing

@@ -30,7 +30,9 @@ from zproc.arguments import (
     count_of,
     expect,
     expect_all,
+    expect_known,
     or_none,
+    refuse_unfinished,
 )
 from zproc.core.assignment import Terms
 from zproc.exceptions import UsageError
@@ -298,14 +300,13 @@ class Swarm(Executor):
     ) -> Results[R]:
         """Begin a map; all the forms of it come here."""
         expect("what is called", function, FUNCTION)
+        refuse_unfinished(function)
         expect("timeout", patience, PATIENCE)
         expect_all(*((name, value, _KINDS[name]) for name, value in options.items() if name in _KINDS))
         on_error = options.get("on_error", "raise")
         if on_error not in ("raise", "return", "skip"):
             raise UsageError(f"on_error {on_error!r} is not one of raise, return, skip")
-        if unknown := sorted(options.keys() - MapOptions.__annotations__.keys()):
-            known = ", ".join(sorted(MapOptions.__annotations__))
-            raise UsageError(f"no such option: {', '.join(unknown)}; there are {known}")
+        expect_known(options, MapOptions.__annotations__)
         expect("map_iter", map_iter, or_none(ITERABLE))
         engine = self._open()
         terms = Terms(
