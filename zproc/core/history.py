@@ -88,6 +88,11 @@ class History:
         entries.append(entry)
         self.newest = entry.revision
         self._held += entry.size
+        if len(entries) > self._commits or self._held > self._size:
+            self._drop()
+
+    def _drop(self) -> None:
+        entries = self._entries
         while len(entries) > self._commits or (self._held > self._size and len(entries) > 1):
             dropped = entries.popleft()
             self._held -= dropped.size

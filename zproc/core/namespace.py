@@ -19,7 +19,7 @@ from zproc.schema.draft import Session, validator_draft
 from zproc.schema.fingerprint import differences
 from zproc.schema.method import METHODS, call_method
 from zproc.schema.model import Schema, StateModel
-from zproc.schema.ops import MISSING, Set, Update, get, op_from_plain
+from zproc.schema.ops import MISSING, Update, get, op_from_plain
 from zproc.schema.path import ANY, Pattern, format_path, hashable, no_field
 from zproc.schema.size import NUMBERS, growth, size_of_state
 from zproc.schema.transaction import Change, Transaction, scalar_change
@@ -42,6 +42,7 @@ class Namespace:
         self.state: StateModel = schema.initial()
         self.history: History = History(limits.history_commits, limits.history_bytes)
         self._limits = limits
+        self._encode = schema.codec.encode
         self._incoming = schema.codec.limited(limits.nesting)
         self._budget = budget(limits.compute_time)
         self._fields = schema.model.model_fields
@@ -135,7 +136,7 @@ class Namespace:
                 raise ProtocolError("Look.path: not an address")
         self._names((name,))
         large = (name,) if self._is_large(name, largest) else ()
-        return self._deliverable(self.schema.codec.encode(self._answer(path, ask))), large
+        return self._deliverable(self._encode(self._answer(path, ask))), large
 
     def _answer(self, path: Path, ask: str) -> object:
         container = self._at(path[:-1])
@@ -164,7 +165,7 @@ class Namespace:
         return self._at_least.get(name, 0) > largest
 
     def _measured(self, name: str) -> int:
-        size = self._at_least[name] = len(self.schema.codec.encode(self.state.__dict__[name]))
+        size = self._at_least[name] = len(self._encode(self.state.__dict__[name]))
         return size
 
     def read_at(self, fields: tuple[str, ...], revision: Revision) -> bytes:
@@ -189,7 +190,7 @@ class Namespace:
         return fields or tuple(self._fields)
 
     def _encode_fields(self, values: Mapping[str, object]) -> bytes:
-        return self._deliverable(self.schema.codec.encode(values))
+        return self._deliverable(self._encode(values))
 
     def _deliverable(self, data: bytes) -> bytes:
         """Make sure that bytes fit into a reply."""
@@ -240,19 +241,19 @@ class Namespace:
         data = self._incoming.decode(encoded)
         if not isinstance(data, list):
             raise ProtocolError("Commit.ops: not a list")
-        if len(data) > self._limits.commit_ops:
-            raise LimitExceeded("commit_ops", len(data), self._limits.commit_ops)
         if len(data) == 1:
             op = op_from_plain(data[0])
-            change = scalar_change(self.schema.shape, self.state, op)
-            if change is not None:
+            found = scalar_change(self.schema.shape, self.state, op)
+            if found is not None:
+                name, value, change = found
                 # First, for nothing may fail once it is published.
-                left = {op.path[0]: change.op.value} if isinstance(op, Update) and isinstance(change.op, Set) else None
-                result = b"" if left is None else self.schema.codec.encode(left)
-                return self._perform(change, author, wall), result
+                result = self._encode({name: value}) if isinstance(op, Update) else b""
+                return self._perform(name, value, change, author, wall), result
             ops = [op]
-        else:
+        elif len(data) <= self._limits.commit_ops:
             ops = list(map(op_from_plain, data))
+        else:
+            raise LimitExceeded("commit_ops", len(data), self._limits.commit_ops)
 
         def body(transaction: Transaction) -> bytes:
             for op in ops:
@@ -290,22 +291,21 @@ class Namespace:
                     result = _call_below(root, path, action, positional, by_name)
                 else:
                     result = call_action(root, action, positional, by_name)
-                return self._deliverable(self.schema.codec.encode(result))
+                return self._deliverable(self._encode(result))
             finally:
                 session.end()
 
         return self._attempt(body, author, wall)
 
-    def _perform(self, change: Change, author: Author, wall: float) -> Entry:
+    def _perform(self, name: str, value: object, change: Change, author: Author, wall: float) -> Entry:
         """Make and publish the only change of a commit, which is valid: what `_attempt` comes to with it.
 
         No code of the user's runs, so there is no time to be bounded, and all that can fail comes first.
         """
-        op, name, changes = change.op, change.op.path[0], [change]
-        assert isinstance(op, Set) and isinstance(name, str), "it puts a scalar into a field"  # noqa: PT018 - one fact
-        is_number = type(op.value) in NUMBERS and type(change.old) in NUMBERS
+        changes = [change]
+        is_number = type(value) in NUMBERS and type(change.old) in NUMBERS
         entry = self._entry(changes, author, wall, 0 if is_number else self._allowed_growth(changes))
-        self.state.__dict__[name] = op.value
+        self.state.__dict__[name] = value
         self._publish(entry)
         return entry
 
@@ -328,7 +328,7 @@ class Namespace:
     def _entry(self, changes: list[Change], author: Author, wall: float, grown: int) -> Entry:
         """Make the log's entry, while everything can still be undone."""
         revision = Revision(self.history.newest + 1)
-        encoded = self.schema.codec.encode(
+        encoded = self._encode(
             [revision, wall, author.pid, author.process, author.function, list(map(change_to_plain, changes))]
         )
         if len(changes) == 1:

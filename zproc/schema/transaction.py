@@ -479,7 +479,7 @@ class Transaction(Tree):
         self.changes = []
 
 
-def scalar_change(shape: Shape, root: BaseModel, op: Op) -> Change | None:
+def scalar_change(shape: Shape, root: BaseModel, op: Op) -> tuple[str, object, Change] | None:
     """Return what a transaction of one op comes to that puts a scalar into a quiet field; ``None`` if it is no such op.
 
     It is the commonest transaction by far, and there is nothing to undo in it, because nothing is done: whoever takes
@@ -489,6 +489,9 @@ def scalar_change(shape: Shape, root: BaseModel, op: Op) -> Change | None:
         shape: of the state.
         root: the state.
         op: the only op.
+
+    Returns:
+        The field, its new value, and the change that this is.
 
     Raises:
         CommitRefused: it is arithmetic that fails, as in a transaction.
@@ -512,7 +515,7 @@ def scalar_change(shape: Shape, root: BaseModel, op: Op) -> Change | None:
         new = check(value)
     except ValidationError:
         return None
-    return Change(op if new is value and type(op) is Set else Set(op.path, new), old)
+    return name, new, Change(op if new is value and type(op) is Set else Set(op.path, new), old)
 
 
 def _no_place(container: Container, key: Key, path: Path) -> UnknownPath:
