@@ -13,9 +13,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import reduce
 from itertools import product
-from operator import attrgetter, itemgetter, or_
+from operator import attrgetter
 from typing import Final, Generic, TypeAlias, TypeVar, cast, get_args
 
 from zproc.exceptions import LimitExceeded, ProtocolError
@@ -338,7 +337,7 @@ class _Layout(Generic[M]):
         fields: what each field may be.
         values: takes the values of all fields out of a message.
         forms: the types that the parts of one may have, the tag's included: one look tells right from wrong. For each,
-            what takes out of the parts those that are numbers, the tag first, which have a range.
+            the places of numbers, which have a range, beside the tag and the number of the request.
         containers: the places of lists and tables, which have elements; and what stands for one that has none.
     """
 
@@ -347,7 +346,7 @@ class _Layout(Generic[M]):
     tag: int
     fields: tuple[_Field, ...]
     values: Callable[[M], tuple[object, ...]]
-    forms: Mapping[tuple[type, ...], Callable[[list[object]], tuple[int, ...]]]
+    forms: Mapping[tuple[type, ...], tuple[int, ...]]
     containers: tuple[tuple[int, _Field, object], ...]
 
 
@@ -358,9 +357,9 @@ def _field(kind: type[object], field: dataclasses.Field[object]) -> _Field:
     return _Field(f"{kind.__name__}.{field.name}", field.name, types, annotation, element, frozenset({element}))
 
 
-def _numbers_of(form: tuple[type, ...]) -> Callable[[list[object]], tuple[int, ...]]:
-    # Every message has two, its tag and the number of its request, so this always takes a tuple.
-    return itemgetter(*(place for place, kind in enumerate(form) if kind is int))
+def _further_numbers(form: tuple[type, ...]) -> tuple[int, ...]:
+    # All but the tag and the number of the request, which every message begins with.
+    return tuple(place for place, kind in enumerate(form) if kind is int and place > 1)
 
 
 def _layout(tag: int, kind: type[M]) -> _Layout[M]:
@@ -373,7 +372,7 @@ def _layout(tag: int, kind: type[M]) -> _Layout[M]:
         tag,
         fields,
         take if len(names) > 1 else lambda message: (take(message),),
-        {form: _numbers_of(form) for form in product([int], *(field.types for field in fields))},
+        {form: _further_numbers(form) for form in product([int], *(field.types for field in fields))},
         tuple(
             (place, field, {} if dict in field.types else ())
             for place, field in enumerate(fields, start=1)
@@ -423,11 +422,14 @@ def _decode(data: bytes, layouts: Mapping[int, _Layout[M]]) -> M:
         raise ProtocolError("not a message: no tag")
     try:
         layout = layouts[parts[0]]
-        numbers = layout.forms[tuple(map(type, parts))](parts)
+        further = layout.forms[tuple(map(type, parts))]
     except (LookupError, TypeError):
         raise _malformed(layouts, parts) from None
     # Of many numbers the or is negative if any is, and has the bits of all: one look instead of two.
-    if not 0 <= reduce(or_, numbers) < _TOO_GREAT:
+    numbers = parts[1]
+    for place in further:
+        numbers |= parts[place]
+    if not 0 <= numbers < _TOO_GREAT:
         raise _out_of_range(layout, parts)
     for place, field, empty in layout.containers:
         parts[place] = _checked(field, parts[place]) if parts[place] else empty
