@@ -328,16 +328,20 @@ class Namespace:
     def _entry(self, changes: list[Change], author: Author, wall: float, grown: int) -> Entry:
         """Make the log's entry, while everything can still be undone."""
         revision = Revision(self.history.newest + 1)
-        encoded = self._encode(
-            [revision, wall, author.pid, author.process, author.function, list(map(change_to_plain, changes))]
-        )
+        touched: tuple[Path, ...]
+        repeated: tuple[Path, ...]
         if len(changes) == 1:
-            place = (changes[0].op.path,)
-            touched, repeated = ((), place) if is_duplicate(changes[0]) else (place, ())
-            return Entry(revision, author, touched, repeated, encoded, len(encoded) + PLACE_BYTES, grown)
-        changed, given_again = _places(changes)
-        size = len(encoded) + PLACE_BYTES * (len(changed) + len(given_again))
-        return Entry(revision, author, changed, given_again, encoded, size, grown)
+            change = changes[0]
+            listed = [change_to_plain(change)]
+            touched, repeated = (change.op.path,), ()
+            if is_duplicate(change):
+                touched, repeated = repeated, touched
+        else:
+            listed = list(map(change_to_plain, changes))
+            touched, repeated = _places(changes)
+        encoded = self._encode([revision, wall, author.pid, author.process, author.function, listed])
+        size = len(encoded) + PLACE_BYTES * (len(touched) + len(repeated))
+        return Entry(revision, author, touched, repeated, encoded, size, grown)
 
     def _allowed_growth(self, changes: list[Change]) -> int:
         """Return by how much changes make the state larger, or smaller if it is below zero.

@@ -114,7 +114,9 @@ class Interface:
 
     def quick(self, positional: Sequence[object]) -> list[object] | None:
         """Return the arguments of the simplest call, by position and all of them; ``None`` if it is not that simple."""
-        return list(map(self.checked, self._positional, positional)) if len(positional) == self._arity else None
+        if len(positional) != self._arity:
+            return None
+        return list(map(self.checked, self._positional, positional)) if positional else []
 
     def result(self, value: object) -> object:
         """Return a result as what the action is annotated with; see ``checked``."""

@@ -10,7 +10,7 @@ there are as many as the model declares, and putting a number in the place of an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
@@ -40,9 +40,9 @@ def size_of_state(state: BaseModel) -> int:
     return sum(_in_field(values[name]) for name in type(state).model_fields)
 
 
-def growth(changes: Iterable[Change]) -> int:
+def growth(changes: Sequence[Change]) -> int:
     """Return by how much some changes make a state larger; what they make smaller is below zero."""
-    return sum(map(_growth, changes))
+    return _growth(changes[0]) if len(changes) == 1 else sum(map(_growth, changes))
 
 
 def _growth(change: Change) -> int:
