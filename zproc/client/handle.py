@@ -32,7 +32,7 @@ from zproc.schema.shape import Kind, Shape, shape_at, shape_of
 from zproc.schema.values import SCALARS, View, detached, is_atom, plain
 from zproc.typing import Key, Path, Revision
 
-__all__ = ["Handle", "ModelHandle", "address_of", "gone", "handle_class", "kind_of", "model_handle"]
+__all__ = ["Handle", "ModelHandle", "address_of", "certain_kind", "gone", "handle_class", "kind_of", "model_handle"]
 
 
 class Handle(View):
@@ -365,7 +365,7 @@ def handle_class(model: type[BaseModel]) -> type[ModelHandle]:
     """Return the class of the handles of a model."""
     base = Handle._zproc_classes.get(StateModel, ModelHandle) if issubclass(model, StateModel) else ModelHandle
     fields = shape_of(model).fields
-    certain = {name: kind for name, shape in fields.items() if (kind := _certain_kind(shape)) is not None}
+    certain = {name: kind for name, shape in fields.items() if (kind := certain_kind(shape)) is not None}
     actions = {name: _caller(model, name) for name in actions_of(model) if not hasattr(base, name)}
     namespace = {
         "__slots__": (),
@@ -401,7 +401,7 @@ def _reader(name: str) -> property:
     return property(read)
 
 
-def _certain_kind(shape: Shape) -> type | None:
+def certain_kind(shape: Shape) -> type | None:
     """Return the class of whatever stands at a place, ``None`` if that depends or is nothing to make a handle of."""
     node = shape.schema
     while node["type"] in ("default", "definition-ref"):

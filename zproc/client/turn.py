@@ -8,27 +8,27 @@ is fetched.
 
 from __future__ import annotations
 
-import copy
 import functools
-from collections.abc import Callable, Collection, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import Concatenate, Final, ParamSpec, TypeVar, cast, overload
+from typing import Concatenate, ParamSpec, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
+from zproc.client.afar import OnDemand, afar
 from zproc.client.connection import expect
 from zproc.client.handle import Handle, address_of, gone, kind_of
 from zproc.client.replica import LARGEST, NEVER, typed
 from zproc.core.messages import Acquire, Commit, Granted, Look, Read, Release, Values
-from zproc.exceptions import Error, LeaseLost, LimitExceeded, SchemaError, Unavailable, UnknownPath, UsageError
+from zproc.exceptions import Error, LeaseLost, Unavailable, UnknownPath, UsageError
 from zproc.schema.action import drafted, refuse_unfinished, run, without_drafts
 from zproc.schema.draft import Draft, ModelDraft, Session, validator_draft
 from zproc.schema.fieldless import Fieldless
-from zproc.schema.lazy import CannotAsk, LazyDict, LazyList, type_of
-from zproc.schema.ops import MISSING, Op
+from zproc.schema.lazy import type_of
+from zproc.schema.ops import Op
 from zproc.schema.path import format_path
-from zproc.schema.shape import Kind, shape_at
+from zproc.schema.shape import Shape, shape_at
 from zproc.schema.snapshot import assemble
 from zproc.schema.transaction import Transaction
 from zproc.schema.values import SCALARS, plain
@@ -256,7 +256,7 @@ class _Turn:
     def _open(self) -> Draft:
         """Make the draft; from here on the live state is not to be used by this thread."""
         model = self._client.schema.model
-        root = assemble(model, _OnDemand(self._fields, self._fetch, model.__pydantic_fields__))
+        root = assemble(model, OnDemand(self._fields, self._fetch, model.__pydantic_fields__))
         self._transaction = transaction = Transaction(root, validator_draft, private=True, fresh=True)
         self._session = session = Session(transaction)
         self._outer = self._client.enter_turn()
@@ -273,7 +273,7 @@ class _Turn:
         if len(names) > 1:
             return self._replica.decode(self._ask(Read(self._client.next_request(), names, None, None, None)).values)
         (name,) = names
-        lazy = self._lazy(name)
+        lazy = None if self._client.keeps(name) else afar(self, (name,), self.shape.fields[name])
         if lazy is not None and self._replica.is_large(name):
             return {name: lazy}
         largest = None if lazy is None else LARGEST
@@ -281,13 +281,10 @@ class _Turn:
         found = self._replica.take(NEVER, reply.revision, reply.values, reply.large)
         return found if name in found else {name: lazy}
 
-    def _lazy(self, name: str) -> LazyDict | LazyList | None:
-        """Return a field without its contents, ``None`` if it is not one that can be looked into at the server."""
-        shape, path = self._client.schema.shape, (name,)
-        lazy = _LAZY.get(shape.fields[name].kind)
-        if lazy is None or self._client.keeps(name) or shape_at(shape, (name, "")) is None:
-            return None
-        return lazy(_There(self, path))
+    @property
+    def shape(self) -> Shape:
+        """What the state is declared as."""
+        return self._client.schema.shape
 
     def look(self, path: Path, question: str) -> object:
         """Ask about what stands at an address; see `Look`.
@@ -301,14 +298,14 @@ class _Turn:
             self._replica.found_small(cast("str", path[0]))
         return self._client.schema.codec.decode(reply.values)
 
-    def typed(self, path: Path, value: object) -> object:
-        """Return plain data as what stands at an address that says what may stand there."""
-        shape = shape_at(self._client.schema.shape, path)
-        assert shape is not None, "only such are lazy"
-        return typed(shape, path, value)
-
-    def whole(self, name: str) -> object:
-        """Return all of a field, however large."""
+    def whole(self, path: Path) -> object:
+        """Return all of what stands at an address that says what may stand there, however large."""
+        if len(path) > 1:
+            shape = shape_at(self.shape, path)
+            assert shape is not None, "only such are lazy"
+            (found,) = cast("list[object]", self.look(path, "value"))
+            return typed(shape, path, found)
+        name = cast("str", path[0])
         reply = self._ask(Read(self._client.next_request(), (name,), None, None, None))
         return self._replica.decode(reply.values)[name]
 
@@ -346,39 +343,6 @@ class _Turn:
             self._connection.close()
 
 
-_LAZY: Final[Mapping[Kind, type[LazyDict | LazyList]]] = {Kind.DICT: LazyDict, Kind.LIST: LazyList}
-
-
-class _There:
-    """A dict or list at the server, in a turn, in which nobody changes it.
-
-    Args:
-        turn: the turn.
-        path: where it stands.
-    """
-
-    def __init__(self, turn: _Turn, path: Path) -> None:
-        self._turn = turn
-        self._path = path
-
-    def element(self, key: Key) -> object:
-        """Return what stands at a key or an index, MISSING if nothing does."""
-        path = (*self._path, key)
-        try:
-            found = cast("list[object]", self._turn.look(path, "value"))
-        except (SchemaError, LimitExceeded) as error:
-            raise CannotAsk from error
-        return self._turn.typed(path, found[0]) if found else MISSING
-
-    def length(self) -> int:
-        """Return how many elements there are."""
-        return cast("int", self._turn.look(self._path, "length"))
-
-    def everything(self) -> object:
-        """Return all of it."""
-        return self._turn.whole(cast("str", self._path[0]))
-
-
 def _descend(draft: object, path: Path, kind: type) -> Draft:
     """Walk from the draft of the state to that of a part of it."""
     for depth, key in enumerate(path, start=1):
@@ -394,79 +358,3 @@ def _descend(draft: object, path: Path, kind: type) -> Draft:
 def _step(draft: object, key: Key) -> object:
     # What cannot be indexed is met by whoever asks.
     return getattr(draft, cast("str", key)) if isinstance(draft, ModelDraft) else draft[key]  # type: ignore[index]
-
-
-class _OnDemand(dict[str, object]):
-    """The fields of a state, as the ``__dict__`` of an instance: fetched when they are first looked at.
-
-    Whoever looks at one fetches one, and whoever looks at all of them (``repr``, ``==``, a copy of the state) fetches
-    what is missing at once. C code that walks a dict without asking it would see only what is there, so it is given
-    copies.
-    """
-
-    def __init__(
-        self,
-        known: Mapping[str, object],
-        fetch: Callable[[tuple[str, ...]], Mapping[str, object]],
-        names: Collection[str],
-    ) -> None:
-        dict.__init__(self, known)
-        self._fetch = fetch
-        self._names = names
-
-    def __missing__(self, name: str) -> object:
-        if name not in self._names:
-            raise KeyError(name)
-        self.update(self._fetch((name,)))
-        return self[name]
-
-    def _all(self) -> dict[str, object]:
-        """Return all fields, in their order."""
-        missing = tuple(name for name in self._names if not dict.__contains__(self, name))
-        if missing:
-            self.update(self._fetch(missing))
-        return {name: self[name] for name in self._names}
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __eq__(self, other: object) -> bool:
-        return self._all() == (other._all() if isinstance(other, _OnDemand) else other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    __hash__ = None
-
-    def __repr__(self) -> str:
-        return repr(self._all())
-
-    def keys(self) -> KeysView[str]:  # type: ignore[override]  # of a dict of its own
-        return self._all().keys()
-
-    def values(self) -> ValuesView[object]:  # type: ignore[override]  # as above
-        return self._all().values()
-
-    def items(self) -> ItemsView[str, object]:  # type: ignore[override]  # as above
-        return self._all().items()
-
-    def get(self, name: str, default: object = None) -> object:
-        return self[name] if name in self._names else default
-
-    def copy(self) -> _OnDemand:
-        """Return one that fetches on its own what is missing in both."""
-        return self.__copy__()
-
-    def __copy__(self) -> _OnDemand:
-        known = {name: dict.__getitem__(self, name) for name in self._names if dict.__contains__(self, name)}
-        return _OnDemand(known, self._fetch, self._names)
-
-    def __deepcopy__(self, memo: dict[int, object]) -> dict[str, object]:
-        """Whoever copies all wants all."""
-        return copy.deepcopy(self._all(), memo)
