@@ -66,7 +66,7 @@ class Session:
 
     def root(self, model: type[M]) -> M:
         """Return the draft of the whole state."""
-        return cast("M", _draft_class(model)(self, None, None))
+        return _draft_class(model)(self, None, None)  # type: ignore[return-value]  # it says that it is one
 
     def end(self) -> None:
         """Let the drafts die."""
@@ -234,7 +234,8 @@ class ModelDraft(Draft):
         elif self._zproc_children:
             self._zproc_put(name, value)
         else:
-            self._zproc_session.transaction.apply(Set((*self._zproc_path(), name), value))
+            path = (name,) if self._zproc_parent is None else (*self._zproc_path(), name)
+            self._zproc_session.transaction.apply(Set(path, value))
 
     def __delattr__(self, name: str) -> None:
         raise UsageError(f"{name!r} cannot be deleted: a field of a model always has a value")
@@ -319,7 +320,10 @@ def _reader(name: str) -> property:
     """Make what reads a field; asking each time whether a name is a field's would cost more than reading it."""
 
     def read(draft: ModelDraft) -> object:
-        value = draft.__zproc_value__().__dict__[name]
+        if draft._zproc_parent is None:  # the whole state, which most that is read is a field of
+            value = draft._zproc_session.transaction.root.__dict__[name]
+        else:
+            value = draft.__zproc_value__().__dict__[name]
         return value if type(value) in SCALARS else draft._zproc_child(name, value)
 
     return property(read)
