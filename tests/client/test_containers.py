@@ -393,6 +393,25 @@ class TestCommits:
         assert ops is None or [each.op for each in served.changes()[-1]] == ops
         assert [type(command) for command in served.core.commands[asked:]] == [Act]
 
+    @pytest.mark.parametrize(
+        ("change", "error", "text"),
+        [
+            (lambda it: it.numbers.pop(), IndexError, "pop from empty list"),
+            (lambda it: it.numbers.remove(1), ValueError, "list.remove(x): x not in list"),
+            (lambda it: it.table.pop("a"), KeyError, "'a'"),
+            (lambda it: it.elements.remove(1), KeyError, "1"),
+        ],
+    )
+    def test_what_is_not_there_is_said_as_by_the_real_thing(
+        self, served: Served[Shared], change: Callable[[Shared], object], error: type[Exception], text: str
+    ) -> None:
+        with pytest.raises(error) as real:
+            change(Shared())
+        with pytest.raises(error) as caught:
+            change(served.state)
+        assert str(caught.value) == str(real.value) == text
+        assert not getattr(caught.value, "__notes__", [])
+
     def test_what_was_taken_out_is_plain(self, served: Served[Shared]) -> None:
         served.state.update(users=[User(name="a"), User(name="b")], by_name={"a": User(name="c"), "b": User(name="d")})
         taken = [served.state.users.pop(0), served.state.by_name.pop("a"), served.state.by_name.popitem()[1]]

@@ -21,7 +21,7 @@ from zproc.client.history import whereabouts
 from zproc.client.number import LiveInt, Origin, live_number, pending_ops, sent
 from zproc.client.replica import LARGE, typed
 from zproc.core.messages import Act
-from zproc.exceptions import HistoryGone, UnknownPath, UsageError
+from zproc.exceptions import Error, HistoryGone, UnknownPath, UsageError
 from zproc.schema.action import action_of
 from zproc.schema.draft import class_attribute, operators, set_class_attribute
 from zproc.schema.interface import actions_of, interface_of
@@ -216,7 +216,12 @@ class Handle(View):
         client = self._zproc_client
         codec = client.schema.codec
         call = codec.encode(plain([list(self._zproc_path), list(arguments), {}]))
-        return codec.decode(client.change(Act(client.next_request(), method, call)).result)
+        try:
+            return codec.decode(client.change(Act(client.next_request(), method, call)).result)
+        except (IndexError, KeyError, ValueError, TypeError) as error:
+            if not isinstance(error, Error):  # one that a list would raise here, so it is of no interest where it was
+                error.__notes__ = []
+            raise
 
     def _zproc_typed(self, item: Shape, value: object) -> object:
         """Return plain data as an element of this container."""
