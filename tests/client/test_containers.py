@@ -12,10 +12,11 @@ from pydantic import BaseModel, Field
 
 from zproc.client import atomic
 from zproc.core.limits import Limits
-from zproc.core.messages import Acquire, Act, Commit, Read, Watch
+from zproc.core.messages import Acquire, Act, Commit, Look, Read, Watch
 from zproc.exceptions import UnknownPath, UsageError, ValidationRefused
 from zproc.schema import StateModel
 from zproc.schema.ops import Add, Delete, Discard, Op, Set, Splice, Update
+from zproc.schema.values import plain
 from zproc.transport import fresh_address
 
 if TYPE_CHECKING:
@@ -392,6 +393,34 @@ class TestCommits:
         change(served.state)
         assert ops is None or [each.op for each in served.changes()[-1]] == ops
         assert [type(command) for command in served.core.commands[asked:]] == [Act]
+
+    def test_a_part_of_a_large_list_is_one_request(self, served: Served[Shared]) -> None:
+        real = Shared(numbers=list(range(30_000)), users=[User(age=age) for age in range(5_000)])
+        served.state.update(numbers=real.numbers, users=real.users)
+        len(served.state.numbers[0:1] + served.state.users[0:1])  # both are known to be large
+
+        def part(of: list[int] | list[User], index: int | slice) -> object:
+            try:
+                return plain(of[index])
+            except IndexError as error:
+                return str(error)
+
+        runs = [slice(3), slice(-3, None), slice(10, 20), slice(20, 10), slice(29_990, 40_000), slice(-5, -2)]
+        places: list[int | slice] = [0, -1, 5, 29_999, -30_000, 30_000, -30_001, *runs]
+        for index in places:
+            asked = len(served.core.commands)
+            assert part(served.state.numbers, index) == part(real.numbers, index)
+            assert [type(command) for command in served.core.commands[asked:]] == [Look]
+            assert part(served.state.users, index) == part(real.users, index)
+        for stepped in (slice(0, 40, 20), slice(3, None, -1)):
+            assert part(served.state.numbers, stepped) == part(real.numbers, stepped)
+
+    def test_an_element_of_a_large_list_is_live(self, served: Served[Shared]) -> None:
+        served.state.update(numbers=list(range(30_000)), users=[User(age=age) for age in range(5_000)])
+        served.state.numbers[-2] += 1
+        assert served.changes()[-1][0].op == Set(("numbers", 29_998), 29_999)
+        served.state.users[-2:][0].age = 5
+        assert served.value.users[4_998].age == 5
 
     @pytest.mark.parametrize(
         ("change", "error", "text"),

@@ -725,6 +725,9 @@ def test_what_stands_at_one_address_is_told_without_the_rest(kitchen: Kitchen) -
     assert look(kitchen, "member", "stock", "sugar") == (False, ())
     kitchen.commit(Add(("tags",), ("hot",)))
     assert look(kitchen, "member", "tags", "hot") == (True, ())
+    assert look(kitchen, "slice", "notes", -1, None) == ([1, ["b"]], ())
+    assert look(kitchen, "slice", "notes", 0, 1) == ([0, ["a"]], ())
+    assert look(kitchen, "slice", "notes", 5, 9) == ([2, []], ())
 
 
 def test_what_cannot_be_asked_of_an_address_is_refused(kitchen: Kitchen) -> None:
@@ -732,6 +735,12 @@ def test_what_cannot_be_asked_of_an_address_is_refused(kitchen: Kitchen) -> None
         look(kitchen, "length", "cookies")
     with pytest.raises(UnknownPath, match="member"):
         look(kitchen, "member", "notes", "a")
+    with pytest.raises(UnknownPath, match="slices"):
+        look(kitchen, "slice", "stock", 0, 1)
+    with pytest.raises(ProtocolError, match="slice"):
+        look(kitchen, "slice", "notes", "a", 1)
+    with pytest.raises(UnknownPath, match="slices"):
+        look(kitchen, "slice", "notes")
     with pytest.raises(UnknownPath, match="nope"):
         look(kitchen, "value", "nope")
     with pytest.raises(ProtocolError, match="no question"):

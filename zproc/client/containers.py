@@ -91,14 +91,40 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
     def __getitem__(self, index: slice) -> list[R]: ...
     def __getitem__(self, index: SupportsIndex | slice) -> object:
         found = self._zproc_found()
-        if found is LARGE and not isinstance(index, slice) and (place := _index(index)) >= 0:
-            return self._zproc_element(place, IndexError("list index out of range"))
+        if found is LARGE:
+            part = self._part(index)
+            if part is not None:
+                return part[0] if not isinstance(index, slice) else part
         items = self._items() if found is LARGE else cast("list[object]", found)
         if isinstance(index, slice):
             return [self._zproc_part(place, items[place]) for place in range(*index.indices(len(items)))]
         value = items[index]
         asked = index.__index__()
         return self._zproc_child(asked if asked >= 0 else asked + len(items), value, asked)
+
+    def _part(self, index: SupportsIndex | slice) -> list[object] | None:
+        """Return a run of elements, without the others; ``None`` if it is no run, or the others tell what they are.
+
+        Raises:
+            IndexError: there is no element at the one index.
+        """
+        item = self._zproc_item(Kind.LIST)
+        if item is None or (isinstance(index, slice) and index.step not in (None, 1)):
+            return None
+        if isinstance(index, slice):
+            start, stop = [None if end is None else operator.index(end) for end in (index.start, index.stop)]
+        else:
+            start = _index(index)
+            stop = None if start == -1 else start + 1
+        first, found = cast(
+            "tuple[int, list[object]]", self._zproc_client.look((*self._zproc_path, start, stop), "slice")
+        )
+        values = [self._zproc_typed(item, value) for value in found]
+        if isinstance(index, slice):
+            return [self._zproc_part(first + place, value) for place, value in enumerate(values)]
+        if not values:
+            raise IndexError("list index out of range")
+        return [self._zproc_child(first, values[0], start)]
 
     @overload
     def __setitem__(self, index: SupportsIndex, value: R | W) -> None: ...

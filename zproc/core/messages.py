@@ -98,8 +98,10 @@ class Look:
     """Tell me of what stands at an address, which is a list of keys.
 
     ``ask`` is ``"value"``, answered by a list of the value, or of nothing if nothing stands there; ``"length"``,
-    answered by the length of the container there; or ``"member"``, answered by whether the last key is in the dict or
-    set that the others lead to. The answer also says whether the address's field is larger than ``largest``.
+    answered by the length of the container there; ``"member"``, answered by whether the last key is in the dict or set
+    that the others lead to; or ``"slice"``, where the last two keys are the start and stop of a slice of the list that
+    the others lead to, answered by the index of the first element in it and a list of the elements. The answer also
+    says whether the address's field is larger than ``largest``.
     """
 
     request: RequestId

@@ -121,11 +121,11 @@ class Namespace:
 
         Args:
             encoded: the address, as bytes of the codec.
-            ask: ``"value"``, ``"length"`` or ``"member"``; see `Look`.
+            ask: ``"value"``, ``"length"``, ``"member"`` or ``"slice"``; see `Look`.
             largest: how many bytes a field has that is not large.
 
         Raises:
-            UnknownPath: there is no such field, or nothing there that has a length or members.
+            UnknownPath: there is no such field, or nothing there that has a length, members or slices.
             ProtocolError: this is no address, or no question.
             LimitExceeded: the value is too large for a message.
         """
@@ -139,6 +139,12 @@ class Namespace:
         return self._deliverable(self._encode(self._answer(path, ask))), large
 
     def _answer(self, path: Path, ask: str) -> object:
+        if ask == "slice":
+            items = self._at(path[:-2])
+            if not isinstance(items, list):
+                raise UnknownPath(format_path(path[:-2]), "what stands there has no slices")
+            first, end, _ = slice(*_bounds(path[-2:])).indices(len(items))
+            return [first, items[first:end]]
         container = self._at(path[:-1])
         found = get(container, path[-1])
         if ask == "value":
@@ -371,6 +377,19 @@ def _pattern(steps: object) -> Pattern:
     if not isinstance(steps, list) or not all(isinstance(step, list) and len(step) <= 1 for step in steps):
         raise ProtocolError("Watch.patterns: not a pattern")
     return hashable(tuple(step[0] if step else ANY for step in cast("list[list[Key]]", steps)), "Watch.patterns")
+
+
+def _bounds(keys: Path) -> tuple[int | None, int | None]:
+    """Return the last keys of an address as the start and stop of a slice.
+
+    Raises:
+        ProtocolError: they are no such thing.
+    """
+    match keys:
+        case (int() | None as start, int() | None as stop):
+            return start, stop
+        case _:
+            raise ProtocolError("Look.path: not an address of a slice")
 
 
 def _call(data: object) -> tuple[Path, list[object], dict[str, object]]:
