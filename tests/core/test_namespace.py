@@ -352,6 +352,7 @@ def test_p10_what_is_put_in_the_place_of_something_needs_only_room_for_what_it_i
     assert kitchen.everything()[2] == 1_196
     kitchen.commit(Delete(("stock", "a")), Set(("blob",), b""), Splice(("notes",), 0, 2, ()))
     kitchen.commit(Set(("blob",), b"x" * 400))
+    assert kitchen.everything()[2] == 1_198
 
 
 def test_p10_defaults_that_are_too_large_can_become_smaller_only() -> None:
