@@ -60,7 +60,7 @@ def test_a_process_that_is_not_ready_in_time_is_killed(
         pause()
 
     with pytest.raises(WaitTimeout, match="ready"):
-        zp.start(dawdle, method=method, ready=True, timeout=4.0 if method is StartMethod.SPAWN else 1.0)
+        zp.start(dawdle, method=method, ready=True, timeout=1.0 if method is StartMethod.FORK else 4.0)
     pid = int((tmp_path / "pid").read_text())
     eventually(lambda: not psutil.pid_exists(pid))  # the fork server tells of a death just before it reaps
 
