@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -49,21 +45,3 @@ def test_no_other_name_is_public() -> None:
     loose = {name for name, value in vars(zproc).items() if not name.startswith("_") and not inspect.ismodule(value)}
     assert loose <= set(zproc.__all__) | own
     assert set(zproc.__all__) <= set(dir(zproc))
-
-
-def test_who_reads_types_is_told_of_the_same_homes_as_the_interpreter() -> None:
-    blocks = [node for node in ast.parse(Path(zproc.__file__).read_text("utf-8")).body if isinstance(node, ast.If)]
-    imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
-    assert {node.module: [alias.name for alias in node.names] for node in imports} == zproc._HOMES
-
-
-def test_a_name_costs_nothing_before_it_is_used() -> None:
-    """A child that was started for one function must not import a validator and transports for it."""
-    code = "import sys, zproc.process.child; print({'pydantic', 'zmq', 'msgpack', 'asyncio'} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == "set()\n"
-
-
-def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="module 'zproc' has no attribute 'contxt'"):
-        zproc.contxt  # type: ignore[attr-defined]  # noqa: B018

@@ -42,8 +42,9 @@ from zproc.exceptions import (
     WaitTimeout,
     WorkerDied,
 )
+from zproc.homes import moved_in as _moved_in
 
-if TYPE_CHECKING:  # the same for who reads types; `tests/test_exports.py` compares the two
+if TYPE_CHECKING:  # the same for who reads types; `tests/test_homes.py` compares the two
     from zproc.client import atomic, transaction
     from zproc.context import Context
     from zproc.core.limits import Limits
@@ -135,32 +136,20 @@ _HOMES = {
     "zproc.schema.watchable": ["Stream"],
     "zproc.swarm": ["Swarm"],
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 
 _PARTS = frozenset({"aio", "exceptions", "testing"})
 """Modules that users know by their own names, and that are loaded when they are asked for."""
 
 if not TYPE_CHECKING:  # a checker would take any name for one of ours
-
-    def __getattr__(name: str) -> object:
-        if name not in _HOME:
-            if name in _PARTS:
-                return importlib.import_module(f"zproc.{name}")
-            import difflib
-
-            nearest = difflib.get_close_matches(name, _HOME, n=1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest and not name.startswith("_") else ""
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
-        value: object = getattr(importlib.import_module(_HOME[name]), name)
-        globals()[name] = value  # it is asked for once
-        return value
+    __getattr__ = _moved_in(__name__, _HOMES, _PARTS)
 
 
 def _preload() -> None:
     """Import everything, and make what every server needs: the fork server does so once, for all that it makes."""
-    for name, home in _HOME.items():
-        globals()[name] = getattr(importlib.import_module(home), name)
+    for home, names in _HOMES.items():
+        for name in names:
+            globals()[name] = getattr(importlib.import_module(home), name)
     importlib.import_module("zproc.host").preload()
 
 

@@ -25,7 +25,6 @@ from typing import Any, cast
 
 import cloudpickle
 import tblib
-from pydantic_core import SchemaSerializer, SchemaValidator
 
 from zproc.exceptions import UsageError
 
@@ -197,7 +196,8 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
         """Give the recipe of an object, as pickle asks for it."""
         if isinstance(obj, CodeType):
             return _code_of_file, (obj.co_filename, *self.dispatch_table[CodeType](obj))
-        if isinstance(obj, (SchemaValidator, SchemaSerializer)):
+        core = sys.modules.get("pydantic_core")  # not imported for those who have none of these
+        if core is not None and isinstance(obj, (core.SchemaValidator, core.SchemaSerializer)):
             make, parts = cast("tuple[object, tuple[object, ...]]", obj.__reduce__())
             return make, tuple(map(_unshared, parts))
         return super().reducer_override(obj)

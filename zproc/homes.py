@@ -1,0 +1,39 @@
+"""Names of a package that live in its modules, and are fetched from there when they are first used.
+
+The law: a name costs nothing before it is used. Afterwards it is where it would be if it had been imported at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+__all__ = ["moved_in"]
+
+
+def moved_in(package: str, homes: Mapping[str, Sequence[str]], parts: Collection[str] = ()) -> Callable[[str], object]:
+    """Return the ``__getattr__`` of a package.
+
+    Args:
+        package: its name.
+        homes: the names that live in each of its modules.
+        parts: its modules that are known by their own names, besides.
+    """
+    home = {name: module for module, names in homes.items() for name in names}
+
+    def fetch(name: str) -> object:
+        if name in home:
+            value: object = getattr(importlib.import_module(home[name]), name)
+            setattr(sys.modules[package], name, value)  # it is asked for once
+            return value
+        module = f"{package}.{name}"
+        if name in parts or module in homes:  # it would be there if it had been imported at once
+            return importlib.import_module(module)
+        import difflib  # noqa: PLC0415 - for who has misspelt something
+
+        nearest = difflib.get_close_matches(name, home, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest and not name.startswith("_") else ""
+        raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
+
+    return fetch
