@@ -188,7 +188,7 @@ class _Turn:
     __slots__ = (
         "_client",
         "_connection",
-        "_fields",
+        "_draft",
         "_granted",
         "_handle",
         "_name",
@@ -239,11 +239,19 @@ class _Turn:
         """Wait for the turn; whether it came, and not the end of the connection."""
         self._granted: Granted | None = None
         self._replica = replica = self._connection.replica
+        # All that can be made before the turn begins is: while it lasts, others wait.
+        model = self._client.schema.model
+        fields = OnDemand({}, self._fetch, model.__pydantic_fields__)
+        self._transaction = transaction = Transaction(
+            assemble(model, fields), validator_draft, private=True, fresh=True
+        )
+        self._session = session = Session(transaction)
+        self._draft = cast("Draft", session.root(model))
         try:
             held = replica.small()
             asked = Acquire(self._client.next_request(), tuple(held.values), held.revision, LARGEST)
             self._granted = granted = expect(self._connection.call(asked), Granted)
-            self._fields = replica.take(held, granted.revision, granted.values, granted.large)
+            fields.update(replica.take(held, granted.revision, granted.values, granted.large))
         except Unavailable:
             if not self._connection.closed:
                 raise
@@ -254,15 +262,10 @@ class _Turn:
         return True
 
     def _open(self) -> Draft:
-        """Make the draft; from here on the live state is not to be used by this thread."""
-        model = self._client.schema.model
-        root = assemble(model, OnDemand(self._fields, self._fetch, model.__pydantic_fields__))
-        self._transaction = transaction = Transaction(root, validator_draft, private=True, fresh=True)
-        self._session = session = Session(transaction)
+        """Return the draft; from here on the live state is not to be used by this thread."""
         self._outer = self._client.enter_turn()
         try:
-            draft = cast("Draft", session.root(model))
-            return _descend(draft, self._path, kind_of(self._handle)) if self._path else draft
+            return _descend(self._draft, self._path, kind_of(self._handle)) if self._path else self._draft
         except BaseException:
             self._session.end()
             self._client.leave_turn(self._outer)
