@@ -28,6 +28,7 @@ from typing import Any
 
 from harness import Operation
 from machine import header
+from stages import Counter as Tally, increment
 
 import zproc
 from zproc.core.messages import decode_command
@@ -50,20 +51,6 @@ _SOON = 10.0
 
 _PARKED = 0.002
 """After which a watcher that has asked for the next change waits at the server, in seconds."""
-
-
-class Tally(zproc.StateModel):
-    c: int = 0
-
-    @zproc.action
-    def add(self) -> int:
-        self.c += 1
-        return self.c
-
-
-@zproc.atomic
-def increment(state: Tally) -> None:
-    state.c += 1
 
 
 @dataclass
