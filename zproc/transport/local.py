@@ -172,12 +172,14 @@ class LocalListener:
         poll, spin = self._poller.poll, self._spin
         if timeout == 0.0:
             return poll(timeout, _BATCH)
-        begun = time.monotonic()
         if not spin.worth:
+            begun = time.monotonic()
             ready = poll(timeout, _BATCH)
             spin.slept(time.monotonic() - begun)
             return ready
-        until = begun + LONGEST
+        if ready := poll(0.0, _BATCH):
+            return ready  # where much arrives, nothing is waited for
+        until = time.monotonic() + LONGEST
         while not (ready := poll(0.0, _BATCH)) and time.monotonic() < until:
             pass
         spin.looked(found=bool(ready))
