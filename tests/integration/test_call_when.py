@@ -217,7 +217,7 @@ def test_nothing_is_left_of_a_program_that_is_killed(script: Script, eventually:
             for _ in range(3):
                 ctx.call_when_change("cookies")(watch)
             print("ready", flush=True)
-            ctx.processes.wait()
+            ctx.process_list.wait()
     """)
     assert program.stdout is not None
     assert program.stdout.readline() == "ready\n"
