@@ -348,7 +348,7 @@ class TestEnd:
     def test_a_program_waits_for_its_processes_if_asked_to(self, script: Script, method: str) -> None:
         program = script(
             """
-            import zproc
+            import os, zproc
 
             class S(zproc.StateModel):
                 x: int = 0
@@ -358,10 +358,10 @@ class TestEnd:
             @ctx.spawn
             def child(state):
                 state.get_when_equal("x", 5)
-                print("child saw it")
+                os.write(1, b"child saw it\\n")  # each line in one write: the other may write too
 
             ctx.state.x = 5
-            print("end")
+            os.write(1, b"end\\n")
             """,
             method=method,
         )
