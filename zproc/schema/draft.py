@@ -11,8 +11,8 @@ leaves the tree it can still be read, and no longer be changed.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
-from typing import ClassVar, Final, NoReturn, TypeAlias, TypeVar, cast
+from collections.abc import Iterable, Iterator
+from typing import ClassVar, Final, NoReturn, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -37,7 +37,6 @@ __all__ = [
 ]
 
 M = TypeVar("M", bound=BaseModel)
-Operators: TypeAlias = "dict[str, Callable[..., object]]"  # type: ignore[explicit-any]  # the signatures are the user's
 
 _FORWARDED: Final = frozenset(
     f"__{name}__"
@@ -299,9 +298,9 @@ def _private(name: str) -> UsageError:
     return UsageError(f"{name!r} is a private attribute, which is not part of the shared state")
 
 
-def operators(model: type[BaseModel]) -> Operators:
+def operators(model: type[BaseModel]) -> dict[str, object]:
     """Return the operators that a user's model defines: Python looks them up on the class of a view."""
-    found: Operators = {}
+    found: dict[str, object] = {}
     for cls in reversed(model.__mro__[: model.__mro__.index(BaseModel)]):
         found.update({name: value for name, value in cls.__dict__.items() if name in _FORWARDED and callable(value)})
     return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Concatenate, Final, TypeAlias, cast
+from typing import Final, Protocol, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -23,7 +23,17 @@ from zproc.schema.values import SCALARS, plain, shown
 
 __all__ = ["ACTION", "Interface", "Method", "action_of", "actions_of", "interface_of"]
 
-Method: TypeAlias = "Callable[Concatenate[object, ...], object]"  # type: ignore[explicit-any]  # any signature after self
+
+class Method(Protocol):
+    """The function behind an action: what it takes only its signature tells."""
+
+    __name__: str
+    __annotations__: dict[str, object]
+
+    def __call__(self, *positional: object, **by_name: object) -> object:
+        """Call it with arguments that its signature was asked about."""
+        ...
+
 
 ACTION: Final = "__zproc_action__"
 """The attribute by which a method of a model is known to be an action; it is the function behind it."""

@@ -7,7 +7,7 @@ What was handed out before stays the very object.
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Final, Protocol, SupportsIndex, TypeAlias, cast, overload
 
 from zproc.schema.ops import MISSING
@@ -231,9 +231,9 @@ class LazyDict(dict[Key, object]):
 _Slice: TypeAlias = "slice[SupportsIndex | None, SupportsIndex | None, SupportsIndex | None]"
 
 
-def _whole(name: str) -> Callable[..., object]:  # type: ignore[explicit-any]  # each method takes others
+def _whole(name: str) -> object:
     """Make a method that has everything here before it does what that of a list does."""
-    method = cast("Callable[..., object]", getattr(list, name))  # type: ignore[explicit-any]  # as above
+    method = getattr(list, name)
 
     def call(items: LazyList, *arguments: object, **options: object) -> object:
         given = [argument.loaded() if isinstance(argument, LazyList) else argument for argument in arguments]

@@ -7,7 +7,7 @@ the container, however large it is, and has no turn to wait for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from zproc.exceptions import ProtocolError, UnknownPath
@@ -15,33 +15,28 @@ from zproc.schema.containers import DictDraft, ListDraft, SetDraft
 from zproc.schema.draft import Draft
 from zproc.schema.path import format_path
 from zproc.schema.values import plain
-from zproc.typing import Key, Path
+from zproc.typing import Path
 
 __all__ = ["METHODS", "call_method"]
 
-
-def _pop_key(draft: DictDraft, key: Key) -> list[object]:
-    nothing = object()
-    found = draft.pop(key, nothing)
-    return [] if found is nothing else [found]
-
-
-METHODS: Final[Mapping[str, tuple[type[Draft], int, Callable[..., object]]]] = {  # type: ignore[explicit-any]  # each takes others
-    "list.pop": (ListDraft, 1, ListDraft.pop),
-    "list.remove": (ListDraft, 1, ListDraft.remove),
-    "list.delete": (ListDraft, 1, ListDraft.__delitem__),
-    "list.clear": (ListDraft, 0, ListDraft.clear),
-    "dict.pop": (DictDraft, 1, _pop_key),
-    "dict.popitem": (DictDraft, 0, DictDraft.popitem),
-    "dict.clear": (DictDraft, 0, DictDraft.clear),
-    "set.pop": (SetDraft, 0, SetDraft.pop),
-    "set.remove": (SetDraft, 1, SetDraft.remove),
-    "set.clear": (SetDraft, 0, SetDraft.clear),
+METHODS: Final[Mapping[str, tuple[type[Draft], int, str]]] = {
+    "list.pop": (ListDraft, 1, "pop"),
+    "list.remove": (ListDraft, 1, "remove"),
+    "list.delete": (ListDraft, 1, "__delitem__"),
+    "list.clear": (ListDraft, 0, "clear"),
+    "dict.pop": (DictDraft, 1, "pop"),
+    "dict.popitem": (DictDraft, 0, "popitem"),
+    "dict.clear": (DictDraft, 0, "clear"),
+    "set.pop": (SetDraft, 0, "pop"),
+    "set.remove": (SetDraft, 1, "remove"),
+    "set.clear": (SetDraft, 0, "clear"),
 }
-"""By name: the class of what it is a method of, how many arguments it takes, and what it does.
+"""By name: the class of what it is a method of, how many arguments it takes, and what it is called there.
 
 ``dict.pop`` returns a list of what was popped, or of nothing.
 """
+
+_NOTHING: Final = object()
 
 
 def call_method(
@@ -69,4 +64,7 @@ def call_method(
         raise UnknownPath(format_path(path), f"no {name.partition('.')[0]} stands there any longer")
     if len(positional) != count or by_name:
         raise ProtocolError(f"{name} takes {count} positional arguments")
-    return plain(method(draft, *positional))
+    if isinstance(draft, DictDraft) and name == "dict.pop":
+        found = draft.pop(positional[0], _NOTHING)
+        return [] if found is _NOTHING else [plain(found)]
+    return plain(getattr(draft, method)(*positional))
