@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import operator
 from collections.abc import Callable, MutableMapping, MutableSequence, MutableSet
 from typing import cast
 
@@ -11,15 +10,26 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from pydantic import BaseModel
 
+from tests.containers import (
+    KEY,
+    NUMBERS,
+    ON_DICTS,
+    ON_GROUPS,
+    ON_LISTS,
+    ON_NESTED,
+    ON_SETS,
+    STOCK,
+    TAGS,
+    Call,
+    assert_same,
+)
 from zproc.exceptions import UsageError
-from zproc.schema.action import run, without_drafts
+from zproc.schema.action import run
 from zproc.schema.draft import Draft, Session, validator_draft
 from zproc.schema.model import StateModel
 from zproc.schema.ops import Set, Splice
 from zproc.schema.transaction import Transaction
 from zproc.schema.values import plain, same
-
-Call = tuple[str, Callable[..., object], tuple[object, ...]]
 
 
 class Item(BaseModel):
@@ -43,89 +53,6 @@ class State(StateModel):
 
 # Lists ---------------------------------------------------------------------------------------------------------------
 
-INDEX = st.integers(-6, 6)
-NUMBER = st.integers(0, 5)
-NUMBERS = st.lists(NUMBER, max_size=5)
-SLICE = st.builds(slice, st.none() | INDEX, st.none() | INDEX, st.none() | st.sampled_from([1, 2, 3, -1, -2]))
-
-
-def method(name: str, *arguments: st.SearchStrategy[object], **options: object) -> st.SearchStrategy[Call]:
-    def call(target: object, *given: object) -> object:
-        return getattr(target, name)(*given, **options)
-
-    return st.tuples(st.just(name), st.just(call), st.tuples(*arguments))
-
-
-def function(name: str, call: Callable[..., object], *arguments: st.SearchStrategy[object]) -> st.SearchStrategy[Call]:
-    return st.tuples(st.just(name), st.just(call), st.tuples(*arguments))
-
-
-def in_place(
-    symbol: str, call: Callable[..., object], *arguments: st.SearchStrategy[object]
-) -> st.SearchStrategy[Call]:
-    """An in-place operator has to return the very object."""
-
-    def apply(target: object, *given: object) -> object:
-        assert call(target, *given) is target
-        return None
-
-    return function(symbol, apply, *arguments)
-
-
-def reflected(call: Callable[[object, object], object]) -> Callable[[object, object], object]:
-    return lambda target, other: call(other, target)
-
-
-COMPARISONS = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]
-
-ON_LISTS = st.one_of(
-    method("append", NUMBER),
-    method("extend", NUMBERS | st.builds(tuple, NUMBERS) | st.just(7)),
-    method("insert", INDEX | st.just("a"), NUMBER),
-    method("pop"),
-    method("pop", INDEX | st.just("a") | st.just(None)),
-    method("remove", NUMBER),
-    method("index", NUMBER),
-    method("index", NUMBER, INDEX, INDEX),
-    method("count", NUMBER | st.just("a")),
-    method("reverse"),
-    method("sort"),
-    method("sort", key=lambda number: -cast("int", number) % 3),
-    method("sort", reverse=True),
-    method("sort", key=lambda number: cast("int", number) // 2, reverse=True),
-    method("sort", key=lambda number: 1 // (cast("int", number) - 3)),
-    method("copy"),
-    method("clear"),
-    function("get", operator.getitem, INDEX | SLICE | st.just("a") | st.just(1.0)),
-    function("set", operator.setitem, INDEX | st.just("a"), NUMBER),
-    function("set slice", operator.setitem, SLICE, NUMBERS | st.builds(tuple, NUMBERS) | st.just(7)),
-    function("del", operator.delitem, INDEX | SLICE | st.just("a")),
-    function("len", len),
-    function("list", list),
-    function("reversed", lambda target: list(reversed(target))),
-    function("in", operator.contains, NUMBER),
-    function("+", operator.add, NUMBERS | st.builds(tuple, NUMBERS)),
-    function("r+", reflected(operator.add), NUMBERS | st.builds(tuple, NUMBERS)),
-    function("*", operator.mul, st.integers(-1, 2) | st.just(1.5)),
-    function("r*", reflected(operator.mul), st.integers(-1, 2)),
-    in_place("+=", operator.iadd, NUMBERS | st.builds(tuple, NUMBERS) | st.just(7)),
-    in_place("*=", operator.imul, st.integers(-1, 2) | st.just(1.5)),
-    function("extend itself", lambda target: target.extend(target)),
-    function("slice of itself", lambda target: operator.setitem(target, slice(None, None, -1), target)),
-    function("bool", bool),
-    function("repr", repr),
-    function("hash", hash),
-    function("sorted", sorted),
-    *(function(call.__name__, call, NUMBERS | st.builds(tuple, NUMBERS)) for call in COMPARISONS),
-)
-
-
-def result_of(call: Callable[..., object], target: object, arguments: tuple[object, ...]) -> tuple[str, object]:
-    try:
-        return "returned", without_drafts(call(target, *copy.deepcopy(arguments)))
-    except Exception as error:  # noqa: BLE001 - whichever it is, it has to be the same
-        return "raised", type(error)
-
 
 def does_the_same(start: State, field: str, calls: list[Call]) -> None:
     """In place and in private, and in both the real thing is what comes of it."""
@@ -136,9 +63,7 @@ def does_the_same(start: State, field: str, calls: list[Call]) -> None:
         session = Session(transaction)
         draft = getattr(session.root(State), field)
         for name, call, arguments in calls:
-            expected = result_of(call, real, arguments)
-            assert result_of(call, draft, arguments) == expected, name
-            assert draft == real, name
+            assert_same(call, draft, real, arguments, name)
             assert type(plain(draft)) is type(real)
         transaction.finish()
         assert same(getattr(transaction.root, field), real)
@@ -151,24 +76,6 @@ def test_a_list_draft_does_what_a_list_does(start: list[int], calls: list[Call])
     does_the_same(State(numbers=start), "numbers", calls)
 
 
-ON_NESTED = st.one_of(
-    method("append", NUMBERS),
-    method("insert", INDEX, NUMBERS),
-    method("pop", INDEX),
-    method("reverse"),
-    method("sort"),
-    method("sort", key=len),
-    method("remove", NUMBERS),
-    function("get", operator.getitem, INDEX | SLICE),
-    function("set", operator.setitem, INDEX, NUMBERS),
-    function("set slice", operator.setitem, SLICE, st.lists(NUMBERS, max_size=3)),
-    function("del", operator.delitem, INDEX | SLICE),
-    function("append within", lambda target, index, number: target[index].append(number), INDEX, NUMBER),
-    function("+= within", lambda target, index, more: operator.iadd(target[index], more), INDEX, NUMBERS),
-    function("clear within", lambda target, index: target[index].clear(), INDEX),
-)
-
-
 @given(st.lists(NUMBERS, max_size=4), st.lists(ON_NESTED, max_size=12))
 @settings(max_examples=150)
 def test_so_does_a_draft_of_lists_within_a_list(start: list[list[int]], calls: list[Call]) -> None:
@@ -177,72 +84,12 @@ def test_so_does_a_draft_of_lists_within_a_list(start: list[list[int]], calls: l
 
 # Dicts ---------------------------------------------------------------------------------------------------------------
 
-KEY = st.sampled_from(["a", "b", "c", "d"])
-STOCK = st.dictionaries(KEY, NUMBER, max_size=4)
-PAIRS = st.lists(st.tuples(KEY, NUMBER), max_size=3)
-UNHASHABLE = st.builds(list)  # type: ignore[var-annotated]  # it works at run time
-
-ON_DICTS = st.one_of(
-    function("get", operator.getitem, KEY | UNHASHABLE),
-    function("set", operator.setitem, KEY, NUMBER),
-    function("set unhashable", operator.setitem, UNHASHABLE, NUMBER),
-    function("del", operator.delitem, KEY | UNHASHABLE),
-    method("get", KEY),
-    method("get", KEY, NUMBER),
-    method("setdefault", KEY, NUMBER),
-    method("pop", KEY | UNHASHABLE),
-    method("pop", KEY, NUMBER),
-    method("popitem"),
-    method("clear"),
-    method("copy"),
-    method("update"),
-    method("update", STOCK | PAIRS | st.just(7) | st.just([(1, 2, 3)])),
-    method("update", STOCK | PAIRS, a=4, e=5),
-    function("keys", lambda target: list(target.keys())),
-    function("values", lambda target: list(target.values())),
-    function("items", lambda target: list(target.items())),
-    function("reversed", lambda target: list(reversed(target))),
-    function("reversed keys", lambda target: list(reversed(target.keys()))),
-    function("reversed values", lambda target: list(reversed(target.values()))),
-    function("reversed items", lambda target: list(reversed(target.items()))),
-    function("keys and", lambda target, keys: target.keys() & set(keys), st.lists(KEY)),
-    function("item in", lambda target, key, number: (key, number) in target.items(), KEY, NUMBER),
-    function("in", operator.contains, KEY),
-    function("len", len),
-    function("iter", list),
-    function("dict", dict),
-    function("unpack", lambda target: {**target}),
-    function("|", operator.or_, STOCK | PAIRS),
-    function("r|", reflected(operator.or_), STOCK),
-    in_place("|=", operator.ior, STOCK | PAIRS),
-    function("== ", operator.eq, STOCK),
-    function("!=", operator.ne, STOCK),
-    function("<", operator.lt, STOCK),
-    function("bool", bool),
-    function("repr", repr),
-    function("hash", hash),
-)
-
 
 @given(STOCK, st.lists(ON_DICTS, max_size=12))
 @settings(max_examples=300)
 def test_a_dict_draft_does_what_a_dict_does(start: dict[str, int], calls: list[Call]) -> None:
     """The order of its keys included."""
     does_the_same(State(stock=start), "stock", calls)
-
-
-ON_GROUPS = st.one_of(
-    function("append to default", lambda target, key, number: target.setdefault(key, []).append(number), KEY, NUMBER),
-    function("append", lambda target, key, number: target[key].append(number), KEY, NUMBER),
-    function("append to got", lambda target, key, number: target.get(key).append(number), KEY, NUMBER),
-    function("append to values", lambda target, number: [value.append(number) for value in target.values()], NUMBER),
-    method("pop", KEY),
-    method("popitem"),
-    method("update", st.dictionaries(KEY, NUMBERS, max_size=2)),
-    method("clear"),
-    function("del", operator.delitem, KEY),
-    function("set", operator.setitem, KEY, NUMBERS),
-)
 
 
 @given(st.dictionaries(KEY, NUMBERS, max_size=3), st.lists(ON_GROUPS, max_size=12))
@@ -372,47 +219,13 @@ def test_models_that_move_arrive_as_they_were(left: int, right: int, moves: list
         transaction = Transaction(state, validator_draft, private=private)
         draft = Session(transaction).root(Shelves)
         for call, arguments in moves:
-            assert result_of(call, draft, arguments) == result_of(call, real, arguments), call.__name__
-            assert draft == real, call.__name__
+            assert_same(call, draft, real, arguments, call.__name__)
         transaction.finish()
         assert same(transaction.root, real)
         assert list(cast("Shelves", transaction.root).named) == list(real.named)
 
 
 # Sets ----------------------------------------------------------------------------------------------------------------
-
-TAGS = st.sets(NUMBER, max_size=5)
-OTHER = TAGS | st.frozensets(NUMBER, max_size=4)
-LOOSE = OTHER | NUMBERS
-
-ON_SETS = st.one_of(
-    method("add", NUMBER | UNHASHABLE),
-    method("discard", NUMBER),
-    method("remove", NUMBER | UNHASHABLE),
-    method("clear"),
-    method("copy"),
-    *(
-        method(name)
-        for name in ("update", "difference_update", "intersection_update", "union", "intersection", "difference")
-    ),
-    *(method(name, LOOSE | st.just(7)) for name in ("update", "difference_update", "intersection_update")),
-    *(method(name, LOOSE, LOOSE) for name in ("update", "difference_update", "intersection_update", "union")),
-    *(method(name, LOOSE) for name in ("symmetric_difference_update", "symmetric_difference", "union", "intersection")),
-    *(method(name, LOOSE) for name in ("difference", "isdisjoint", "issubset", "issuperset")),
-    *(function(call.__name__, call, LOOSE) for call in (operator.or_, operator.and_, operator.sub, operator.xor)),
-    *(
-        function(call.__name__, reflected(call), LOOSE)
-        for call in (operator.or_, operator.and_, operator.sub, operator.xor)
-    ),
-    *(in_place(call.__name__, call, LOOSE) for call in (operator.ior, operator.iand, operator.isub, operator.ixor)),
-    *(function(call.__name__, call, LOOSE) for call in COMPARISONS),
-    function("itself", lambda target: operator.isub(target, target) and None),
-    function("len", len),
-    function("sorted", sorted),
-    function("in", operator.contains, NUMBER | UNHASHABLE),
-    function("bool", bool),
-    function("hash", hash),
-)
 
 
 @given(TAGS, st.lists(ON_SETS, max_size=12))
@@ -425,8 +238,7 @@ def test_a_set_draft_does_what_a_set_does(start: set[int], calls: list[Call]) ->
         transaction = Transaction(mine, validator_draft, private=private)
         draft = Session(transaction).root(State).tags
         for name, call, arguments in calls:
-            assert result_of(call, draft, arguments) == result_of(call, real, arguments), name
-            assert draft == real, name
+            assert_same(call, draft, real, arguments, name)
         transaction.finish()
         assert cast("State", transaction.root).tags == real
 

@@ -14,6 +14,7 @@ from collections.abc import (
     ItemsView,
     Iterable,
     Iterator,
+    KeysView,
     Mapping,
     MutableMapping,
     MutableSequence,
@@ -241,6 +242,18 @@ def _index(index: SupportsIndex) -> int:
         raise TypeError(f"list indices must be integers or slices, not {type(index).__name__}") from None
 
 
+class _Keys(KeysView[K]):
+    """The keys of a live dict: those of the moment, whenever they are gone through."""
+
+    _mapping: DictHandle[K, object, object]
+
+    def __reversed__(self) -> Iterator[K]:
+        return reversed(self._mapping)
+
+    def __repr__(self) -> str:
+        return repr(cast("dict[K, object]", _value(self._mapping)).keys())
+
+
 class _Items(ItemsView[K, R]):
     """The items of a live dict: those of the moment, whenever they are gone through."""
 
@@ -248,6 +261,9 @@ class _Items(ItemsView[K, R]):
 
     def __iter__(self) -> Iterator[tuple[K, R]]:
         return iter(list(self._mapping.zproc_parts().items()))
+
+    def __reversed__(self) -> Iterator[tuple[K, R]]:
+        return reversed(list(self))
 
     def __repr__(self) -> str:
         return repr(cast("dict[K, object]", _value(self._mapping)).items())
@@ -260,6 +276,9 @@ class _Values(ValuesView[R], Generic[K, R]):
 
     def __iter__(self) -> Iterator[R]:
         return iter(list(self._mapping.zproc_parts().values()))
+
+    def __reversed__(self) -> Iterator[R]:
+        return reversed(list(self))
 
     def __contains__(self, value: object) -> bool:
         return _value(value) in cast("dict[K, object]", _value(self._mapping)).values()
@@ -318,6 +337,9 @@ class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict
         hash(key)
         if not self._zproc_at_once(Kind.DICT, Delete((*self._zproc_path, plain(key)))):
             self._turn(lambda draft: draft.__delitem__(key), "__delitem__")
+
+    def keys(self) -> KeysView[K]:
+        return _Keys(self)
 
     def items(self) -> ItemsView[K, R]:
         return _Items(self)
