@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pytest
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from zproc.schema import shape as shape_module
 from zproc.schema.shape import ANYTHING, Kind, Shape, shape_of
 
 
@@ -197,3 +199,30 @@ def test_only_where_no_code_of_the_users_runs_is_there_no_frame_to_be_interrupte
     fields = shape_of(Scalars).fields
     quick = {name for name, shape in fields.items() if shape.check != shape.validate}
     assert quick == {"whole", "lax", "real", "flag", "text", "maybe"}
+
+
+def test_a_thread_never_meets_a_shape_that_another_is_still_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Inner(BaseModel):
+        n: int = 0
+
+    class Outer(BaseModel):
+        inner: Inner = Inner()
+        again: list[Outer] = []
+
+    met: list[tuple[int, int]] = []
+    compile_one = shape_module._compile
+
+    def look() -> None:
+        met.append((len(shape_of(Outer).fields), len(shape_of(Inner).fields)))
+
+    def compile_and_look(*arguments: Any) -> Shape:
+        monkeypatch.setattr(shape_module, "_compile", compile_one)  # the other thread compiles in peace
+        other = threading.Thread(target=look)
+        other.start()
+        other.join(10)
+        monkeypatch.setattr(shape_module, "_compile", compile_and_look)
+        return compile_one(*arguments)
+
+    monkeypatch.setattr(shape_module, "_compile", compile_and_look)
+    assert set(shape_of(Outer).fields) == {"inner", "again"}
+    assert set(met) == {(2, 1)}

@@ -177,25 +177,36 @@ def shape_at(shape: Shape, path: Path) -> Shape | None:
 
 _ADDRESSED = (Kind.MODEL, Kind.LIST, Kind.DICT)
 
-_shapes: dict[type[BaseModel], Shape] = {}
+_Shapes: TypeAlias = dict[type[BaseModel], Shape]
+
+_shapes: _Shapes = {}
+"""The finished ones."""
 
 
 def shape_of(model: type[BaseModel]) -> Shape:
     """Return the compiled form of a model, made once per class."""
     known = _shapes.get(model)
     if known is None:
-        # Entered before its fields are compiled, so that a recursive model finds itself. Whoever finds it copies it:
-        # what is decided last, the fields, is filled into the dict that all copies share.
-        known = _shapes[model] = Shape(Kind.MODEL, model.__pydantic_core_schema__, model=model)
-        try:
-            _fill_model(known, model)
-        except BaseException:
-            del _shapes[model]
-            raise
+        making: _Shapes = {}
+        _shape_in(making, model)
+        # Published once all are finished: a thread that asks meanwhile compiles its own, and the first counts.
+        for cls, shape in making.items():
+            _shapes.setdefault(cls, shape)
+        known = _shapes[model]
     return known
 
 
-def _fill_model(shape: Shape, model: type[BaseModel]) -> None:
+def _shape_in(making: _Shapes, model: type[BaseModel]) -> Shape:
+    known = _shapes.get(model) or making.get(model)
+    if known is None:
+        # Entered before its fields are compiled, so that a recursive model finds itself. Whoever finds it copies it:
+        # what is decided last, the fields, is filled into the dict that all copies share.
+        known = making[model] = Shape(Kind.MODEL, model.__pydantic_core_schema__, model=model)
+        _fill_model(known, model, making)
+    return known
+
+
+def _fill_model(shape: Shape, model: type[BaseModel], making: _Shapes) -> None:
     definitions, node = _open(model.__pydantic_core_schema__)
     while node["type"] == "function-after":
         function = cast("_Node", node["function"])
@@ -221,7 +232,7 @@ def _fill_model(shape: Shape, model: type[BaseModel]) -> None:
     shape.frozen_fields = frozenset(name for name, info in model.model_fields.items() if info.frozen)
     config = cast("_Node | None", node.get("config"))
     for name, entry in entries.items():
-        shape.fields[name] = replace(_compile(entry, definitions, config), dependent=name in dependent)
+        shape.fields[name] = replace(_compile(entry, definitions, config, making), dependent=name in dependent)
 
 
 def _has_post_init(node: _Node, model: type[BaseModel]) -> bool:
@@ -267,12 +278,16 @@ def _looks_at_others(node: object, definitions: Definitions, seen: set[str]) -> 
 
 
 def _compile(
-    schema: _Node, definitions: Definitions, config: _Node | None, trail: frozenset[str] = frozenset()
+    schema: _Node,
+    definitions: Definitions,
+    config: _Node | None,
+    making: _Shapes,
+    trail: frozenset[str] = frozenset(),
 ) -> Shape:
     node, functions, names = _peel(schema, definitions)
     if names & trail and node["type"] != "model":  # a type that contains itself
         return Shape(Kind.VALUE, schema, definitions, config, whole=True)
-    bare = _compile_bare(node, definitions, config, trail | names)
+    bare = _compile_bare(node, definitions, config, making, trail | names)
     if bare.model is not None:
         functions -= _peel(bare.model.__pydantic_core_schema__, definitions)[1]
     return replace(bare, schema=schema, definitions=definitions, config=config, whole=bare.whole or functions > 0)
@@ -303,10 +318,12 @@ def _peel(node: _Node, definitions: Definitions) -> tuple[_Node, int, frozenset[
             return node, functions, frozenset(names)
 
 
-def _compile_bare(node: _Node, definitions: Definitions, config: _Node | None, trail: frozenset[str]) -> Shape:
+def _compile_bare(
+    node: _Node, definitions: Definitions, config: _Node | None, making: _Shapes, trail: frozenset[str]
+) -> Shape:
     kind = node["type"]
     if kind == "model":
-        return shape_of(cast("type[BaseModel]", node["cls"]))
+        return _shape_in(making, cast("type[BaseModel]", node["cls"]))
     if kind in ("union", "tagged-union"):
         return Shape(Kind.UNION, node, definitions, config, whole=True)
     if kind not in ("list", "set", "dict"):
@@ -319,13 +336,13 @@ def _compile_bare(node: _Node, definitions: Definitions, config: _Node | None, t
         definitions,
         config,
         whole=bool(node.get("fail_fast")),
-        item=_compile(items, definitions, config, trail),
+        item=_compile(items, definitions, config, making, trail),
         shortest=cast("int", node.get("min_length") or 0),
         longest=cast("int | None", node.get("max_length")),
     )
     if kind == "dict":
         keys = cast("_Node", node.get("keys_schema", {"type": "any"}))
-        shape.key = _compile(keys, definitions, config, trail)
+        shape.key = _compile(keys, definitions, config, making, trail)
         shape.whole = shape.whole or _may_rewrite(_resolve(keys, definitions), config)
     return shape
 
