@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -89,6 +90,7 @@ CHANGING = (
     named("pop", KEYS, NUMBERS),
     named("pop", KEYS),
     named("update", st.dictionaries(KEYS, NUMBERS, max_size=2)),
+    st.builds(lambda key: lambda table: len(operator.ior(table, {key: 5})), KEYS),
 )
 # Rare, since it ends what is tried here.
 AT_ONCE = (named("popitem"), named("clear"))
@@ -125,7 +127,6 @@ DRAFTED = (
     *AT_ONCE,
     named("__setitem__", KEYS, st.just("not a number")),
     st.builds(lambda key: lambda table: table.__setitem__(key, table[key] + 1), KEYS),
-    st.builds(lambda key: lambda table: table.__ior__({key: 5}) is None, KEYS),
 )
 OVENS = (
     named("__setitem__", KEYS, st.builds(Oven, temp=NUMBERS.map(float))),
@@ -267,6 +268,8 @@ ON_ROWS = (
     st.just(lambda row: row == [1]),
     st.just(lambda row: row < [2]),
     named("__add__", ROW),
+    st.just(lambda row: [9] + row),  # noqa: RUF005 - the operator is what is tried
+    st.just(lambda row: row + row),
     st.just(lambda row: row * 2),
     st.just(lambda row: sorted(row)),
     st.just(lambda row: row.sort()),
@@ -373,3 +376,25 @@ def test_it_is_of_the_type_of_a_list() -> None:
     assert type_of(row) is list
     with pytest.raises(TypeError, match="unhashable"):
         hash(row)
+
+
+def test_lists_are_added_that_are_elsewhere() -> None:
+    one, other = LazyList(ThereInOrder([1, 2])), LazyList(ThereInOrder([3]))
+    assert [0] + one == [0, 1, 2]  # noqa: RUF005 - the operator is what is tried
+    assert one + other == [1, 2, 3]
+    fields: dict[str, Any] = {"row": [1, 2], "shelf": []}
+    drafted_row: Any = Session(Transaction(Shop.model_construct(**fields), validator_draft)).root(Shop).row
+    fields = {"row": LazyList(ThereInOrder([3])), "shelf": []}
+    other_row: Any = Session(Transaction(Shop.model_construct(**fields), validator_draft)).root(Shop).row
+    assert drafted_row + other_row == [1, 2, 3]
+
+
+# What tells nothing of the contents, and what no dict can do.
+WITHOUT_CONTENTS = {"__class_getitem__", "__doc__", "__getattribute__", "__hash__", "__new__", "__sizeof__", "fromkeys"}
+OF_NO_DICT = {"__ge__", "__gt__", "__le__", "__lt__"}
+
+
+@pytest.mark.parametrize(("lazy", "builtin"), [(LazyDict, dict), (LazyList, list)])
+def test_nothing_is_left_to_the_builtin_in_which_nothing_is(lazy: type, builtin: type) -> None:
+    missing = vars(builtin).keys() - vars(lazy).keys() - WITHOUT_CONTENTS
+    assert missing <= OF_NO_DICT

@@ -7,8 +7,8 @@ What was handed out before stays the very object.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import Final, Protocol, SupportsIndex, TypeAlias, cast, overload
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from typing import Final, Protocol, Self, SupportsIndex, TypeAlias, cast, overload
 
 from zproc.schema.ops import MISSING
 from zproc.typing import Key
@@ -44,6 +44,11 @@ class Source(Protocol):
     def everything(self) -> object:
         """Return all of it, as a dict or list of its own."""
         ...
+
+
+def _is_fetched_sooner(looks: int, length: Callable[[], int]) -> bool:
+    """Whether to fetch all elements rather than one more; the length is asked for at powers of two only."""
+    return looks >= _SOME and looks & (looks - 1) == 0 and looks * _LOOKS >= length()
 
 
 class LazyDict(dict[Key, object]):
@@ -94,7 +99,7 @@ class LazyDict(dict[Key, object]):
         if key not in self._looked:
             assert self._source is not None, "whoever has everything asks nobody"
             try:
-                if not self._has_looked_enough():
+                if not _is_fetched_sooner(len(self._looked), self._original_length):
                     self._looked[key] = self._source.element(key)
                     return self._looked[key]
             except CannotAsk:
@@ -102,10 +107,6 @@ class LazyDict(dict[Key, object]):
             self._loaded()
             return self._found(key)
         return self._looked[key]
-
-    def _has_looked_enough(self) -> bool:
-        looks = len(self._looked)
-        return looks >= _SOME and looks & (looks - 1) == 0 and looks * _LOOKS >= self._original_length()
 
     def _original_length(self) -> int:
         if self._length is None:
@@ -227,6 +228,10 @@ class LazyDict(dict[Key, object]):
     def __ror__(self, other: dict[Key, object]) -> dict[Key, object]:  # type: ignore[override]  # as above
         return other | self.copy()
 
+    def __ior__(self, other: Mapping[Key, object]) -> Self:  # type: ignore[override]  # as above
+        self.update(other)
+        return self
+
 
 _Slice: TypeAlias = "slice[SupportsIndex | None, SupportsIndex | None, SupportsIndex | None]"
 
@@ -317,9 +322,8 @@ class LazyList(list[object]):
     def _original(self, place: int) -> object:
         if place not in self._looked:
             assert self._source is not None, "whoever has everything asks nobody"
-            looks = len(self._looked)
             try:
-                if looks < _SOME or looks & (looks - 1) or looks * _LOOKS < self._end():
+                if not _is_fetched_sooner(len(self._looked), self._end):
                     self._looked[place] = self._source.element(place)
                     return self._looked[place]
             except CannotAsk:
@@ -383,6 +387,10 @@ class LazyList(list[object]):
         return [*self.loaded()]
 
     # What has to see all of them
+
+    def __radd__(self, other: list[object]) -> list[object]:
+        # No list has it, but without it C adds what is in the list itself, where nothing is yet.
+        return [*other, *self]
 
     def __iter__(self) -> Iterator[object]:
         self.loaded()
