@@ -20,6 +20,7 @@ class Shop(zproc.StateModel):
     cookies: int = 0
     oven: Oven = Oven()
     stock: dict[str, int] = Field(default_factory=dict)
+    row: list[Oven] = Field(default_factory=list)
 
 
 @zproc.atomic
@@ -66,6 +67,18 @@ def test_changes_can_be_asked_for_by_a_path_above_or_below_them(ctx: zproc.Conte
     assert [change.path for change in history.changes("oven")] == ["oven.temp", "oven"]
     assert [change.path for change in history.changes("cookies")] == ["cookies"]
     assert len(history.changes()) == 3
+
+
+def test_changes_of_elements_and_of_keys_with_dots_belong_to_what_they_are_in(ctx: zproc.Context[Shop]) -> None:
+    ctx.state.row.append(Oven())
+    history = History(ctx)
+    ctx.state.row[0].temp = 30
+    ctx.state.stock["a.b"] = 1
+    assert [change.path for change in history.changes("row")] == ["row[0].temp"]
+    assert [change.path for change in history.changes("row.*.temp")] == ["row[0].temp"]
+    assert [change.path for change in history.changes("stock['a.b']")] == ["stock['a.b']"]
+    assert history.changes("stock['a.c']") == history.changes("row[1]") == []
+    assert [oven.temp for (oven,) in history.values("row")] == [20, 30]
 
 
 def test_the_values_of_a_place_include_the_one_at_the_beginning(ctx: zproc.Context[Shop]) -> None:

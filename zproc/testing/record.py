@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from zproc.context import Context
 from zproc.schema.event import Change, Commit
 from zproc.schema.model import StateModel
+from zproc.schema.path import matches, steps
 
 __all__ = ["History"]
 
@@ -49,7 +50,7 @@ class History(Generic[M]):
         """Return the single changes, oldest first.
 
         Args:
-            path: only those at this dotted path, above it or below it.
+            path: only those at this dotted path or pattern, above it or below it.
         """
         return [
             change
@@ -89,6 +90,5 @@ class History(Generic[M]):
         assert all(name in rest for name in functions), f"not in this order: {list(functions)}; it was {happened}"
 
 
-def _related(one: str, other: str) -> bool:
-    a, b = one.split("."), other.split(".")
-    return all(x == y for x, y in zip(a, b, strict=False))
+def _related(changed: str, asked: str) -> bool:
+    return matches(tuple(steps(asked)), tuple(steps(changed)))
