@@ -71,7 +71,7 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda _: library.Context(Shop, adress="tcp://x"), "no such option: adress; did you mean 'address'"),
     (lambda ctx: zproc.atomic(ctx.state), "atomic is for functions"),
     (lambda _: library.atomic(3), "atomic is for functions, .* 3 is none"),
-    (lambda _: library.action(3), "atomic is for functions"),
+    (lambda _: library.action(3), "action is for functions, as a decorator: @zproc.action; 3 is none"),
     (lambda ctx: ctx.hold(["n"]), r"the name of a field is a text, not \['n'\]"),
     (lambda ctx: ctx.ping("x"), "timeout is a number of seconds, 0 or more, not 'x'"),
     (lambda ctx: ctx.namespace(3, Shop), "the name of a state is a text, not 3"),

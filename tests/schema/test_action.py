@@ -199,7 +199,7 @@ def test_what_returns_before_its_body_has_run_cannot_be_atomic() -> None:
 
     for function in (coroutine, generator, both):
         with pytest.raises(UsageError, match="cannot be atomic"):
-            refuse_unfinished(function)
+            refuse_unfinished(function, "atomic")
         with pytest.raises(UsageError, match="cannot be atomic"):
             action(function)
 

@@ -67,7 +67,7 @@ def atomic(function: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, 
     * ``Unavailable``: no server answers.
     * ``UsageError``: the live state was used within the function, instead of the draft.
     """
-    refuse_unfinished(function)
+    refuse_unfinished(function, "atomic")
     name = getattr(function, "__qualname__", "")
 
     @functools.wraps(function)

@@ -49,7 +49,7 @@ def action(method: Callable[P, R]) -> Callable[P, R]:
     Raises:
         UsageError: the method is a coroutine function or a generator, whose body does not run when it is called.
     """
-    refuse_unfinished(method)
+    refuse_unfinished(method, "action")
 
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -63,15 +63,19 @@ def action(method: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def refuse_unfinished(function: Callable[P, R]) -> None:
-    """Refuse functions that return before their body has run.
+def refuse_unfinished(function: Callable[P, R], decorator: str) -> None:
+    """Refuse what is no function, and functions that return before their body has run.
+
+    Args:
+        function: what is decorated.
+        decorator: by which public decorator.
 
     Raises:
-        UsageError: the function is a coroutine function, a generator or both.
+        UsageError: the function is none, or is a coroutine function, a generator or both.
     """
     given: object = function
     if not callable(given) or isinstance(given, BaseModel):
-        raise UsageError(f"atomic is for functions, as a decorator: @zproc.atomic; {shown(function)} is none")
+        raise UsageError(f"{decorator} is for functions, as a decorator: @zproc.{decorator}; {shown(function)} is none")
     if (
         inspect.iscoroutinefunction(function)
         or inspect.isgeneratorfunction(function)
