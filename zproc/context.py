@@ -193,7 +193,7 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
             UsageError: this context is closed.
         """
         self.state  # noqa: B018 - refuses a context that is closed
-        for other in self._others.values():
+        for other in list(self._others.values()):
             other._recorder.flush()  # noqa: SLF001 - one more of this class
         return self._recorder.table()
 
@@ -232,9 +232,10 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
             if self._host is not None and self._owner == os.getpid() and not name.startswith(_OWN):
                 Schema.of(model).initial()
                 self._host.add(name, model)
-            known = self._others[name, model] = Context(
-                model, address=self.address, namespace=name, cleanup=False, **self._options
-            )
+            made = Context(model, address=self.address, namespace=name, cleanup=False, **self._options)
+            known = self._others.setdefault((name, model), made)
+            if known is not made:  # another thread was quicker
+                made.close()
         return known
 
     def select(self, selector: Callable[[M], V]) -> Watch[V]:
@@ -480,7 +481,7 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
         if self._host is None:
             self._recorder.flush()  # the server goes on, and so does its record
         self._recorder.close()
-        for other in self._others.values():
+        for other in list(self._others.values()):
             other.close()
         if hasattr(self, "_client"):
             self._client.close()

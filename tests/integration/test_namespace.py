@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import BaseModel
 
 import zproc
-from zproc.client import address_of
+from zproc import context
+from zproc.client import Client, address_of
 from zproc.client.connection import Connection
 from zproc.core.messages import Command, Commit, Reply
+from zproc.typing import Revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +60,24 @@ def test_each_state_is_itself(method: str) -> None:
 def test_it_is_the_same_context_each_time() -> None:
     with zproc.Context(App) as ctx:
         assert ctx.namespace("jobs", Jobs) is ctx.namespace("jobs", Jobs)
+
+
+def test_it_is_the_same_context_for_threads_that_ask_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with zproc.Context(App) as ctx:
+        clients: list[Client] = []
+        both = threading.Barrier(2, timeout=10)
+
+        class MetClient(Client):
+            def revision(self) -> Revision:
+                both.wait()
+                clients.append(self)
+                return super().revision()
+
+        monkeypatch.setattr(context, "Client", MetClient)
+        with ThreadPoolExecutor(2) as pool:
+            first, second = [pool.submit(ctx.namespace, "jobs", Jobs) for _ in range(2)]
+            assert first.result() is second.result()
+        assert sorted(client.closed for client in clients) == [False, True]
 
 
 def test_another_context_joins_it_by_address_and_name() -> None:
