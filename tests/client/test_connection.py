@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from zproc.client.connection import Connection, Identity, is_alive
+from zproc.client.connection import Connection, Identity
 from zproc.core.messages import (
     PROTOCOL,
     Command,
@@ -265,9 +265,9 @@ class TestCalls:
         monkeypatch.setattr("zproc.client.connection.PATIENCE", 0.01)
         asked, asking = threading.Event(), connect
 
-        def probe(address: str) -> Channel:
+        def probe(address: str, timeout: float) -> Channel:
             asked.set()
-            return asking(address)
+            return asking(address, timeout)
 
         def answer(command: Command) -> list[bytes]:
             if isinstance(command, Hello):
@@ -279,7 +279,7 @@ class TestCalls:
 
         with server(answer) as address:
             connection = Connection(identity(address))
-            monkeypatch.setattr("zproc.client.connection.connect", probe)
+            monkeypatch.setattr("zproc.client.ping.connect", probe)
             assert connection.call(read(7)) == values(7)
             connection.close()
 
@@ -331,25 +331,6 @@ class TestStaleness:
             connection._last -= 60
             assert connection.is_stale()
             assert connection.closed
-
-
-class TestLife:
-    def test_a_server_that_answers_is_alive(self, serving: Serve, either_address: str) -> None:
-        served = serving(Shop, address=either_address)
-        assert is_alive(served.address)
-        served.stop()
-        assert not is_alive(served.address)
-
-    def test_one_that_does_not_is_not(self) -> None:
-        listener = listen("memory://silent")
-        try:
-            assert not is_alive("memory://silent", 0.02)
-        finally:
-            listener.close()
-
-    def test_one_that_hangs_up_is_not(self) -> None:
-        with server(lambda _: []) as address:
-            assert not is_alive(address)
 
 
 def test_a_closed_one_is_not_used(serving: Serve) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import zproc
-from zproc.client.ping import pulse
+from zproc.client.ping import is_alive, pulse
 from zproc.exceptions import ProtocolError, Unavailable
 from zproc.transport import Received, fresh_address, listen
 
@@ -55,5 +55,32 @@ def test_what_is_no_server_is_told_from_one() -> None:
     thread.start()
     with pytest.raises(ProtocolError, match="answers a Ping with"):
         pulse(listener.address, 10)
+    thread.join(10)
+    listener.close()
+
+
+def test_a_server_that_answers_is_alive(serving: Any, either_address: str) -> None:
+    served = serving(State, address=either_address)
+    assert is_alive(served.address, 10)
+    served.stop()
+    assert not is_alive(served.address, 10)
+
+
+def test_one_that_is_silent_or_hangs_up_is_not_alive() -> None:
+    listener = listen(fresh_address())
+    assert not is_alive(listener.address, 0.02)
+
+    def hang_up() -> None:
+        while True:
+            for arrival in listener.poll(10):
+                if isinstance(arrival, Received):
+                    listener.disconnect(arrival.peer, "enough")
+                    return
+
+    for _ in listener.poll(0):  # what the first has left
+        pass
+    thread = threading.Thread(target=hang_up)
+    thread.start()
+    assert not is_alive(listener.address, 10)
     thread.join(10)
     listener.close()

@@ -13,8 +13,18 @@ import pytest
 from hypothesis import given, strategies as st
 from pydantic import BaseModel, computed_field
 
-from zproc.exceptions import UnknownPath, UsageError
-from zproc.schema.path import ANY, format_path, matches, no_field, parse_path, parse_pattern, selected
+from zproc.exceptions import ProtocolError, UnknownPath, UsageError
+from zproc.schema.path import (
+    ANY,
+    format_path,
+    matches,
+    no_field,
+    parse_path,
+    parse_pattern,
+    pattern_from_plain,
+    pattern_to_plain,
+    selected,
+)
 
 
 class User(BaseModel):
@@ -196,3 +206,16 @@ class TestSelectors:
     def test_a_selector_does_nothing_but_pick(self, selector: Callable[[Any], object]) -> None:
         with pytest.raises(UsageError, match=r"picks out one place .*when\(lambda temp: temp > 180\)"):
             selected(State, selector)
+
+
+@pytest.mark.parametrize("pattern", [(), ("oven", "temp"), (ANY, 3, ("a", "b"))])
+def test_a_pattern_is_a_list_of_lists_on_the_wire(pattern: tuple[Any, ...]) -> None:
+    data = pattern_to_plain(pattern)
+    assert data == [[] if step is ANY else [step] for step in pattern]
+    assert pattern_from_plain(data, "here") == pattern
+
+
+@pytest.mark.parametrize("data", [None, "oven", ["oven"], [["a", "b"]], [[[]]]])
+def test_what_is_no_pattern_is_refused(data: object) -> None:
+    with pytest.raises(ProtocolError, match=r"^here: "):
+        pattern_from_plain(data, "here")

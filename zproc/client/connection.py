@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final, TypeVar
 
+from zproc.client.ping import is_alive
 from zproc.client.replica import Replica
-from zproc.core.messages import PROTOCOL, Command, Hello, Ping, Refused, Reply, Welcome, decode_reply, encode
+from zproc.core.messages import PROTOCOL, Command, Hello, Refused, Reply, Welcome, decode_reply, encode
 from zproc.core.refusal import error_from_data
 from zproc.exceptions import LimitExceeded, ProtocolError, SchemaMismatch, Unavailable, UsageError, WaitTimeout
 from zproc.schema.fingerprint import Table, differences
 from zproc.transport import Channel, connect
 from zproc.typing import RequestId, SessionId
 
-__all__ = ["HELLO_TIMEOUT", "PATIENCE", "Connection", "Identity", "Losses", "expect", "greet", "is_alive"]
+__all__ = ["HELLO_TIMEOUT", "PATIENCE", "Connection", "Identity", "Losses", "expect", "greet"]
 
 R = TypeVar("R", bound=Reply)
 
@@ -183,7 +184,7 @@ class Connection:
                 try:
                     received = channel.recv(PATIENCE)
                 except WaitTimeout:
-                    self._insist(HELLO_TIMEOUT)
+                    self._check_alive(HELLO_TIMEOUT)
                     received = self._receive(None)
             else:
                 received = self._receive(deadline)
@@ -291,9 +292,9 @@ class Connection:
                 left = HELLO_TIMEOUT if deadline is None else min(HELLO_TIMEOUT, deadline - monotonic())
                 if left <= 0:
                     raise
-                self._insist(left)
+                self._check_alive(left)
 
-    def _insist(self, left: float) -> None:
+    def _check_alive(self, left: float) -> None:
         """Make sure that a server that was silent is there, or that no time is left to find out."""
         if not is_alive(self._address, left) and left == HELLO_TIMEOUT:
             raise Unavailable(self._address, "the server no longer answers") from None
@@ -361,25 +362,3 @@ def greet(identity: Identity) -> Channel:
 
 def _not_greeted(identity: Identity) -> Unavailable:
     return Unavailable(identity.address, f"a server accepts, but did not greet within {HELLO_TIMEOUT:g} s")
-
-
-def is_alive(address: str, timeout: float = HELLO_TIMEOUT) -> bool:
-    """Whether a server answers at an address.
-
-    Args:
-        address: where.
-        timeout: how long it may take, in seconds.
-    """
-    try:
-        channel = connect(address)
-    except Unavailable:
-        return False
-    try:
-        channel.send(encode(Ping(RequestId(0))), timeout)
-        channel.recv(timeout)
-    except (Unavailable, ProtocolError, WaitTimeout):
-        return False
-    else:
-        return True
-    finally:
-        channel.close()

@@ -36,7 +36,7 @@ from zproc.exceptions import SchemaError
 from zproc.schema.containers import DictDraft, ListDraft, SetDraft
 from zproc.schema.ops import MISSING, Add, Delete, Discard, Op, Set, Splice
 from zproc.schema.shape import Kind
-from zproc.schema.values import SCALARS, View, detached, plain
+from zproc.schema.values import SCALARS, View, detached, plain, value_of
 from zproc.typing import Key
 
 __all__ = ["DictHandle", "ListHandle", "SetHandle"]
@@ -45,10 +45,6 @@ K = TypeVar("K", bound=Key)
 R = TypeVar("R", default=object)
 W = TypeVar("W", default=R)
 D = TypeVar("D")
-
-
-def _value(other: object) -> object:
-    return other.__zproc_value__() if isinstance(other, View) else other
 
 
 def _taken(values: object) -> list[object]:
@@ -84,7 +80,7 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
         return reversed(list(self))
 
     def __contains__(self, value: object) -> bool:
-        return _value(value) in self._items()
+        return value_of(value) in self._items()
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> R: ...
@@ -171,7 +167,7 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
         return cast("W", self._zproc_typed(item, self._zproc_call("list.pop", place)))
 
     def remove(self, value: R | W) -> None:
-        wanted = _value(value)
+        wanted = value_of(value)
         one = plain(wanted)
         if type(one) in SCALARS:  # anything else is compared as what it is here
             self._zproc_call("list.remove", one)
@@ -180,10 +176,10 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
 
     def index(self, value: object, start: int = 0, stop: int | None = None) -> int:
         items = self._items()
-        return items.index(cast("W", _value(value)), start, len(items) if stop is None else stop)
+        return items.index(cast("W", value_of(value)), start, len(items) if stop is None else stop)
 
     def count(self, value: object) -> int:
-        return self._items().count(cast("W", _value(value)))
+        return self._items().count(cast("W", value_of(value)))
 
     def clear(self) -> None:
         self._zproc_call("list.clear")
@@ -209,7 +205,7 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
         return self
 
     def __add__(self, other: list[W]) -> list[W]:
-        return self.copy() + cast("list[W]", _value(other))
+        return self.copy() + cast("list[W]", value_of(other))
 
     def __radd__(self, other: list[W]) -> list[W]:
         return other + self.copy()
@@ -220,19 +216,19 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
     __rmul__ = __mul__
 
     def __eq__(self, other: object) -> bool:
-        return self._items() == _value(other)
+        return self._items() == value_of(other)
 
     def __lt__(self, other: list[W]) -> bool:
-        return self._items() < cast("list[W]", _value(other))
+        return self._items() < cast("list[W]", value_of(other))
 
     def __le__(self, other: list[W]) -> bool:
-        return self._items() <= cast("list[W]", _value(other))
+        return self._items() <= cast("list[W]", value_of(other))
 
     def __gt__(self, other: list[W]) -> bool:
-        return self._items() > cast("list[W]", _value(other))
+        return self._items() > cast("list[W]", value_of(other))
 
     def __ge__(self, other: list[W]) -> bool:
-        return self._items() >= cast("list[W]", _value(other))
+        return self._items() >= cast("list[W]", value_of(other))
 
 
 def _index(index: SupportsIndex) -> int:
@@ -251,7 +247,7 @@ class _Keys(KeysView[K]):
         return reversed(self._mapping)
 
     def __repr__(self) -> str:
-        return repr(cast("dict[K, object]", _value(self._mapping)).keys())
+        return repr(cast("dict[K, object]", value_of(self._mapping)).keys())
 
 
 class _Items(ItemsView[K, R]):
@@ -266,7 +262,7 @@ class _Items(ItemsView[K, R]):
         return reversed(list(self))
 
     def __repr__(self) -> str:
-        return repr(cast("dict[K, object]", _value(self._mapping)).items())
+        return repr(cast("dict[K, object]", value_of(self._mapping)).items())
 
 
 class _Values(ValuesView[R], Generic[K, R]):
@@ -281,10 +277,10 @@ class _Values(ValuesView[R], Generic[K, R]):
         return reversed(list(self))
 
     def __contains__(self, value: object) -> bool:
-        return _value(value) in cast("dict[K, object]", _value(self._mapping)).values()
+        return value_of(value) in cast("dict[K, object]", value_of(self._mapping)).values()
 
     def __repr__(self) -> str:
-        return repr(cast("dict[K, object]", _value(self._mapping)).values())
+        return repr(cast("dict[K, object]", value_of(self._mapping)).values())
 
 
 class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict):
@@ -404,17 +400,17 @@ class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict
         return cast("dict[K, W]", detached(self._items()))
 
     def __or__(self, other: Mapping[K, W]) -> dict[K, W]:
-        return self.copy() | cast("dict[K, W]", _value(other))
+        return self.copy() | cast("dict[K, W]", value_of(other))
 
     def __ror__(self, other: Mapping[K, W]) -> dict[K, W]:
-        return cast("dict[K, W]", _value(other)) | self.copy()
+        return cast("dict[K, W]", value_of(other)) | self.copy()
 
     def __ior__(self, other: Mapping[K, R | W] | Iterable[tuple[K, R | W]]) -> DictHandle[K, R, W]:
         self.update(other)
         return self
 
     def __eq__(self, other: object) -> bool:
-        return self._items() == _value(other)
+        return self._items() == value_of(other)
 
 
 class SetHandle(Handle, MutableSet[K], Generic[K], stands_for=set):
@@ -509,16 +505,16 @@ class SetHandle(Handle, MutableSet[K], Generic[K], stands_for=set):
     # A new set is a plain one. The mixins of MutableSet would ask for one element after the other.
 
     def __or__(self, other: AbstractSet[D]) -> set[K | D]:
-        return self._items() | cast("set[D]", _value(other))
+        return self._items() | cast("set[D]", value_of(other))
 
     def __and__(self, other: AbstractSet[object]) -> set[K]:
-        return self._items() & cast("set[K]", _value(other))
+        return self._items() & cast("set[K]", value_of(other))
 
     def __sub__(self, other: AbstractSet[object]) -> set[K]:
-        return self._items() - cast("set[K]", _value(other))
+        return self._items() - cast("set[K]", value_of(other))
 
     def __xor__(self, other: AbstractSet[D]) -> set[K | D]:
-        return self._items() ^ cast("set[D]", _value(other))
+        return self._items() ^ cast("set[D]", value_of(other))
 
     def __ror__(self, other: AbstractSet[K]) -> set[K]:
         return cast("set[K]", other) | self._items()
@@ -533,16 +529,16 @@ class SetHandle(Handle, MutableSet[K], Generic[K], stands_for=set):
         return cast("set[K]", other) ^ self._items()
 
     def __le__(self, other: AbstractSet[object]) -> bool:
-        return self._items() <= cast("set[K]", _value(other))
+        return self._items() <= cast("set[K]", value_of(other))
 
     def __lt__(self, other: AbstractSet[object]) -> bool:
-        return self._items() < cast("set[K]", _value(other))
+        return self._items() < cast("set[K]", value_of(other))
 
     def __ge__(self, other: AbstractSet[object]) -> bool:
-        return self._items() >= cast("set[K]", _value(other))
+        return self._items() >= cast("set[K]", value_of(other))
 
     def __gt__(self, other: AbstractSet[object]) -> bool:
-        return self._items() > cast("set[K]", _value(other))
+        return self._items() > cast("set[K]", value_of(other))
 
     def __ior__(self, other: AbstractSet[K]) -> SetHandle[K]:  # type: ignore[override,misc]  # no others get in
         if not isinstance(other, AbstractSet):
@@ -569,7 +565,7 @@ class SetHandle(Handle, MutableSet[K], Generic[K], stands_for=set):
         return self
 
     def __eq__(self, other: object) -> bool:
-        return self._items() == _value(other)
+        return self._items() == value_of(other)
 
 
 def _elements(values: Iterable[Key]) -> tuple[Key, ...]:

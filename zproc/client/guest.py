@@ -21,7 +21,7 @@ from zproc.schema.codec import Codec
 from zproc.schema.event import Commit
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.ops import MISSING, Set, op_to_plain
-from zproc.schema.path import ANY, Pattern, format_path, matches, parse_path, parse_pattern, steps
+from zproc.schema.path import ANY, Pattern, format_path, matches, parse_path, parse_pattern, pattern_to_plain, steps
 from zproc.schema.shape import ANYTHING, shape_at
 from zproc.typing import Key, Path, RequestId, Revision
 
@@ -212,11 +212,9 @@ class Guest:
                 place = entry.revision
 
     def _ask(self, since: Revision, patterns: tuple[Pattern, ...], *, wait: bool) -> Changes:
-        watch = Watch(self._next(), since, self._encoded(patterns), own=True, duplicates=True, state=False, wait=wait)
+        encoded = self._codec.encode(list(map(pattern_to_plain, patterns)))
+        watch = Watch(self._next(), since, encoded, own=True, duplicates=True, state=False, wait=wait)
         return expect(self._connection.call(watch), Changes)
-
-    def _encoded(self, patterns: tuple[Pattern, ...]) -> bytes:
-        return self._codec.encode([[[] if step is ANY else [step] for step in pattern] for pattern in patterns])
 
     def _entry(self, encoded: bytes) -> Entry:
         return entry_of(self._codec, encoded)

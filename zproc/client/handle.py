@@ -29,7 +29,7 @@ from zproc.schema.model import StateModel
 from zproc.schema.ops import MISSING, Op, Set, Update, get
 from zproc.schema.path import format_path
 from zproc.schema.shape import Kind, Shape, shape_at, shape_of
-from zproc.schema.values import SCALARS, View, detached, is_atom, plain
+from zproc.schema.values import SCALARS, View, detached, is_atom, plain, value_of
 from zproc.typing import Key, Path, Revision
 
 __all__ = ["Handle", "ModelHandle", "address_of", "certain_kind", "gone", "handle_class", "kind_of", "model_handle"]
@@ -326,7 +326,7 @@ class ModelHandle(Handle):
         return str(self.__zproc_value__())
 
     def __eq__(self, other: object) -> bool:
-        return self.__zproc_value__() == (other.__zproc_value__() if isinstance(other, View) else other)
+        return self.__zproc_value__() == value_of(other)
 
     def __iter__(self) -> Iterator[tuple[str, object]]:
         # All fields of one moment.

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar, cast
 
 from zproc.client.client import Client
 from zproc.client.connection import HELLO_TIMEOUT, PATIENCE, Connection, Losses
-from zproc.client.watch import Closed, Question, Steps, insist
+from zproc.client.watch import Closed, Question, Steps, check_epoch
 from zproc.core.messages import Cancel, Ping, Reply
 from zproc.exceptions import Error, Unavailable, UsageError, WaitTimeout
 from zproc.typing import Epoch, RequestId
@@ -157,7 +157,7 @@ class _Line:
         self._waiting[request] = answer
         posted = False
         try:
-            insist(self.connection, question)
+            check_epoch(self.connection, question)
             self.connection.post(question.ask(request))
             posted = True
             return self.connection.welcome.epoch, await self._answer(answer, deadline, stop)

@@ -11,7 +11,7 @@ from zproc.exceptions import ProtocolError, Unavailable, WaitTimeout
 from zproc.transport import connect
 from zproc.typing import RequestId
 
-__all__ = ["Pulse", "pulse"]
+__all__ = ["Pulse", "is_alive", "pulse"]
 
 
 class Pulse(NamedTuple):
@@ -54,3 +54,17 @@ def pulse(address: str, timeout: float) -> Pulse:
     if not isinstance(reply, Pong):
         raise ProtocolError(f"the server answers a Ping with {type(reply).__name__}")
     return Pulse(reply.pid, latency)
+
+
+def is_alive(address: str, timeout: float) -> bool:
+    """Whether a server answers at an address.
+
+    Args:
+        address: where.
+        timeout: how long to wait for it, in seconds.
+    """
+    try:
+        pulse(address, timeout)
+    except (Unavailable, ProtocolError):
+        return False
+    return True

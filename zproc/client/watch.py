@@ -24,11 +24,11 @@ from zproc.schema.change import Change
 from zproc.schema.codec import Codec
 from zproc.schema.condition import Scope
 from zproc.schema.model import StateModel
-from zproc.schema.path import ANY, Pattern
+from zproc.schema.path import ANY, Pattern, pattern_to_plain
 from zproc.schema.record import record
 from zproc.typing import Epoch, RequestId, Revision
 
-__all__ = ["Closed", "Cursor", "Entry", "Question", "Steps", "entry_of", "insist"]
+__all__ = ["Closed", "Cursor", "Entry", "Question", "Steps", "check_epoch", "entry_of"]
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ Steps: TypeAlias = Generator[Question, tuple[Epoch, Reply], T]
 """What yields questions, is sent the life of the server that answered and its answer, and comes to a result."""
 
 
-def insist(connection: Connection, question: Question) -> None:
+def check_epoch(connection: Connection, question: Question) -> None:
     """Make sure that a connection leads to the server that a question is for.
 
     Raises:
@@ -163,9 +163,7 @@ class Cursor:
             self._note_computed(self.run(self._to_first_state()))
 
     def _encoded(self, patterns: tuple[Pattern, ...]) -> bytes:
-        return self._client.schema.codec.encode(
-            [[[] if step is ANY else [step] for step in pattern] for pattern in patterns]
-        )
+        return self._client.schema.codec.encode(list(map(pattern_to_plain, patterns)))
 
     # Moving by a thread
 
@@ -388,7 +386,7 @@ class Cursor:
             try:
                 if self._closed:
                     raise Closed("this watcher is closed")
-                insist(connection, question)
+                check_epoch(connection, question)
                 command = question.ask(self._client.next_request())
                 return connection.welcome.epoch, connection.call(command, deadline if question.lasts else None)
             finally:

@@ -20,7 +20,7 @@ from zproc.schema.fingerprint import differences
 from zproc.schema.method import METHODS, call_method
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.ops import MISSING, Update, get, op_from_plain
-from zproc.schema.path import ANY, Pattern, format_path, hashable, no_field
+from zproc.schema.path import Pattern, format_path, hashable, no_field, pattern_from_plain
 from zproc.schema.size import NUMBERS, growth, size_of_state
 from zproc.schema.transaction import Change, Transaction, scalar_change
 from zproc.typing import Key, Path, Revision
@@ -210,7 +210,7 @@ class Namespace:
         return [change_from_plain(change) for change in parts[-1]]
 
     def patterns(self, encoded: bytes) -> tuple[Pattern, ...]:
-        """Return the patterns of a watcher, which are lists of steps: of one key, or of none for any key.
+        """Return the patterns of a watcher, which are encoded by ``pattern_to_plain``.
 
         Raises:
             ProtocolError: they are not.
@@ -220,7 +220,7 @@ class Namespace:
             raise LimitExceeded("pattern_bytes", len(encoded), self._limits.pattern_bytes)
         match self._incoming.decode(encoded):
             case [[*_], *_] as listed:
-                return tuple(_pattern(steps) for steps in listed)
+                return tuple(pattern_from_plain(pattern, "Watch.patterns") for pattern in listed)
             case _:
                 raise ProtocolError("Watch.patterns: not a list of patterns")
 
@@ -371,12 +371,6 @@ class Namespace:
 
 
 _TOO_LARGE = "take out of the state what nobody needs any more, or give the server zproc.Limits(state_bytes=...)"
-
-
-def _pattern(steps: object) -> Pattern:
-    if not isinstance(steps, list) or not all(isinstance(step, list) and len(step) <= 1 for step in steps):
-        raise ProtocolError("Watch.patterns: not a pattern")
-    return hashable(tuple(step[0] if step else ANY for step in cast("list[list[Key]]", steps)), "Watch.patterns")
 
 
 def _bounds(keys: Path) -> tuple[int | None, int | None]:

@@ -21,9 +21,9 @@ from collections.abc import (
 )
 from typing import ClassVar, SupportsIndex, TypeAlias, cast, overload
 
-from zproc.schema.draft import Draft, value_of
+from zproc.schema.draft import Draft
 from zproc.schema.ops import MISSING, Add, Delete, Discard, Set, Splice
-from zproc.schema.values import detached
+from zproc.schema.values import detached, value_of
 from zproc.typing import Key
 
 __all__ = ["DictDraft", "ListDraft", "SetDraft"]

@@ -22,7 +22,7 @@ from zproc.schema.lazy import type_of
 from zproc.schema.ops import Op, Set, get
 from zproc.schema.path import format_path, no_field
 from zproc.schema.transaction import Transaction
-from zproc.schema.values import SCALARS, View, detached, is_atom
+from zproc.schema.values import SCALARS, View, detached, is_atom, value_of
 from zproc.typing import Key, Path
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "operators",
     "set_class_attribute",
     "validator_draft",
-    "value_of",
 ]
 
 M = TypeVar("M", bound=BaseModel)
@@ -209,11 +208,6 @@ class Draft(View):
 
     def __reduce__(self) -> NoReturn:
         raise UsageError("a draft cannot be pickled; take a snapshot() or a copy of what must travel")
-
-
-def value_of(value: object) -> object:
-    """Return what a view stands for, anything else as it is."""
-    return value.__zproc_value__() if isinstance(value, View) else value
 
 
 class ModelDraft(Draft):

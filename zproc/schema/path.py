@@ -21,7 +21,20 @@ from zproc.exceptions import ProtocolError, UnknownPath, UsageError
 from zproc.schema.shape import Kind, Shape, shape_of
 from zproc.typing import Key, Path
 
-__all__ = ["ANY", "Pattern", "format_path", "matches", "no_field", "parse_path", "parse_pattern", "selected", "steps"]
+__all__ = [
+    "ANY",
+    "Pattern",
+    "format_path",
+    "hashable",
+    "matches",
+    "no_field",
+    "parse_path",
+    "parse_pattern",
+    "pattern_from_plain",
+    "pattern_to_plain",
+    "selected",
+    "steps",
+]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -126,6 +139,22 @@ def hashable(keys: Path, where: str) -> Path:
     except TypeError as error:
         raise ProtocolError(f"{where}: {error}") from error
     return keys
+
+
+def pattern_to_plain(pattern: Pattern) -> list[list[Key]]:
+    """Return a pattern as a list for the codec: of lists of one key, or of none for ANY."""
+    return [[] if step is ANY else [step] for step in pattern]
+
+
+def pattern_from_plain(data: object, where: str) -> Pattern:
+    """Return the pattern that a list from anywhere means.
+
+    Raises:
+        ProtocolError: it means none.
+    """
+    if not isinstance(data, list) or not all(isinstance(step, list) and len(step) <= 1 for step in data):
+        raise ProtocolError(f"{where}: not a pattern")
+    return hashable(tuple(step[0] if step else ANY for step in cast("list[list[Key]]", data)), where)
 
 
 def no_field(model: type[BaseModel], name: object, where: str, others: Iterable[str] = ()) -> UnknownPath:

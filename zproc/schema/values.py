@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from zproc.arguments import shown
 
-__all__ = ["SCALARS", "View", "copied", "detached", "is_atom", "plain", "same", "shown"]
+__all__ = ["SCALARS", "View", "copied", "detached", "is_atom", "plain", "same", "shown", "value_of"]
 
 SCALARS: Final = frozenset({bool, int, float, complex, str, bytes, type(None)})
 """The types of the commonest atoms, which are plain data as they are."""
@@ -46,6 +46,11 @@ class View:
     def __zproc_taken__(self) -> object:
         """Return the value as it is put elsewhere, which is not to be changed."""
         return self.__zproc_value__()
+
+
+def value_of(value: object) -> object:
+    """Return what a view stands for, anything else as it is."""
+    return value.__zproc_value__() if isinstance(value, View) else value
 
 
 def plain(value: object) -> object:
