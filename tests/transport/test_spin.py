@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from zproc.transport import spin as spins
@@ -12,8 +15,9 @@ SHORT, LONG = LONGEST / 2, LONGEST
 
 @pytest.fixture
 def spin(monkeypatch: pytest.MonkeyPatch) -> Spin:
-    """One on a machine of several processors, whatever this one has."""
+    """One on a machine of several processors, whatever this one has, and with nothing else to do."""
     monkeypatch.setattr(spins, "_processors", lambda: 4)
+    monkeypatch.setattr(spins, "_crowded", lambda: False)
     return Spin()
 
 
@@ -76,3 +80,50 @@ def test_a_single_processor_is_left_to_whom_one_waits_for(monkeypatch: pytest.Mo
     for _ in range(10_000):
         spin.slept(SHORT)
     assert not spin.worth
+
+
+def test_who_looks_for_himself_leaves_a_crowded_machine_to_others(spin: Spin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not worth a look then, and sixty-four looks after it has become so it is no longer."""
+    monkeypatch.setattr(spins, "_crowded", lambda: True)
+    for _ in range(2 + 4 + 8):
+        spin.slept(SHORT)
+        assert not spin.worth
+    monkeypatch.setattr(spins, "_crowded", lambda: False)
+    assert _sleeps_until_worth(spin) == 16
+    monkeypatch.setattr(spins, "_crowded", lambda: True)
+    for _ in range(63):
+        spin.looked(found=True)
+    assert spin.worth
+    spin.looked(found=True)
+    assert not spin.worth
+
+
+def test_who_looks_for_all_goes_on_in_a_crowd(spin: Spin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them wait for what he does next."""
+    monkeypatch.setattr(spins, "_crowded", lambda: True)
+    spin = Spin(for_all=True)
+    assert _sleeps_until_worth(spin) == 2
+    for _ in range(1000):
+        spin.looked(found=True)
+    assert spin.worth
+
+
+@pytest.mark.parametrize(
+    ("said", "crowded"),
+    [
+        ("0.50 0.40 0.30 3/345 12345\n", False),
+        ("0.50 0.40 0.30 5/345 12345\n", True),
+        ("", False),
+        ("0 0 0 many/345", False),
+        (None, False),
+    ],
+)
+def test_a_machine_is_crowded_when_more_could_run_than_there_are_processors(
+    said: str | None, crowded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system that does not tell, or tells it otherwise, is not."""
+    if said is not None:
+        (tmp_path / "loadavg").write_text(said)
+    monkeypatch.setattr(spins, "_RUNNING", str(tmp_path / "loadavg"))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert spins._crowded() is crowded

@@ -102,7 +102,7 @@ class LocalListener:
         self._numbers = itertools.count(1)
         self._arrivals: list[Arrival] = []
         self._unfinished: dict[int, _Link] = {}  # by descriptor: those with more whole frames than one turn delivers
-        self._spin = Spin()
+        self._spin = Spin(for_all=True)
         self._probation = Probation(self._limits.handshake)
         self._accept_again: float | None = None
         self._reserve: int | None = None
