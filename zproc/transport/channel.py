@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import os
 import select
 import socket
-import struct
 import time
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -33,9 +31,6 @@ __all__ = ["LocalChannel"]
 _CHUNK: Final = (64 << 10,)
 _LONG_CHUNK: Final = (256 << 10,)
 _RETRY: Final = 0.005  # seconds
-_LULL: Final = 1.0
-"""For how long the kernel itself waits for bytes in a read, in seconds. Whoever waits longer needs no poll before it,
-which would be a quarter of the system calls of a round trip."""
 
 _FLAGS: Final[int] = getattr(socket, "MSG_NOSIGNAL", 0) | getattr(socket, "MSG_DONTWAIT", 0)
 
@@ -52,7 +47,6 @@ class LocalChannel:
         "_end",
         "_inside",
         "_limit",
-        "_patience",
         "_readable",
         "_reader",
         "_recv",
@@ -85,9 +79,7 @@ class LocalChannel:
         self._closing = False
         self._send = self._socket.send
         self._recv = self._socket.recv
-        # From which timeout on a wait is left to the kernel, and up to which length a frame is sent in one piece.
-        self._patience = _LULL if _set_lull(self._socket) else math.inf
-        self._short = min(CUT, limit)
+        self._short = min(CUT, limit)  # up to which length a frame is sent in one piece
         self._readable = _waiter(self._socket, select.POLLIN)
         self._writable = _waiter(self._socket, select.POLLOUT)
         disown_after_fork(self)
@@ -167,15 +159,11 @@ class LocalChannel:
             chunks = self._reader.chunks
             if chunks:
                 return self._assemble(_deadline(timeout, begun), timeout)
-            if timeout is not None and timeout < self._patience:
-                self._wait_for_bytes(begun + capped(timeout), timeout)
-            elif self._spin.worth:
+            if self._spin.worth and (timeout is None or timeout >= LONGEST):
                 self._look(begun + LONGEST)
-            try:
-                if not chunks:
-                    self._sleep(begun)
-            except BlockingIOError:  # a lull
-                return self._assemble(_deadline(timeout, begun), timeout)
+            if not chunks:
+                self._read(None if timeout is None else capped(timeout) * 1000, timeout, _CHUNK)
+                self._spin.slept(monotonic() - begun)
             data = chunks[0]
             # The usual: a reply that is one frame and comes in one piece. (One that is so small is no farewell.)
             size = len(data) - HEADER
@@ -205,9 +193,17 @@ class LocalChannel:
                 pass
         self._spin.looked(found=bool(chunks))
 
-    def _sleep(self, begun: float) -> None:
-        self._reader.chunks.extend(map(self._recv, _CHUNK))
-        self._spin.slept(monotonic() - begun)
+    def _read(self, milliseconds: float | None, timeout: float | None, size: tuple[int]) -> None:
+        """Wait for bytes and take them.
+
+        By a poll, and no read that waits: such a one the kernel wakes as well when the server takes what was sent to
+        it, to find nothing and be put to sleep again, which costs more than the poll. What that has found is there, for
+        nobody else reads.
+        """
+        if not self._readable.poll(milliseconds):
+            assert timeout is not None, "a wait without a deadline has ended without an event"
+            raise WaitTimeout(f"a frame from {self._address}", timeout)
+        self._reader.chunks.extend(map(self._recv, size, _AT_ONCE))
 
     def _assemble(self, deadline: float | None, timeout: float | None) -> bytes:
         """Take a frame that came in several pieces, or with others."""
@@ -217,18 +213,8 @@ class LocalChannel:
                 return frame
             if reader.fault is not None:
                 raise self._ended(reader.fault)
-            if deadline is not None:
-                self._wait_for_bytes(deadline, timeout)
-            try:
-                reader.chunks.extend(map(self._recv, _LONG_CHUNK))
-            except BlockingIOError:  # a lull
-                continue
+            self._read(_milliseconds(deadline), timeout, _LONG_CHUNK)
             self._check_end()
-
-    def _wait_for_bytes(self, deadline: float, timeout: float | None) -> None:
-        if not self._readable.poll(_milliseconds(deadline)):
-            assert timeout is not None, "there is a deadline because there is a timeout"
-            raise WaitTimeout(f"a frame from {self._address}", timeout)
 
     def _check_end(self) -> None:
         """Raise if the last read found the end of the stream."""
@@ -297,15 +283,6 @@ def _waiter(connection: socket.socket, event: int) -> select.poll:
     waiter = select.poll()
     waiter.register(connection, event)
     return waiter
-
-
-def _set_lull(connection: socket.socket) -> bool:
-    """Have reads wait for so long, and no longer; whether this system can."""
-    try:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(_LULL), 0))
-    except OSError:
-        return False
-    return True
 
 
 def _deadline(timeout: float | None, begun: float) -> float | None:
