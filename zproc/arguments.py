@@ -163,7 +163,7 @@ WHOLE: Final = Kind("a whole number", _is_integral)
 REVISION: Final = Kind("the number of a revision, 0 or more", lambda value: _is_whole(value, 0))
 FLAG: Final = Kind("True or False", lambda value: isinstance(value, bool))
 TEXT: Final = Kind("a text", lambda value: isinstance(value, str))
-FUNCTION: Final = Kind("a function", callable)
+FUNCTION: Final = Kind("a function (f, not f())", callable)
 ITERABLE: Final = Kind("an iterable", lambda value: isinstance(value, Iterable) or hasattr(value, "__getitem__"))
 POSITIONAL: Final = Kind(
     "a tuple or list of arguments", lambda value: isinstance(value, Iterable) and not isinstance(value, (str, bytes))

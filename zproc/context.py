@@ -61,6 +61,9 @@ C_co = TypeVar("C_co", covariant=True)
 _OWN: Final = "zproc."
 """What the names of zproc's own namespaces begin with."""
 
+_HABITS: Final = {"join": "wait_all", "map": "process_map", "start": "spawn", "run": "spawn", "submit": "spawn"}
+"""What they are called here who come from `multiprocessing` and `concurrent.futures`."""
+
 _ADDRESS: Final = "ZPROC_ADDRESS"
 """The variable that tells programs where the server is that they join."""
 
@@ -160,7 +163,7 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
         return f"a context has no fields, its state has: ctx.state.{name}"
 
     def _nearest(self, name: str) -> str:
-        return meant(name, [other for other in dir(type(self)) if not other.startswith("_")])
+        return meant(_HABITS.get(name, name), [other for other in dir(type(self)) if not other.startswith("_")])
 
     def __repr__(self) -> str:
         state = "closed" if self._client.closed else f"{len(self.process_list)} processes"

@@ -6,6 +6,7 @@ What is wrong with it, and what would be right, is in the error; nothing has hap
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,6 +53,12 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda ctx: ctx.revert(None), "not None"),
     (lambda ctx: ctx.history("x"), "since is the number of a revision, 0 or more, or None for all"),
     (lambda ctx: ctx.history(since=-1), "not -1"),
+    # habits
+    (lambda ctx: ctx.spawn(None), r"what is called is a function \(f, not f\(\)\), not None"),
+    (lambda ctx: ctx.create_swarm(1).run(None), "what is called is a function"),
+    (lambda ctx: ctx.processes.wait(), r"no field 'wait', for it is the record .* are in ctx\.process_list"),
+    (lambda ctx: ctx.processes.get_when_change("rowz"), "are in ctx.process_list; did you mean 'rows'"),
+    (lambda ctx: ctx.spawn(threading.Lock().acquire, stateful=False), "one process, such as a lock, .* is made inside"),
     # waiting
     (lambda ctx: ctx.state.changes(since="x"), "the option 'since' is the number of a revision"),
     (lambda ctx: ctx.state.changes(since=1 << 70), "the option 'since' is the number of a revision"),
@@ -100,7 +107,7 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda ctx: ctx.process_map(same, [1], kwargs={1: 2}), "kwargs is a mapping of arguments by name, or None"),
     (lambda ctx: ctx.process_map(same, map_args=3), "map_args is an iterable, or None, not 3"),
     (lambda ctx: ctx.process_map(same, 3), "map_iter is an iterable, or None, not 3"),
-    (lambda ctx: ctx.process_map([1], same), r"what is called is a function, not \[1\]"),
+    (lambda ctx: ctx.process_map([1], same), r"what is called is a function \(f, not f\(\)\), not \[1\]"),
     (lambda ctx: ctx.process_map(same, [1], progress="x"), "progress is True, False or what makes a bar, not 'x'"),
     (lambda ctx: ctx.process_map(same, [1], keep="x", return_task=True), "keep is a number of seconds above 0"),
     (lambda ctx: ctx.process_map(same, [1], stateful="x"), "stateful is True or False, not 'x'"),
@@ -196,6 +203,8 @@ def test_a_name_that_is_not_there_is_told_with_the_nearest() -> None:
         ctx: Any = given
         with pytest.raises(AttributeError, match="no attribute 'wait_al'; did you mean 'wait_all'"):
             ctx.wait_al()
+        with pytest.raises(AttributeError, match="no attribute 'join'; did you mean 'wait_all'"):
+            ctx.join()  # as in multiprocessing
     with pytest.raises(AttributeError, match="no attribute 'start_servr'; did you mean 'start_server'"):
         library.start_servr(Shop)
     assert library.aio.__name__ == "zproc.aio"

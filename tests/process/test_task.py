@@ -56,7 +56,7 @@ def test_what_makes_no_sense_is_refused_with_what_would(options: dict[str, Any],
 
 
 def test_what_is_no_function_is_refused() -> None:
-    with pytest.raises(UsageError, match="not a function"):
+    with pytest.raises(UsageError, match="is a function"):
         make(3)
 
 

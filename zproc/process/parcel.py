@@ -98,9 +98,7 @@ def pack_call(call: Call) -> bytes:
     try:
         return dump(call, unfindable(call.target))
     except Exception as error:
-        raise UsageError(
-            f"{describe(call.target)} cannot be sent to another process, or one of its arguments cannot: {error}"
-        ) from error
+        raise unsendable(call.target, error) from error
 
 
 def pack_value(value: object) -> bytes:
@@ -142,6 +140,19 @@ def unpack_error(raised: Raised) -> BaseException | None:
 def full_name(kind: type) -> str:
     """Name a class with its module."""
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def unsendable(function: object, error: Exception) -> UsageError:
+    """Make the error for a call of which something cannot travel.
+
+    Args:
+        function: what was to be called.
+        error: what the pickler said.
+    """
+    return UsageError(
+        f"{describe(function)} cannot be sent to another process, or something it uses or is given cannot: {error}; "
+        "what belongs to one process, such as a lock, an open file or a connection, is made inside of the function"
+    )
 
 
 def describe(value: object) -> str:

@@ -10,7 +10,19 @@ import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
-from zproc.arguments import FLAG, NAMED, POSITIONAL, TEXT, Kind, expect_all, expect_known, or_none, refuse_unfinished
+from zproc.arguments import (
+    FLAG,
+    FUNCTION,
+    NAMED,
+    POSITIONAL,
+    TEXT,
+    Kind,
+    expect,
+    expect_all,
+    expect_known,
+    or_none,
+    refuse_unfinished,
+)
 from zproc.core.supervisor import Policy, Restart
 from zproc.exceptions import ProcessError, RemoteError, UsageError
 from zproc.process import parcel
@@ -126,8 +138,7 @@ class Task(Generic[R]):
         Raises:
             UsageError: an option does not exist, or makes no sense, or the target does not take these arguments.
         """
-        if not callable(target):
-            raise UsageError(f"{parcel.describe(target)} is not a function")
+        expect("what is called", target, FUNCTION)
         refuse_unfinished(target)
         expect_all(("args", args, POSITIONAL), ("kwargs", kwargs, or_none(NAMED)))
         known = {each.name for each in dataclasses.fields(Policy)}

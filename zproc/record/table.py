@@ -84,6 +84,12 @@ class ProcessTable(StateModel):
         tellers: who tells of which that have not ended.
     """
 
+    # For who takes the record for the processes: ctx.processes.wait().
+    __zproc_aside__: ClassVar[str] = (
+        ", for it is the record of the processes, in ctx.processes.rows; the processes themselves, to wait for and to "
+        "stop, are in ctx.process_list"
+    )
+
     rows: dict[str, ProcessRow] = {}
     ended: list[str] = []
     made: int = 0

@@ -161,7 +161,8 @@ def no_field(model: type[BaseModel], name: object, where: str, others: Iterable[
     """Make the error for a name that is no field of a model, with the nearest of those that are, and of some others."""
     names = [*model.model_fields, *model.model_computed_fields, *others]
     nearest = difflib.get_close_matches(str(name), names, n=3)
-    return UnknownPath(where, f"{model.__name__} has no field {name!r}", nearest=tuple(nearest))
+    aside = getattr(model, "__zproc_aside__", "")
+    return UnknownPath(where, f"{model.__name__} has no field {name!r}{aside}", nearest=tuple(nearest))
 
 
 def steps(text: str) -> Iterator[str | _Any]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from typing import Any, Final, TypeVar
 
-from zproc.arguments import refuse_unfinished
+from zproc.arguments import FUNCTION, expect, refuse_unfinished
 from zproc.core.assignment import Terms
 from zproc.exceptions import UsageError
 from zproc.process import FunctionPacker, Packer, parcel
@@ -93,15 +93,13 @@ class Calls:
 
     def submit(self, function: Callable[..., R], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Task[R]:
         """Have a call done."""
-        if not callable(function):
-            raise UsageError(f"{parcel.describe(function)} is not a function")
+        expect("what is called", function, FUNCTION)
         refuse_unfinished(function)
         task: Task[R] = Task()
         try:
             task._call = self._packed(function, args, kwargs)  # noqa: SLF001 - the two are one thing
         except Exception as error:  # noqa: BLE001 - whatever the classes of the arguments raise
-            name = parcel.describe(function)
-            refusal = UsageError(f"{name} cannot be sent to another process, or one of its arguments cannot: {error}")
+            refusal = parcel.unsendable(function, error)
             refusal.__cause__ = error
             task.set_exception(refusal)
             return task

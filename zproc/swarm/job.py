@@ -12,7 +12,6 @@ from types import FunctionType, ModuleType
 from typing import Any, Protocol
 
 from zproc.core.assignment import Terms
-from zproc.exceptions import UsageError
 from zproc.process import Cargo, Packer, Segment, parcel
 from zproc.swarm.source import Source
 from zproc.swarm.worker import bound
@@ -84,10 +83,7 @@ class Function:
         try:
             return cls(name, Packer().pack(call, module), module, function if type(function) is FunctionType else None)
         except Exception as error:
-            name = parcel.describe(function)
-            raise UsageError(
-                f"{name} cannot be sent to another process, or one of its arguments cannot: {error}"
-            ) from error
+            raise parcel.unsendable(function, error) from error
 
 
 @dataclass(eq=False)
