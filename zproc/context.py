@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, Final, Protocol, Self, TypeVar, Unpack, cast, overload
+from typing import Any, ClassVar, Final, Self, TypeVar, Unpack, cast, overload
 
 from zproc.arguments import FLAG, REVISION, TEXT, expect, expect_all, expect_known, meant, or_none
 from zproc.call_when import CallWhen
@@ -23,18 +23,8 @@ from zproc.client.ping import Pulse, pulse
 from zproc.core.limits import Limits
 from zproc.core.supervisor import Strategy
 from zproc.exceptions import ProcessError, UsageError
-from zproc.host import Server, place, refuse_no_limits, refuse_secret_key
-from zproc.process import (
-    Manager,
-    Options,
-    Process,
-    ProcessList,
-    Spawn,
-    StrategyName,
-    current_name,
-    mapped,
-    times,
-)
+from zproc.host import ADDRESS, Server, destination, refuse_no_limits, refuse_secret_key
+from zproc.process import Manager, Options, Process, ProcessList, Spawn, StrategyName, current_name, mapped, times
 from zproc.record import ProcessTable, Recorder
 from zproc.schema.declared import Declared
 from zproc.schema.event import Commit
@@ -44,9 +34,9 @@ from zproc.schema.path import format_path, no_field, selected
 from zproc.schema.places import Places
 from zproc.schema.selection import Watch
 from zproc.swarm import Crews, Maps
-from zproc.typing import Revision
+from zproc.typing import Linked, Revision
 
-__all__ = ["BaseContext", "Context", "ContextOptions", "Linked", "context_class"]
+__all__ = ["BaseContext", "Context", "ContextOptions", "context_class"]
 
 # In the history, and wherever a server speaks of clients, a process that zproc started bears the name it was given.
 name_by(current_name)
@@ -56,16 +46,12 @@ N = TypeVar("N", bound=StateModel)
 R = TypeVar("R")
 V = TypeVar("V")
 C = TypeVar("C")
-C_co = TypeVar("C_co", covariant=True)
 
 _OWN: Final = "zproc."
 """What the names of zproc's own namespaces begin with."""
 
 _HABITS: Final = {"join": "wait_all", "map": "process_map", "start": "spawn", "run": "spawn", "submit": "spawn"}
 """What they are called here who come from `multiprocessing` and `concurrent.futures`."""
-
-_ADDRESS: Final = "ZPROC_ADDRESS"
-"""The variable that tells programs where the server is that they join."""
 
 _PING: Final = 5.0
 """How long a server may take to answer, in seconds."""
@@ -84,15 +70,6 @@ class ContextOptions(Options, total=False):
     limits: Limits | None
     start_server: bool | None
     keys: str | None
-
-
-class Linked(Protocol[C_co]):
-    """A model that tells type checkers, and nobody else, which class the contexts of it are of."""
-
-    @property
-    def __client__(self) -> type[C_co]:
-        """The class, which is generated."""
-        ...
 
 
 class BaseContext(Fieldless, CallWhen[M], Maps):
@@ -115,13 +92,15 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
         **options: Unpack[Options],
     ) -> None:
         refuse_secret_key(cast("dict[str, object]", options).pop("secret_key", None))
-        _refuse_unknown(options, limits)
+        # Of a TypedDict these are the inherited ones, too.
+        expect_known(options.keys() - Options.__annotations__.keys(), ContextOptions.__annotations__)
+        refuse_no_limits(limits)
         expect_all(("namespace", namespace, TEXT), ("wait", wait, FLAG), ("cleanup", cleanup, FLAG))
         expect("start_server", start_server, or_none(FLAG))
         if self._declared is not None:
             self._declared.check()
         schema = cast("Schema[StateModel]", Schema.of(cast("type[M]", model or self._model)))
-        if namespace.startswith(_OWN) and (start_server or (address is None and not os.environ.get(_ADDRESS))):
+        if namespace.startswith(_OWN) and (start_server or (address is None and not os.environ.get(ADDRESS))):
             raise UsageError(f"namespace {namespace!r}: names that begin with {_OWN!r} are zproc's own")
         self._wait = wait
         self._owner = os.getpid()
@@ -133,7 +112,7 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
         self._crews = Crews(workers, lambda: self.state)
         self._others: dict[tuple[str, type[StateModel]], Context[Any]] = {}
         self._host: Server | None = None
-        address, starts = _place(address, keys, start=start_server)
+        address, starts = destination(address, keys, start=start_server)
         if starts:
             schema.initial()
             self._host = Server(namespace, schema.model, limits or Limits(), options.get("start_method"), address)
@@ -383,7 +362,18 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
         pass_context: bool = False,
         **options: Unpack[Options],
     ) -> Process[R] | Callable[[Callable[..., R]], Process[R]]:
-        """Start a process as `spawn` does, with arguments and options in one call; a decorator without a function."""
+        """Start a process as `spawn` does, with arguments and options in one call; a decorator without a function.
+
+        Args:
+            function: what to call.
+            args: its positional arguments, after the live state.
+            kwargs: its named arguments.
+            stateful: whether it is given the live state first.
+            pass_context: whether it is given this context instead.
+            options: see `zproc.process.Options`.
+
+        Raises what `spawn` does.
+        """
 
         def make(function: Callable[..., R]) -> Process[R]:
             first = self._first(stateful=stateful, pass_context=pass_context)
@@ -405,7 +395,18 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
         strategy: StrategyName = Strategy.ONE_FOR_ONE,
         **options: Unpack[Options],
     ) -> ProcessList[R]:
-        """Start ``count`` processes of each of some functions; the rest is as for `spawn`."""
+        """Start ``count`` processes of each of some functions.
+
+        Args:
+            functions: what to call.
+            count: how many processes to make of each.
+            args: their positional arguments after that.
+            kwargs: their named arguments.
+            stateful: whether they are given the live state first.
+            pass_context: whether they are given this context instead.
+            strategy: who is restarted with one that fails: see `ProcessList`.
+            options: see `zproc.process.Options`.
+        """
         calls = [(function, args, kwargs or {}) for function in functions for _ in range(times(count))]
         first = self._first(stateful=stateful, pass_context=pass_context)
         return self._manager.make_many(calls, first=first, strategy=strategy, options=options)
@@ -426,8 +427,19 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
     ) -> ProcessList[R]:
         """Start a process for each item: ``function(state, item, *map_args[i], *args, **map_kwargs[i], **kwargs)``.
 
-        The shortest of the three iterables says how many; those that are not given are left out. The rest is as for
-        `spawn`.
+        The shortest of the three iterables says how many; those that are not given are left out.
+
+        Args:
+            function: what to call.
+            map_iter: gives the first argument of each, after the live state.
+            map_args: gives further positional arguments of each.
+            map_kwargs: gives named arguments of each.
+            args: their positional arguments after that.
+            kwargs: their named arguments.
+            stateful: whether they are given the live state first.
+            pass_context: whether they are given this context instead.
+            strategy: who is restarted with one that fails: see `ProcessList`.
+            options: see `zproc.process.Options`.
 
         Raises:
             UsageError: none of the three is given.
@@ -444,7 +456,12 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
     # The end
 
     def wait_all(self, timeout: float | None = None, *, safe: bool = False) -> list[Any]:
-        """Wait until all processes of this context have ended, or one has failed: see `ProcessList.wait`."""
+        """Wait until all processes of this context have ended, or one has failed; see `ProcessList.wait`.
+
+        Args:
+            timeout: how long to wait, in seconds; ``None`` for as long as it takes.
+            safe: whether to return the errors in the places of the results, instead of raising the first one.
+        """
         return self.process_list.wait(timeout, safe=safe)
 
     def start_all(self) -> None:
@@ -452,7 +469,11 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
         self.process_list.start()
 
     def stop_all(self, grace: float = _GRACE) -> None:
-        """End all processes of this context, the last one first, and wait until they are gone."""
+        """End all processes of this context, the last one first, and wait until they are gone.
+
+        Args:
+            grace: how long they may take after SIGTERM before they are killed, in seconds.
+        """
         self.process_list.stop(grace)
 
     def ping(self, timeout: float = _PING) -> Pulse:
@@ -567,26 +588,6 @@ def context_class(model: type[M]) -> type[Context[M]]:
     """Return the class of the contexts of a model, which are made without naming it again."""
     namespace = {"__doc__": Context.__doc__, "_model": model, "when": property(lambda context: Places(context.state))}
     return type(f"{model.__name__}Context", (Context,), namespace)
-
-
-def _refuse_unknown(options: Mapping[str, object], limits: object) -> None:
-    # Of a TypedDict these are the inherited ones, too.
-    expect_known(options.keys() - Options.__annotations__.keys(), ContextOptions.__annotations__)
-    refuse_no_limits(limits)
-
-
-def _place(address: str | None, keys: str | None, *, start: bool | None) -> tuple[str | None, bool]:
-    """Return where the server is, or is to be, and whether it is to be started."""
-    if address is None and not start:
-        address = os.environ.get(_ADDRESS) or None
-    if address is None and start is False:
-        raise UsageError(f"without an address no server can be joined: give address=, or set {_ADDRESS}")
-    starts = address is None if start is None else start
-    if address is not None:
-        address = place(address, keys)
-    elif keys is not None:
-        raise UsageError("keys are for servers with a tcp:// address: give address=, too")
-    return address, starts
 
 
 def _joined(model: type[M], address: str, namespace: str, options: Options) -> Context[M]:

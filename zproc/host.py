@@ -32,8 +32,10 @@ from zproc.transport import Listener, clear, clear_all, fresh_address, listen, p
 from zproc.typing import Epoch
 
 __all__ = [
+    "ADDRESS",
     "Server",
     "core_of",
+    "destination",
     "ping",
     "place",
     "preload",
@@ -44,6 +46,9 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+
+ADDRESS: Final = "ZPROC_ADDRESS"
+"""The variable that tells programs where the server is that they join."""
 
 _ASKING: Final = tuple(each for each in (getattr(signal, "SIGUSR1", None),) if each is not None)
 """The signals, where there are such, by which a server is asked what goes on."""
@@ -270,6 +275,29 @@ def place(address: str, keys: str | None) -> str:
     if keys is None and parse_address(address).scheme == "tcp" and not parse_address(address).keys:
         keys = os.environ.get("ZPROC_KEYS") or None
     return with_keys(address, keys)
+
+
+def destination(address: str | None, keys: str | None, *, start: bool | None) -> tuple[str | None, bool]:
+    """Return where a context finds its server, and whether it is to start it.
+
+    Args:
+        address: what it was told; ``None`` for that of the environment, if there is one.
+        keys: see `place`.
+        start: whether it was told to start one; ``None`` if it is to do so where there is no address.
+
+    Raises:
+        UsageError: there is no server to join, or nothing that the keys are for.
+    """
+    if address is None and not start:
+        address = os.environ.get(ADDRESS) or None
+    if address is None and start is False:
+        raise UsageError(f"without an address no server can be joined: give address=, or set {ADDRESS}")
+    starts = address is None if start is None else start
+    if address is not None:
+        address = place(address, keys)
+    elif keys is not None:
+        raise UsageError("keys are for servers with a tcp:// address: give address=, too")
+    return address, starts
 
 
 def preload() -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "JobId",
     "Key",
     "LeaseId",
+    "Linked",
     "Live",
     "Path",
     "PeerId",
@@ -66,4 +67,13 @@ class Live(Protocol[T_co]):
 
     def __zproc_value__(self) -> T_co:
         """Return the value itself."""
+        ...
+
+
+class Linked(Protocol[T_co]):
+    """A model that tells type checkers, and nobody else, which class the contexts of it are of."""
+
+    @property
+    def __client__(self) -> type[T_co]:
+        """The class, which is generated."""
         ...

@@ -188,14 +188,21 @@ class Process(Future[R]):
         return self.result(timeout)
 
     def result(self, timeout: float | None = None) -> R:
-        """Do the same as `wait`."""
+        """Do the same as `wait`, with the same ``timeout``; it is the name that futures have for it."""
         error = self.exception(timeout)
         if error is not None:
             raise error
         return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait as `wait` does, and return what it would raise because of how the process ended; ``None`` if nothing."""
+        """Wait as `wait` does, and return what it would raise because of how the process ended; ``None`` if nothing.
+
+        Args:
+            timeout: how long to wait, in seconds; ``None`` for as long as it takes.
+
+        Raises:
+            WaitTimeout, UsageError: as `wait` does.
+        """
         self._mine()
         expect("timeout", timeout, PATIENCE)
         if self._stage is Stage.NEW:
@@ -238,8 +245,11 @@ class Process(Future[R]):
     def stop(self, grace: float = 5.0) -> None:
         """End it for good, with all its descendants, and wait until it is gone.
 
-        It gets SIGTERM, and ``grace`` seconds; what is left of it and of its descendants is then killed. What has ended
-        stays as it was; what has not begun is cancelled.
+        It gets SIGTERM; what is left of it and of its descendants after the grace is killed. What has ended stays as it
+        was; what has not begun is cancelled.
+
+        Args:
+            grace: how long it may take to end by itself, in seconds.
 
         Raises:
             ProcessError: it cannot be killed.
@@ -262,6 +272,9 @@ class Process(Future[R]):
 
         This is no failure, and is not counted as one.
 
+        Args:
+            grace: how long it may take to end by itself, in seconds.
+
         Raises:
             UsageError: it has ended for good.
             ProcessError: it cannot be killed, or not be made.
@@ -278,6 +291,9 @@ class Process(Future[R]):
         """Send it a signal, if a try of it runs; never to another process of that number.
 
         If the signal ends it, it has failed as if somebody else had sent it; to end it for good, `stop` it.
+
+        Args:
+            signum: which one, as ``signal.SIGUSR1``.
         """
         with self._mine():
             if self._incarnation is not None:

@@ -87,7 +87,10 @@ class ProcessList(Sequence[Process[R]]):
                 each.start()
 
     def stop(self, grace: float = _GRACE) -> None:
-        """End all of them for good, the last one first; one grace goes for all.
+        """End all of them for good, the last one first.
+
+        Args:
+            grace: how long they may take to end by themselves, all together, in seconds.
 
         Raises:
             ProcessError: one of them cannot be killed. The others have been dealt with.

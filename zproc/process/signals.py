@@ -58,6 +58,9 @@ class ProcessExit(SystemExit):
 def signal_to_exception(signum: int) -> None:
     """Have a signal raise `SignalException` in the main thread, wherever that is, until `exception_to_signal`.
 
+    Args:
+        signum: which one, as ``signal.SIGUSR1``.
+
     Raises:
         UsageError: this is not the main thread, or there is nothing to be done about that signal.
     """
@@ -68,6 +71,9 @@ def signal_to_exception(signum: int) -> None:
 
 def exception_to_signal(signum: int | SignalException) -> None:
     """Have a signal do what it did before `signal_to_exception`.
+
+    Args:
+        signum: which one, or the exception that it raised.
 
     Raises:
         UsageError: this is not the main thread.
@@ -81,6 +87,10 @@ def send_signal(signum: int, pid: int | None = None) -> None:
     """Send a signal to a process, by default to this one.
 
     A process that zproc started is better sent signals by its ``send_signal``, which cannot hit another of its number.
+
+    Args:
+        signum: which one, as ``signal.SIGTERM``.
+        pid: the number of the process; ``None`` for this one.
 
     Raises:
         ProcessLookupError: there is none.

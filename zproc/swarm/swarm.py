@@ -171,6 +171,11 @@ class Swarm(Executor):
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Task[R]:
         """Have a function called by a worker.
 
+        Args:
+            fn: what to call.
+            args: its positional arguments.
+            kwargs: its named arguments.
+
         Returns:
             A future of what it returns: a `concurrent.futures.Future`, whose ``cancel(running=True)`` kills the worker.
 
@@ -257,7 +262,13 @@ class Swarm(Executor):
     def starmap(
         self, function: Callable[..., R], iterable: Iterable[Sequence[Any]], /, **options: Unpack[MapOptions]
     ) -> Results[R]:
-        """Call a function with each item's elements: ``function(*item)``; the rest is as for `map_lazy`."""
+        """Call a function with each item's elements: ``function(*item)``; the rest is as for `map_lazy`.
+
+        Args:
+            function: what to call.
+            iterable: the items.
+            options: see `zproc.swarm.MapOptions`.
+        """
         return self.start_map(function, None, {**options, "map_args": iterable})
 
     def map_lazy(
@@ -284,7 +295,13 @@ class Swarm(Executor):
     def imap_unordered(
         self, function: Callable[..., R], map_iter: Iterable[Any] | None = None, **options: Unpack[MapOptions]
     ) -> Results[R]:
-        """Do the same as `map_lazy`, and give the results as they come."""
+        """Do the same as `map_lazy`, with the same arguments, and give the results as they come.
+
+        Args:
+            function: what to call.
+            map_iter: gives the first argument of each call.
+            options: see `zproc.swarm.MapOptions`.
+        """
         return self.start_map(function, map_iter, options, ordered=False)
 
     def start_map(
@@ -298,7 +315,17 @@ class Swarm(Executor):
         first: tuple[Any, ...] | None = None,
         ended: Callable[[], None] | None = None,
     ) -> Results[R]:
-        """Begin a map; all the forms of it come here."""
+        """Begin a map; all the forms of it come here.
+
+        Args:
+            function: what to call.
+            map_iter: gives the first argument of each call.
+            options: see `zproc.swarm.MapOptions`.
+            ordered: whether the results come in the order of the items.
+            patience: how long to wait for all results, in seconds; ``None`` for as long as it takes.
+            first: what comes before the arguments of each call; ``None`` for what the swarm has.
+            ended: is called when the map has ended.
+        """
         expect("what is called", function, FUNCTION)
         refuse_unfinished(function)
         expect("timeout", patience, PATIENCE)

@@ -150,6 +150,9 @@ class Interleaving(Generic[M]):
     def step(self, client: int) -> None:
         """Have the next request of a client arrive, and let it run up to the one after.
 
+        Args:
+            client: its number.
+
         Raises:
             ValueError: it has made none.
         """
@@ -162,7 +165,11 @@ class Interleaving(Generic[M]):
         self._settle()
 
     def crash(self, client: int) -> None:
-        """Have a client die where it is; what was on its way is lost. Another one takes its number."""
+        """Have a client die where it is; what was on its way is lost. Another one takes its number.
+
+        Args:
+            client: its number.
+        """
         runner = self._runners[client]
         runner.context.close()
         if runner.thread is not None:
@@ -173,7 +180,11 @@ class Interleaving(Generic[M]):
         self._runners[client] = self._join()
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass at the server: turns that are over end."""
+        """Let time pass at the server: turns that are over end.
+
+        Args:
+            seconds: how much.
+        """
         self._now += seconds
         self._core.tick(now=self._now)
         self._perform()
@@ -186,6 +197,9 @@ class Interleaving(Generic[M]):
 
     def outcome(self, client: int) -> object:
         """Return what the function of a client has returned.
+
+        Args:
+            client: its number.
 
         Raises:
             ValueError: it has not ended.

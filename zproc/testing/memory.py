@@ -157,6 +157,9 @@ class MemoryServer(Generic[M]):
     def wait_until(self, condition: Callable[[], object]) -> None:
         """Wait until something is true that the server's work makes true.
 
+        Args:
+            condition: a function without arguments that tells whether it is.
+
         Raises:
             AssertionError: it is not within ten seconds.
         """
