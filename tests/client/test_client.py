@@ -8,14 +8,13 @@ import os
 import pickle
 import threading
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import BaseModel
 
-from zproc.client import Client, atomic, commits_since, model_handle, new_session
-from zproc.client.connection import Losses, expect
+from zproc.client import Client, atomic, model_handle, new_session
+from zproc.client.connection import expect
 from zproc.core.limits import Limits
 from zproc.core.messages import Acquire, Act, Command, Commit, Hello, Outcome, Pong, Read, Values, Watch
 from zproc.exceptions import (
@@ -33,7 +32,6 @@ from zproc.exceptions import (
 from zproc.schema import StateModel, action
 from zproc.schema.event import Change
 from zproc.schema.model import Schema
-from zproc.schema.ops import Set
 from zproc.transport import fresh_address
 from zproc.typing import RequestId, Revision
 
@@ -69,7 +67,8 @@ def write(state: Shop) -> object:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have lost commits asked after for a moment only."""
-    monkeypatch.setattr("zproc.client.client._SETTLING", 0.06)
+    monkeypatch.setattr("zproc.client.client.SETTLING", 0.06)
+    monkeypatch.setattr("zproc.client.pool.SETTLING", 0.06)
 
 
 CHANGES: list[tuple[type[Command], Callable[[Shop], object]]] = [
@@ -325,33 +324,6 @@ class TestReading:
 
 
 class TestConnections:
-    def test_one_after_the_other_share_one(self, serving: Serve) -> None:
-        served = serving(Shop)
-        for _ in range(5):
-            served.state.cookies += 1
-            bake(served.state)
-        assert len(served.asked(Hello)) == 1
-
-    def test_those_at_one_time_have_one_each(self, serving: Serve) -> None:
-        served = serving(Shop)
-        with served.client.connection() as one, served.client.connection() as two:
-            assert one is not two
-        with served.client.connection() as again:
-            assert again in (one, two)
-
-    def test_no_more_are_kept_than_are_of_use(self, serving: Serve, together: Callable[..., None]) -> None:
-        served = serving(Shop)
-        together(*[lambda: served.client.revision() for _ in range(20)])
-        assert len(served.client._idle) <= 8
-        assert served.client._open == set(served.client._idle)
-
-    def test_a_refusal_leaves_a_connection_in_use(self, serving: Serve) -> None:
-        served = serving(Shop)
-        for _ in range(3):
-            with pytest.raises(CommitRefused):
-                served.state.cookies = "x"  # type: ignore[assignment]  # that is the point
-        assert len(served.asked(Hello)) == 1
-
     def test_closing_wakes_who_waits(self, serving: Serve, together: Callable[..., None], either_address: str) -> None:
         served = serving(Shop, address=either_address)
 
@@ -486,69 +458,3 @@ class TestSuccession:
                 served.state_of(client).bake(1)
             client.close()
         assert served.value.cookies == 15
-
-
-class TestGreeting:
-    """Who knows that the server is there need not wait for its welcome before he asks something."""
-
-    def test_the_first_question_goes_by_the_connection_that_has_greeted(self, serving: Serve) -> None:
-        served = serving(Shop)
-        client = served.client
-        client.greet()
-        served.wait_for(Hello)
-        assert served.state.cookies == 0
-        assert len(served.asked(Hello)) == 1
-        assert bake(served.state) == 1
-
-    def test_one_that_is_never_asked_by_is_closed_with_the_client(self, serving: Serve) -> None:
-        served = serving(Shop)
-        client = served.client
-        client.greet()
-        served.wait_for(Hello)
-        client.close()
-        with pytest.raises(UsageError):
-            served.state.cookies  # noqa: B018 - it is read
-
-    def test_a_refusal_is_told_to_who_asks_first(self, serving: Serve) -> None:
-        served = serving(Shop, limits=Limits(sessions=1))
-        first = served.client
-        first.greet()
-        served.wait_for(Hello)
-        second = Client(first.schema, first.address, first.namespace)
-        second.greet()
-        with pytest.raises(LimitExceeded):
-            second.revision()
-        second.close()
-
-
-class TestLosses:
-    """A question is asked again however often the line breaks, but not for ever."""
-
-    def test_what_is_no_loss_is_raised(self) -> None:
-        with pytest.raises(Unavailable):
-            Losses().add(cast("Any", SimpleNamespace(closed=False)), Unavailable("x", "y"))
-
-    def test_a_question_outlives_many(self, serving: Serve) -> None:
-        served = serving(Shop, fault=(Read, "before", 50))
-        assert served.state.snapshot() == Shop()
-
-    def test_but_not_all(self, serving: Serve) -> None:
-        served = serving(Shop, fault=(Read, "before", 10**9))
-        with pytest.raises(Unavailable):
-            served.state.snapshot()
-
-
-class TestNames:
-    def test_a_process_is_named_by_who_knows_or_by_its_program(
-        self, serving: Serve, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        served = serving(Shop)
-        known: list[str | None] = [None, "baker"]
-        monkeypatch.setattr("zproc.client.client._naming", [known.pop])
-        monkeypatch.setattr("sys.argv", ["/somewhere/program.py"])
-        for _ in range(2):
-            client = Client(served.client.schema, served.address, "default")
-            client.commit([Set(("cookies",), 1)], "")
-            client.close()
-        commits = list(commits_since(served.client, None))
-        assert [commit.author.process for commit in commits] == ["baker", "program.py"]

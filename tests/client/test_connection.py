@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from zproc.client.connection import Connection, Identity
+from zproc.client.connection import Connection
+from zproc.client.identity import Identity
 from zproc.core.messages import (
     PROTOCOL,
     Command,

@@ -6,10 +6,11 @@ knows of no processes.
 
 from zproc.client import state  # noqa: F401 - it registers the handles of states
 from zproc.client.bookmark import Bookmark, Place
-from zproc.client.client import Client, name_by, new_session
+from zproc.client.client import Client
 from zproc.client.containers import DictHandle, ListHandle, SetHandle
 from zproc.client.handle import Handle, address_of, handle_class, model_handle
 from zproc.client.history import commits_since, revert
+from zproc.client.identity import name_by, new_session
 from zproc.client.stream import ClientWatchers
 from zproc.client.turn import atomic, transaction
 from zproc.client.watch import Cursor

@@ -10,13 +10,19 @@ import threading
 import time
 from typing import Final
 
-__all__ = ["FIRST", "LONGEST", "Backoff"]
+__all__ = ["FIRST", "LONGEST", "RETRY", "SETTLING", "Backoff"]
 
 FIRST: Final = 0.02
 """How long it rests after the first failure, in seconds."""
 
 LONGEST: Final = 0.5
 """The longest rest, in seconds: what is knowable is to be known within a second."""
+
+RETRY: Final = 0.05
+"""How long to wait between two tries to reach a server that was there a moment ago, in seconds."""
+
+SETTLING: Final = 1.0
+"""For how long that is tried, in seconds; what can be known is within a second."""
 
 
 class Backoff:

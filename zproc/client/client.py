@@ -1,4 +1,4 @@
-"""A client process at one state: its connections, its requests, and what becomes of them when a connection is lost.
+"""A client process at one state: its requests, and what becomes of them when a connection is lost.
 
 The law: every request ends as answered, refused or unknown, and which of them is never guessed. A question is asked
 again when a connection breaks. What may have had an effect is asked after, by its number, of the same life of the
@@ -11,40 +11,28 @@ One client serves all handles and threads of a process at one namespace; a forke
 from __future__ import annotations
 
 import os
-import secrets
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import count
-from typing import Final, TypeVar, cast
+from typing import Final, cast
 from weakref import WeakSet, WeakValueDictionary
 
-from zproc.client.backoff import Backoff
-from zproc.client.connection import Connection, Identity, Losses, expect, greet
-from zproc.client.replica import LARGE, LARGEST, NEVER, Moment, Replica, typed
+from zproc.client.backoff import RETRY, SETTLING
+from zproc.client.connection import Connection, expect
+from zproc.client.identity import Identity, new_session, process_name
+from zproc.client.pool import Pool, turns
+from zproc.client.replica import LARGE, LARGEST, NEVER, Moment, typed
 from zproc.core.messages import Act, Answered, Commit, Committed, Look, Outcome, Read, Reply, Values
-from zproc.exceptions import CommitRefused, CommitUnknown, Error, Unavailable, UsageError
+from zproc.exceptions import CommitRefused, CommitUnknown, Error, Unavailable
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.ops import MISSING, Op, get, op_to_plain
 from zproc.schema.shape import shape_at
-from zproc.transport import Channel, word
 from zproc.typing import Epoch, Path, RequestId, Revision, SessionId
 
-__all__ = ["Client", "name_by", "new_session", "process_name"]
-
-T = TypeVar("T")
-
-_IDLE: Final = 8
-"""How many connections are kept for the next request."""
-
-_SETTLING: Final = 1.0
-"""How long a lost commit is asked after before it is unknown, in seconds; what can be known is within a second."""
-
-_RETRY: Final = 0.05
-"""How long to wait between two tries to reach a server that was lost, in seconds."""
+__all__ = ["Client"]
 
 _LIFE: Final = 32
 """How many bits the number of a request has for each process that goes by one name."""
@@ -53,20 +41,7 @@ _SINCE_EVER: Final = Revision(2**62)
 """A revision that is yet to come: nothing has changed since."""
 
 
-_naming: list[Callable[[], str | None]] = []
-
-
-def name_by(naming: Callable[[], str | None]) -> None:
-    """Have somebody else, who knows more of processes, name this one; ``None`` leaves it to the program's name."""
-    _naming.append(naming)
-
-
-def process_name() -> str:
-    """Return the name of this process, for people."""
-    return next((name for naming in _naming if (name := naming())), os.path.basename(sys.argv[0]))
-
-
-class Client:
+class Client(Pool):
     """A client of one namespace of one server.
 
     Args:
@@ -78,26 +53,15 @@ class Client:
 
     def __init__(self, schema: Schema[StateModel], address: str, namespace: str, process: str | None = None) -> None:
         name = process_name() if process is None else process
-        self.schema = schema
-        self.closed: bool = False
         self.mark: object = object()
         """What numbers are marked with that were read by this client; not itself, which would keep it alive."""
         self._kept: frozenset[str] = frozenset()
-        self._identity = Identity(address, namespace, schema.fingerprint, schema.table, new_session(), name)
-        self._place = address, namespace
-        self._begin()
+        super().__init__(schema, Identity(address, namespace, schema.fingerprint, schema.table, new_session(), name))
         _alive.add(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
-        # All that are open, so that those in use can be ended, too; and of these, those that nobody uses. One operation
-        # on either is atomic, so that no lock is needed to lend one.
-        self._open: set[Connection] = set()
-        self._idle: list[Connection] = []
-        self._greeted: Channel | None = None
-        self._backoff = Backoff()
+        super()._begin()
         self._count_requests_from(1)
-        self._replica = Replica(self.schema, Epoch(""))
         self._in_turn = 0
         self.now: Moment = NEVER
         """What is read of without asking and without any check: nothing where a check would have something to say."""
@@ -137,110 +101,10 @@ class Client:
     def __repr__(self) -> str:
         return f"<Client of {self._identity.namespace!r} at {self._identity.address}>"
 
-    @property
-    def address(self) -> str:
-        """Where the server listens."""
-        return self._identity.address
-
-    @property
-    def namespace(self) -> str:
-        """The name of the state."""
-        return self._identity.namespace
-
-    @property
-    def session(self) -> SessionId:
-        """What the server knows this client by."""
-        return self._identity.session
-
-    @property
-    def replica(self) -> Replica:
-        """What is held of the state."""
-        return self._replica
-
-    def _check(self) -> None:
-        """Refuse what must not be asked; to be called if the client is closed, or this thread holds any turn."""
-        if self.closed:
-            raise UsageError("this context is closed")
-        if self._place in _turns.held:
-            raise UsageError(
-                "the live state was used inside of an atomic function on the same state, which would wait for itself; "
-                "use the draft, the function's first argument"
-            )
-
-    # Connections
-
-    @contextmanager
-    def connection(self) -> Iterator[Connection]:
-        """Lend a connection for a block: see `lend`."""
-        connection = self.lend()
-        try:
-            yield connection
-        finally:
-            self.take_back(connection)
-
-    def lend(self) -> Connection:
-        """Lend a connection, to be used by the caller alone until it is taken back.
-
-        Raises:
-            Unavailable: no server answers.
-            SchemaMismatch: the server declares the state differently.
-            UsageError: the client is closed, or in the middle of an atomic function of this thread.
-        """
-        if self.closed or _turns.held:
-            self._check()
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return self._connect()
-            # One that is closed by now says so to whoever uses it.
-            if connection.replica is self._replica and not connection.is_stale():
-                return connection
-            self._end(connection)
-
-    def take_back(self, connection: Connection) -> None:
-        """Take a connection that was lent; if it is in step it is lent again."""
-        if connection.closed or self.closed or len(self._idle) >= _IDLE:
-            self._end(connection)
-        else:
-            self._idle.append(connection)
-
-    def _end(self, connection: Connection) -> None:
-        self._open.discard(connection)
-        connection.close()
-
-    def greet(self) -> None:
-        """Connect to a server that is known to be there, and leave its answer to whoever asks it something first."""
-        self._greeted = greet(self._identity)
-
-    def _take_greeted(self) -> Channel | None:
-        with self._lock:
-            channel, self._greeted = self._greeted, None
-        return channel
-
-    def _connect(self) -> Connection:
-        self._backoff.wait()
-        try:
-            connection = Connection(self._identity, self._take_greeted())
-        except Unavailable:
-            self._backoff.failed()
-            raise
-        self._backoff.answered()
-        epoch = connection.welcome.epoch
-        with self._lock:
-            if self._replica.epoch != epoch:
-                seen = word(self.address, connection.welcome.index, epoch)
-                self._replica = Replica(self.schema, epoch, seen)
-            connection.replica = self._replica
-        self._open.add(connection)
-        if self.closed:  # meanwhile, and perhaps without this one
-            self._end(connection)
-        return connection
-
     def enter_turn(self) -> frozenset[tuple[str, str]]:
         """Have every use of this state by this thread refused until `leave_turn`, which is given what this returns."""
-        outer = _turns.held
-        _turns.held = outer | {self._place}
+        outer = turns.held
+        turns.held = outer | {self._place}
         with self._lock:
             self._in_turn += 1
             self.now = NEVER
@@ -251,7 +115,7 @@ class Client:
         with self._lock:
             self._in_turn -= 1
             self._expose()
-        _turns.held = outer
+        turns.held = outer
 
     def _expose(self) -> None:
         self.now = NEVER if self.closed or self._in_turn else self._replica.moment
@@ -261,57 +125,9 @@ class Client:
         with self._lock:
             self.closed = True
             self._expose()
-        self.drop_idle()
-        # Whoever connects meanwhile finds that it is closed when he has added his own.
-        for connection in list(self._open):
-            self._end(connection)
-
-    def drop_idle(self) -> None:
-        """End the connections that nobody uses: when one broke, they probably broke with it."""
-        with suppress(IndexError):
-            while True:
-                self._end(self._idle.pop())
-        if (channel := self._take_greeted()) is not None:
-            channel.close()
+        super().close()
 
     # Requests
-
-    def ask(self, question: Callable[[Connection], T], *, again: bool = False) -> T:
-        """Do something that has no effect by a connection, and again by others if it breaks.
-
-        Args:
-            question: what to do; whatever it depends on is asked anew, since the server may be another one.
-            again: whether the server was asked before, so that it may as well be gone for a second only.
-
-        Raises:
-            Unavailable: no server answers, or every connection breaks.
-            Error: the server's refusal.
-        """
-        connection = self._lend_again() if again else self.lend()
-        losses: Losses | None = None
-        while True:
-            try:
-                return question(connection)
-            except Unavailable as error:
-                losses = losses or Losses()
-                losses.add(connection, error)
-                self.drop_idle()
-            finally:
-                self.take_back(connection)
-            connection = self._lend_again()
-
-    def _lend_again(self) -> Connection:
-        """Lend a connection to whoever has just lost one; for a second the server may be gone."""
-        deadline: float | None = None
-        while True:
-            try:
-                return self.lend()
-            except Unavailable:
-                now = time.monotonic()
-                deadline = now + _SETTLING if deadline is None else deadline
-                if now + _RETRY >= deadline:
-                    raise
-            time.sleep(_RETRY)
 
     def commit(self, ops: Sequence[Op], function: str) -> Committed:
         """Apply ops as one commit that was not preceded by a read.
@@ -370,14 +186,14 @@ class Client:
         return done
 
     def _settle(self, command: Commit | Act, epoch: Epoch, lost: Unavailable) -> Committed | None:
-        deadline = time.monotonic() + _SETTLING
+        deadline = time.monotonic() + SETTLING
         while not self.closed:
             reply = self._try_to_settle(command, epoch, deadline)
             if reply is not None:
                 return None if isinstance(reply, Answered) else expect(reply, Committed)
-            if time.monotonic() + _RETRY >= deadline:
+            if time.monotonic() + RETRY >= deadline:
                 raise CommitUnknown(command.request, str(lost)) from lost
-            time.sleep(_RETRY)
+            time.sleep(RETRY)
         raise CommitUnknown(command.request, "the context was closed before the answer came") from lost
 
     def _try_to_settle(self, command: Commit | Act, epoch: Epoch, deadline: float) -> Reply | None:
@@ -404,7 +220,7 @@ class Client:
         Raises:
             Unavailable: no server answers.
         """
-        if self.closed or _turns.held:
+        if self.closed or turns.held:
             self._check()
         replica = self._replica
         moment = replica.moment
@@ -535,13 +351,6 @@ class Client:
         return self.ask(question)
 
 
-class _Turns(threading.local):
-    """The states of which this thread holds the turn: a thread-local, because other threads may go on."""
-
-    held: frozenset[tuple[str, str]] = frozenset()
-
-
-_turns = _Turns()
 _alive: WeakSet[Client] = WeakSet()
 _clients: WeakValueDictionary[tuple[str, str, type[StateModel]], Client] = WeakValueDictionary()
 _clients_lock = threading.Lock()
@@ -562,15 +371,10 @@ def _after_fork_in_child() -> None:
     global _clients_lock  # noqa: PLW0603 - a thread that did not come along may have held it
     _clients_lock = threading.Lock()
     # The parent waits for its turn to end; whatever the child does next is not part of it.
-    _turns.held = frozenset()
+    turns.held = frozenset()
     for client in list(_alive):
         client.begin_in_fork()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
     os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def new_session() -> SessionId:
-    """Return a name for a client process that no other has."""
-    return SessionId(secrets.token_hex(16))

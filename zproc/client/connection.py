@@ -7,22 +7,22 @@ everything else that goes wrong after the greeting is Unavailable, and what beca
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic
 from typing import Final, TypeVar
 
+from zproc.client.identity import Identity
 from zproc.client.ping import is_alive
 from zproc.client.replica import Replica
-from zproc.core.messages import PROTOCOL, Command, Hello, Refused, Reply, Welcome, decode_reply, encode
+from zproc.core.messages import Command, Refused, Reply, Welcome, decode_reply, encode
 from zproc.core.refusal import error_from_data
 from zproc.exceptions import LimitExceeded, ProtocolError, SchemaMismatch, Unavailable, UsageError, WaitTimeout
-from zproc.schema.fingerprint import Table, differences
+from zproc.schema.fingerprint import differences
 from zproc.transport import Channel, connect
-from zproc.typing import RequestId, SessionId
+from zproc.typing import RequestId
 
-__all__ = ["HELLO_TIMEOUT", "PATIENCE", "Connection", "Identity", "Losses", "expect", "greet"]
+__all__ = ["HELLO_TIMEOUT", "PATIENCE", "Connection", "Losses", "expect", "greet"]
 
 R = TypeVar("R", bound=Reply)
 
@@ -46,43 +46,6 @@ _FRESH: Final = 0.05
 
 _LOSSES: Final = 100
 """With how many broken connections a question is given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a client is, to a server.
-
-    Attributes:
-        address: where the server listens.
-        namespace: the state.
-        fingerprint: the identity of the client's schema.
-        table: the entries of the client's schema.
-        session: the name of this client process.
-        process: the name of this process, for people.
-    """
-
-    address: str
-    namespace: str
-    fingerprint: str
-    table: Table
-    session: SessionId
-    process: str
-
-    def hello(self) -> Hello:
-        """Return the first message.
-
-        It must fit into what a stranger may send, so the table stays here, and the server sends its own.
-        """
-        return Hello(
-            request=RequestId(0),
-            version=PROTOCOL,
-            namespace=self.namespace,
-            fingerprint=self.fingerprint,
-            table={},
-            session=self.session,
-            pid=os.getpid(),
-            process=self.process,
-        )
 
 
 class _Refusal(Exception):

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Self, cast
 
-from zproc.client.client import new_session
-from zproc.client.connection import Connection, Identity, expect
+from zproc.client.connection import Connection, expect
+from zproc.client.identity import Identity, new_session
 from zproc.client.stream import commit_of
 from zproc.client.watch import Entry, entry_of
 from zproc.core.messages import Changes, Commit as CommitCommand, Committed, Look, Read, Values, Watch

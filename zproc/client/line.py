@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from typing import Any, Final, TypeVar, cast
 
+from zproc.client.backoff import RETRY, SETTLING
 from zproc.client.client import Client
 from zproc.client.connection import HELLO_TIMEOUT, PATIENCE, Connection, Losses
 from zproc.client.watch import Closed, Question, Steps, check_epoch
@@ -25,12 +26,6 @@ from zproc.typing import Epoch, RequestId
 __all__ = ["run"]
 
 T = TypeVar("T")
-
-_RETRY: Final = 0.02
-"""How long to wait between two tries to reach a server that was lost, in seconds."""
-
-_SETTLING: Final = 1.0
-"""For how long that is tried, in seconds."""
 
 _MOST: Final = 512
 """How many share a connection; a server lets a thousand wait on one, unless its limits say otherwise."""
@@ -79,14 +74,14 @@ async def _ask(
 
 async def _line_again(client: Client, stop: asyncio.Future[None]) -> _Line:
     """Return a line; for a second the server, which was asked before, may be gone."""
-    deadline = time.monotonic() + _SETTLING
+    deadline = time.monotonic() + SETTLING
     while not stop.done():
         try:
             return _line(client)
         except Unavailable:
             if time.monotonic() >= deadline:
                 raise
-        await asyncio.wait({stop}, timeout=_RETRY)
+        await asyncio.wait({stop}, timeout=RETRY)
     raise Closed("this watcher is closed")
 
 
