@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
+import textwrap
 from typing import Any
 
 import pytest
@@ -49,3 +52,22 @@ def test_a_childs_own_things_are_its_childrens_to_disown(in_fork: Any) -> None:
         return f"{in_fork(lambda: thing.owner)} {thing.owner == os.getpid()}"
 
     assert in_fork(child) == "None True"
+
+
+def test_what_is_above_comes_after_it_in_a_child() -> None:
+    """A client that lets go of its connections there would leave their sockets to the garbage collector otherwise."""
+    program = """
+        import os
+        register, order = os.register_at_fork, []
+        def registered(**hooks):
+            order.extend(hook.__module__ for when, hook in hooks.items() if when == "after_in_child")
+            register(**hooks)
+        os.register_at_fork = registered
+        import zproc
+        zproc.Context
+        print(next(name for name in order if name.startswith("zproc.")))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "zproc.transport.fork"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 
+import zproc.transport.fork  # noqa: F401 - before a transport needs it: what is above registers for forks at its import
 from zproc.exceptions import Unavailable, UsageError
 from zproc.transport.base import (
     CONNECT_TIMEOUT,
