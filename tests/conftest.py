@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,6 +29,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Without a buffer, a line is written in two parts, and those of programs with several processes come mixed.
 os.environ.pop("PYTHONUNBUFFERED", None)
+
+# Where containers set this, each of the hundreds of programs that tests start would compile zproc anew, which takes a
+# third of its time. This process has it from its environment, and those that it starts have it from this process.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Files that are checked by mypy, and never run.
 collect_ignore = ["typing"]
