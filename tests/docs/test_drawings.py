@@ -14,20 +14,25 @@ import drawings
 
 from zproc.core.supervisor import LIFE
 
-LIVES = [path for path in drawings.drawings() if path.name.startswith("life")]
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[Path, str]:
+    """Everything, drawn once: it takes seconds, and so nothing of it may happen while tests are collected."""
+    return drawings.drawings()
 
 
-@pytest.mark.parametrize("path", LIVES, ids=lambda path: path.name)
-def test_a_drawing_is_up_to_date(path: Path) -> None:
-    assert path.read_text("utf-8") == drawings.drawings()[path], "run: python docs/drawings.py"
+def test_the_drawings_of_lives_are_up_to_date(drawn: dict[Path, str]) -> None:
+    lives = {path: text for path, text in drawn.items() if path.name.startswith("life")}
+    assert lives
+    stale = [path.name for path, text in lives.items() if path.read_text("utf-8") != text]
+    assert stale == [], "run: python docs/drawings.py"
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in drawings.drawings() if path.suffix == ".svg"], ids=lambda path: path.name
-)
-def test_a_picture_is_well_formed_and_has_a_title(path: Path) -> None:
-    picture = ET.fromstring(drawings.drawings()[path])
-    assert picture.find("{http://www.w3.org/2000/svg}title") is not None
+def test_a_picture_is_well_formed_and_has_a_title(drawn: dict[Path, str]) -> None:
+    pictures = {path.name: text for path, text in drawn.items() if path.suffix == ".svg"}
+    assert pictures
+    for name, text in pictures.items():
+        assert ET.fromstring(text).find("{http://www.w3.org/2000/svg}title") is not None, name
 
 
 def test_the_lines_between_layers_are_the_imports() -> None:
