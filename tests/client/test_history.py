@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from pydantic import BaseModel, Field, create_model
 
-from zproc.client import commits_since, revert
+from zproc.client import commits_since, revert, transaction
 from zproc.core.limits import Limits
 from zproc.core.messages import Watch
 from zproc.exceptions import CommitRefused, HistoryGone, UnknownPath
@@ -289,7 +289,8 @@ def exactly(value: object) -> object:
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.tuples(st.sampled_from("abc"), st.sampled_from(["set", "delete", "append", "mark", "bake"])), max_size=8
+        st.tuples(st.sampled_from("abc"), st.sampled_from(["set", "delete", "append", "mark", "bake", "several"])),
+        max_size=8,
     )
 )
 def test_every_commit_reverted_backwards_leads_to_the_beginning(serving: Serve, steps: list[tuple[str, str]]) -> None:
@@ -308,6 +309,13 @@ def test_every_commit_reverted_backwards_leads_to_the_beginning(serving: Serve, 
                 state.marks.symmetric_difference_update({ord(key)})
             case "bake":
                 state.bake(1)
+            case "several":  # each of what the one before has left
+                with transaction(state) as draft:
+                    draft.tags.insert(0, key)
+                    draft.tags[-1] = "z"
+                    draft.stock[key] = 1
+                    del draft.stock[key]
+                    draft.tags.append(key)
         if served.revision == len(was):
             was.append(exactly(state.snapshot()))
     for revision in range(served.revision, 0, -1):

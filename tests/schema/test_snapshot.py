@@ -8,11 +8,13 @@ import pickle
 from collections.abc import Callable
 
 import pytest
-from pydantic import BaseModel, ConfigDict, PrivateAttr, TypeAdapter, computed_field
+from pydantic import BaseModel, ConfigDict, PrivateAttr, TypeAdapter, ValidationError, computed_field
 
 from zproc.exceptions import UsageError
 from zproc.schema import StateModel
-from zproc.schema.snapshot import assemble, snapshot_of
+from zproc.schema.shape import shape_of
+from zproc.schema.snapshot import accepted, assemble, snapshot_of
+from zproc.schema.values import plain as as_data
 
 
 class Oven(BaseModel):
@@ -229,3 +231,33 @@ def test_assembling_does_not_validate() -> None:
     assert kitchen.cookies == 4
     assert kitchen.noted() == 11
     assert kitchen.model_fields_set == set(Kitchen.model_fields)
+
+
+class TestWhatWasTakenOnce:
+    """A validator that would not take it again is not asked; what it is, is told by the schema alone."""
+
+    class Shelf(StateModel):
+        ovens: dict[str, list[Oven]] = {}
+        tree: Node | None = None
+        pair: tuple[int, str] = (0, "")
+        tags: set[str] = set()
+        either: Oven | Badge | None = None
+
+    STATE = Shelf(ovens={"a": [Oven(temp=3.0)]}, tree=Node(children=[Node(value=1)]), pair=(1, "x"), tags={"t"})
+
+    @pytest.mark.parametrize("name", ["ovens", "tree", "pair", "tags", "either"])
+    def test_it_is_what_validating_it_comes_to(self, name: str) -> None:
+        value = getattr(self.STATE, name)
+        found = accepted(shape_of(self.Shelf).fields[name], as_data(value))
+        assert found == value
+        assert type(found) is type(value)
+
+    def test_a_constraint_is_not_looked_at(self) -> None:
+        found = accepted(shape_of(self.Shelf).fields["ovens"], {"a": [{"temp": "hot", "racks": []}]})
+        assert str(found) == "{'a': [Oven(temp='hot', racks=[])]}"
+
+    def test_of_a_union_of_models_only_validating_tells_which_it_is(self) -> None:
+        shape = shape_of(self.Shelf).fields["either"]
+        assert accepted(shape, {"name": "b"}) == Badge(name="b")
+        with pytest.raises(ValidationError):
+            accepted(shape, {"name": 3})

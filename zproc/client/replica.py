@@ -21,7 +21,7 @@ from zproc.exceptions import SchemaError
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.path import format_path
 from zproc.schema.shape import Shape
-from zproc.schema.snapshot import snapshot_of
+from zproc.schema.snapshot import accepted, snapshot_of
 from zproc.transport import NOWHERE
 from zproc.typing import Epoch, Path, Revision
 
@@ -286,7 +286,7 @@ class Replica:
         fields = self._schema.shape.fields
         try:
             return {name: fields[name].check(value) for name, value in plain.items()}
-        except Exception:  # noqa: BLE001 - once more, to say which
+        except Exception:  # noqa: BLE001 - once more, to say which, or to do without it
             return {name: typed(fields[name], (name,), value) for name, value in plain.items()}
 
     def snapshot(self, encoded: bytes) -> StateModel:
@@ -298,10 +298,13 @@ def typed(shape: Shape, path: Path, value: object) -> object:
     """Return plain data as what stands at an address.
 
     Raises:
-        SchemaError: a validator does not take what it has made itself.
+        SchemaError: a validator does not take what it has made itself, and only it can say what that is.
     """
     try:
         return shape.check(value)
-    except Exception as error:
-        where = format_path(path)
-        raise SchemaError(where, f"a validator does not take a value that it has made itself: {error}") from error
+    except Exception as error:  # noqa: BLE001 - whatever a validator of the user's raises
+        try:
+            return accepted(shape, value)
+        except Exception:  # noqa: BLE001 - what it has raised before says more
+            where = format_path(path)
+            raise SchemaError(where, f"a validator does not take a value that it has made itself: {error}") from error

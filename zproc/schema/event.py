@@ -16,7 +16,7 @@ from zproc.schema import change
 from zproc.schema.ops import MISSING, Add, Delete, Discard, Set, Splice, Update
 from zproc.schema.path import format_path
 from zproc.schema.shape import Shape, shape_at
-from zproc.schema.snapshot import frozen
+from zproc.schema.snapshot import accepted, frozen
 from zproc.schema.values import SCALARS
 from zproc.typing import Revision
 
@@ -139,5 +139,8 @@ def _typed(shape: Shape | None, value: object) -> object:
     try:
         valid = shape.check(value)
     except ValidationError:  # an event must not be lost because a validator does not take what it has made itself
-        return value
+        try:
+            valid = accepted(shape, value)
+        except ValidationError:
+            return value
     return valid if type(valid) in SCALARS else frozen(valid)

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from zproc.exceptions import UsageError
 from zproc.schema.shape import Kind, Shape, shape_of
 
-__all__ = ["assemble", "frozen", "refuse_snapshot", "snapshot_of"]
+__all__ = ["accepted", "assemble", "frozen", "refuse_snapshot", "snapshot_of"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -37,6 +37,31 @@ def assemble(model: type[M], values: Mapping[str, object]) -> M:
     put(instance, "__pydantic_extra__", None)
     put(instance, "__pydantic_private__", private)
     return instance
+
+
+def accepted(shape: Shape, value: object) -> object:
+    """Return plain data that the schema has taken once as what stands there, though it might not take it again.
+
+    A validator may say something else of a value today than it did yesterday, that a date lies in the future, say. What
+    has become part of the state is told all the same, without asking it.
+
+    Raises:
+        pydantic_core.ValidationError: what it is cannot be told without a validator that does not take it.
+    """
+    if value is None:
+        return None
+    if shape.model is not None and type(value) is dict and value.keys() <= shape.fields.keys():
+        return assemble(shape.model, {name: accepted(shape.fields[name], part) for name, part in value.items()})
+    if shape.item is not None and type(value) is list:
+        return [accepted(shape.item, part) for part in value]
+    if shape.item is not None and type(value) is dict:
+        return {key: accepted(shape.item, part) for key, part in value.items()}
+    return shape.check(value) if _holds_dict(value) else value
+
+
+def _holds_dict(value: object) -> bool:
+    """Whether plain data may be, or have in it, that of a model."""
+    return type(value) is dict or (isinstance(value, (list, tuple)) and any(map(_holds_dict, value)))
 
 
 def snapshot_of(model: type[M], values: Mapping[str, object]) -> M:
