@@ -177,6 +177,7 @@ def test_a_function_of_a_module_that_cannot_be_found_travels_by_value(
 SCRIPT = """
 from __future__ import annotations
 import sys
+from functools import cached_property
 from pydantic import BaseModel
 from zproc import StateModel
 from zproc.process import parcel
@@ -188,7 +189,12 @@ class Whole(StateModel):
     left: list[Part] = []
     right: list[Part] = []
 
+    @cached_property
+    def count(self) -> int:
+        return len(self.right)
+
 def show(kind):
+    assert kind(right=[Part()]).count == 1
     return kind.model_validate({"right": [{"name": "new"}]}).model_dump_json()
 
 sys.stdout.buffer.write(parcel.pack_call(parcel.Call(show, (Whole,))))

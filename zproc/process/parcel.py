@@ -19,7 +19,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import CodeType, ModuleType, TracebackType
 from typing import Any, cast
 
@@ -201,6 +201,8 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
 
     The validators of two models share parts of their schemas if one model is a field of the other. On arrival such a
     part may be still empty when the first validator is made of it, because the class it names comes in between.
+
+    The lock of a cached property, which it has up to Python 3.11, is for the threads of one process.
     """
 
     def reducer_override(self, obj: object) -> Any:
@@ -211,6 +213,8 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
         if core is not None and isinstance(obj, (core.SchemaValidator, core.SchemaSerializer)):
             make, parts = cast("tuple[object, tuple[object, ...]]", obj.__reduce__())
             return make, tuple(map(_unshared, parts))
+        if type(obj) is cached_property:
+            return cached_property, (obj.func,), {"attrname": obj.attrname}
         return super().reducer_override(obj)
 
 
