@@ -21,6 +21,8 @@ __all__ = ["ORIGINAL_ATOMIC", "ORIGINAL_GET", "ORIGINAL_SET"]
 
 _DEFAULT: Final = Path(__file__).parent.parent / "build" / "original" / "bin" / "python"
 _SECONDS: Final = 0.2
+_RUN: Final = ("-I", "-c")
+"""How its Python runs a program: isolated, or it would find ours in the directory that benchmarks are run in."""
 
 _PROGRAM: Final = """
 import sys, time
@@ -61,7 +63,7 @@ class _Environment(Need):
     def met(self) -> bool:
         """Whether there is an environment with the original in it."""
         python = _python()
-        probe = [str(python), "-c", "import zproc; assert zproc.__version__ == '0.9.5'"]
+        probe = [str(python), *_RUN, "import zproc; assert zproc.__version__ == '0.9.5'"]
         return python.exists() and subprocess.run(probe, check=False, capture_output=True).returncode == 0
 
 
@@ -77,7 +79,7 @@ _NEEDS: Final = (
 def _timed(name: str, operation: str) -> Timed:
     def prepare(stack: ExitStack) -> Callable[[], float]:
         process = subprocess.Popen(
-            [str(_python()), "-c", _PROGRAM],
+            [str(_python()), *_RUN, _PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+import venv
 from contextlib import ExitStack
+from pathlib import Path
 
+import original_peers
 import peers
 import psutil
 import pytest
@@ -56,3 +59,18 @@ def test_a_port_would_be_seen() -> None:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         assert len(listening(psutil.Process())) >= 1
+
+
+@pytest.mark.slow
+def test_the_original_is_found_though_benchmarks_run_where_ours_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an environment that has something of its name and version in it."""
+    venv.create(tmp_path, symlinks=True)
+    (packages,) = tmp_path.glob("lib/python*/site-packages")
+    (packages / "zproc.py").write_text("__version__ = '0.9.5'\n")
+    monkeypatch.setenv("ZPROC_ORIGINAL_PYTHON", str(tmp_path / "bin" / "python"))
+    monkeypatch.chdir(Path(__file__).parent.parent.parent)
+    assert not lacking(original_peers.ORIGINAL_GET)
+    (packages / "zproc.py").write_text("__version__ = '0.10'\n")
+    assert "zproc==0.9.5" in lacking(original_peers.ORIGINAL_GET)
