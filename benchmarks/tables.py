@@ -109,7 +109,7 @@ def _means(name: str, key: str) -> bool:
 
 
 def chosen(keys: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return the keys that one of the names means, all for no name.
+    """Return the keys that the names mean, in their order; all for no name.
 
     Args:
         keys: the keys that there are.
@@ -121,7 +121,7 @@ def chosen(keys: Sequence[str], names: Sequence[str]) -> list[str]:
     for name in names:
         if not any(_means(name, key) for key in keys):
             raise UnknownKey(f"no row is called {name!r}")
-    return [key for key in keys if not names or any(_means(name, key) for name in names)]
+    return list(dict.fromkeys(key for name in names for key in keys if _means(name, key))) if names else list(keys)
 
 
 def _with_unit(value: float | None, row: Row) -> str:

@@ -116,7 +116,7 @@ def test_without_marks_no_results_are_asked_for(tmp_path: Path, monkeypatch: pyt
     [
         ([], KEYS),
         (["action"], KEYS[1:4]),
-        (["action.echo.8", "read"], [KEYS[0], KEYS[2]]),
+        (["action.echo.8", "read"], [KEYS[2], KEYS[0]]),
         (["*.1"], [KEYS[1], KEYS[3]]),
         (["action*"], KEYS[1:]),
     ],
