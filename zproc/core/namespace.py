@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, cast
+from typing import cast
 
 from zproc.core.budget import Budget, BudgetExceeded
 from zproc.core.history import PLACE_BYTES, Author, Entry, History, change_from_plain, change_to_plain, is_duplicate
@@ -308,9 +308,7 @@ class Namespace:
 
         No code of the user's runs, so there is no time to be bounded, and all that can fail comes first.
         """
-        changes = [change]
-        is_number = type(value) in NUMBERS and type(change.old) in NUMBERS
-        entry = self._entry(changes, author, wall, 0 if is_number else self._allowed_growth(changes))
+        entry = self._entry([change], author, wall)
         self.state.__dict__[name] = value
         self._publish(entry)
         return entry
@@ -322,7 +320,7 @@ class Namespace:
             with self._budget:
                 result = body(transaction)
                 changes = transaction.finish()
-                entry = self._entry(changes, author, wall, self._allowed_growth(changes)) if changes else None
+                entry = self._entry(changes, author, wall) if changes else None
         except BaseException:
             transaction.rollback()
             raise
@@ -331,35 +329,32 @@ class Namespace:
             self._publish(entry)
         return entry, result
 
-    def _entry(self, changes: list[Change], author: Author, wall: float, grown: int) -> Entry:
-        """Make the log's entry, while everything can still be undone."""
+    def _entry(self, changes: list[Change], author: Author, wall: float) -> Entry:
+        """Make the log's entry, while everything can still be undone.
+
+        Raises:
+            LimitExceeded: the state would become too large.
+        """
         revision = Revision(self.history.newest + 1)
         touched: tuple[Path, ...]
         repeated: tuple[Path, ...]
         if len(changes) == 1:
-            change = changes[0]
+            (change,) = changes
             listed = [change_to_plain(change)]
             touched, repeated = (change.op.path,), ()
             if is_duplicate(change):
                 touched, repeated = repeated, touched
+            grown = growth(change)
         else:
             listed = list(map(change_to_plain, changes))
             touched, repeated = _places(changes)
-        encoded = self._encode([revision, wall, author.pid, author.process, author.function, listed])
-        size = len(encoded) + PLACE_BYTES * (len(touched) + len(repeated))
-        return Entry(revision, author, touched, repeated, encoded, size, grown)
-
-    def _allowed_growth(self, changes: list[Change]) -> int:
-        """Return by how much changes make the state larger, or smaller if it is below zero.
-
-        Raises:
-            LimitExceeded: it would become too large.
-        """
-        grown = growth(changes)
+            grown = sum(map(growth, changes))
         # What is too large already, because its defaults are, may still become smaller.
         if grown > 0 and self._size + grown > self._limits.state_bytes:
             raise LimitExceeded("state_bytes", self._size + grown, self._limits.state_bytes, _TOO_LARGE)
-        return grown
+        encoded = self._encode([revision, wall, author.pid, author.process, author.function, listed])
+        size = len(encoded) + PLACE_BYTES * (len(touched) + len(repeated))
+        return Entry(revision, author, touched, repeated, encoded, size, grown)
 
     def _publish(self, entry: Entry) -> None:
         self.history.append(entry)
@@ -392,14 +387,16 @@ def _call(data: object) -> tuple[Path, list[object], dict[str, object]]:
     Raises:
         ProtocolError: that is not what there is.
     """
-    if type(data) is list and list(map(type, data)) == _CALL:
-        path, positional, by_name = cast("tuple[list[Key], list[object], dict[str, object]]", data)
-        if not by_name or all(type(name) is str for name in by_name):
+    if type(data) is list and len(data) == 3:  # noqa: PLR2004 - those
+        path, positional, by_name = data
+        if (
+            type(path) is list
+            and type(positional) is list
+            and type(by_name) is dict
+            and (not by_name or all(type(name) is str for name in by_name))
+        ):
             return tuple(path), positional, by_name
     raise ProtocolError("Act.call: not a path, positional and named arguments")
-
-
-_CALL: Final = [list, list, dict]
 
 
 def _places(changes: Iterable[Change]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:

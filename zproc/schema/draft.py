@@ -118,12 +118,11 @@ class Draft(View):
             Draft._zproc_classes[stands_for] = cls
 
     def __init__(self, session: Session, parent: Draft | None, key: Key) -> None:
-        put = object.__setattr__
-        put(self, "_zproc_session", session)
-        put(self, "_zproc_parent", parent)
-        put(self, "_zproc_key", key)
-        put(self, "_zproc_children", {})
-        put(self, "_zproc_detached", ())
+        _put_session(self, session)
+        _put_parent(self, parent)
+        _put_key(self, key)
+        _put_children(self, {})
+        _put_detached(self, ())
 
     @property  # type: ignore[misc]  # a view says that it is what it stands for
     def __class__(self) -> type:
@@ -193,7 +192,7 @@ class Draft(View):
     def _zproc_leave(self, leaving: dict[Key, object]) -> None:
         """Let children leave the tree. Nobody changes their values any more, so no copies are needed."""
         for key, value in leaving.items():
-            object.__setattr__(self._zproc_children.pop(key), "_zproc_detached", (value,))
+            _put_detached(self._zproc_children.pop(key), (value,))
 
     def __repr__(self) -> str:
         return repr(self.__zproc_value__())
@@ -208,6 +207,12 @@ class Draft(View):
 
     def __reduce__(self) -> NoReturn:
         raise UsageError("a draft cannot be pickled; take a snapshot() or a copy of what must travel")
+
+
+# To assign to a draft is to change the state, so its slots are set past that; object.__setattr__ takes twice as long.
+_put_session, _put_parent, _put_key, _put_children, _put_detached = [
+    Draft.__dict__[f"_zproc_{name}"].__set__ for name in ("session", "parent", "key", "children", "detached")
+]
 
 
 class ModelDraft(Draft):

@@ -10,7 +10,7 @@ there are as many as the model declares, and putting a number in the place of an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
@@ -40,12 +40,8 @@ def size_of_state(state: BaseModel) -> int:
     return sum(_in_field(values[name]) for name in type(state).model_fields)
 
 
-def growth(changes: Sequence[Change]) -> int:
-    """Return by how much some changes make a state larger; what they make smaller is below zero."""
-    return _growth(changes[0]) if len(changes) == 1 else sum(map(_growth, changes))
-
-
-def _growth(change: Change) -> int:
+def growth(change: Change) -> int:
+    """Return by how much a change makes a state larger; what it makes smaller is below zero."""
     op, old = change.op, change.old
     if type(op) is Set:
         if len(op.path) == 1:  # a field, which always has a value

@@ -177,13 +177,12 @@ def perform(effects: list[Effect], listener: Listener, words: Words | None, larg
     """
     for effect in effects:
         if isinstance(effect, Send):
-            peer = effect.peer
             try:
-                listener.send(peer, encode(effect.reply))
+                listener.send(effect.peer, encode(effect.reply))
             except Exception as error:  # noqa: BLE001 - see below
                 # A bug of ours, too: the rules keep what they say within the limits.
-                _log.exception("reply to peer %s cannot be sent", peer)
-                listener.disconnect(peer, f"a reply cannot be sent: {error}")
+                _log.exception("reply to peer %s cannot be sent", effect.peer)
+                listener.disconnect(effect.peer, f"a reply cannot be sent: {error}")
         elif isinstance(effect, Published):
             if words is not None:
                 words.write(effect.index, effect.revision)

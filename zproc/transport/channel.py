@@ -17,7 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from zproc.exceptions import Error, LimitExceeded, ProtocolError, Unavailable, UsageError, WaitTimeout
-from zproc.transport.base import CONNECT_TIMEOUT, MAX_FRAME, TURN, capped, channel_closed, ended_by_server
+from zproc.transport.base import CONNECT_TIMEOUT, LONGEST_WAIT, MAX_FRAME, TURN, capped, channel_closed, ended_by_server
 from zproc.transport.fork import disown_after_fork
 from zproc.transport.frame import CUT, HEADER, FrameReader, from_bytes, pack, split
 from zproc.transport.rendezvous import check_path, peer_credentials
@@ -162,7 +162,8 @@ class LocalChannel:
             if self._spin.worth and (timeout is None or timeout >= LONGEST):
                 self._look(begun + LONGEST)
             if not chunks:
-                self._read(None if timeout is None else capped(timeout) * 1000, timeout, _CHUNK)
+                longest = timeout if timeout is None or 0.0 <= timeout <= LONGEST_WAIT else capped(timeout)
+                self._read(None if longest is None else longest * 1000, timeout, _CHUNK)
                 self._spin.slept(monotonic() - begun)
             data = chunks[0]
             # The usual: a reply that is one frame and comes in one piece. (One that is so small is no farewell.)
