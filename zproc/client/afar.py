@@ -130,6 +130,8 @@ class OnDemand(dict[str, object]):
     copies.
     """
 
+    __slots__ = ("_fetch", "_names")
+
     def __init__(
         self,
         known: Mapping[str, object],

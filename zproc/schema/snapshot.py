@@ -30,13 +30,21 @@ def assemble(model: type[M], values: Mapping[str, object]) -> M:
         model: its class.
         values: the value of every field, by name; a dict that makes them on demand will do.
     """
-    instance, put, attributes = model.__new__(model), object.__setattr__, model.__private_attributes__
-    private = {name: attribute.get_default() for name, attribute in attributes.items()} if attributes else None
-    put(instance, "__dict__", values)
-    put(instance, "__pydantic_fields_set__", set(model.__pydantic_fields__))
-    put(instance, "__pydantic_extra__", None)
-    put(instance, "__pydantic_private__", private)
+    instance, attributes = model.__new__(model), model.__private_attributes__
+    _put_values(instance, values)
+    _put_set(instance, set(model.__pydantic_fields__))
+    _put_extra(instance, None)
+    _put_private(
+        instance, {name: attribute.get_default() for name, attribute in attributes.items()} if attributes else None
+    )
     return instance
+
+
+# What pydantic keeps in an instance, put past its checks; object.__setattr__ takes twice as long.
+_put_values, _put_set, _put_extra, _put_private = [
+    vars(BaseModel)[name].__set__
+    for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+]
 
 
 def accepted(shape: Shape, value: object) -> object:
