@@ -13,22 +13,25 @@ import pytest
 from pydantic import AfterValidator, field_validator, model_validator
 
 import zproc
-from zproc.core.budget import BudgetExceeded, interruptible
+from zproc.core.budget import BudgetExceeded, interruptible, resuming
 from zproc.core.history import Author
 from zproc.core.limits import Limits
 from zproc.core.namespace import Namespace
 from zproc.schema.action import action
 from zproc.schema.model import Schema, StateModel
-from zproc.schema.ops import Set, op_to_plain
+from zproc.schema.ops import Op, Set, op_to_plain
 from zproc.schema.transaction import Transaction
 from zproc.typing import SessionId
 
 SEEN: dict[str, bool] = {}
+GOES_ON: dict[str, str | None] = {}
 
 
 def look(where: str) -> None:
-    """Note whether an alarm that went off here would be heeded."""
+    """Note whether an alarm that went off here would be heeded, and which function of the user's goes on afterwards."""
     SEEN[where] = interruptible(sys._getframe())
+    frame = resuming(sys._getframe())
+    GOES_ON[where] = None if frame is None else frame.f_code.co_name
 
 
 class Colour(Enum):
@@ -108,6 +111,7 @@ def aside(state: Watched) -> None:
 @pytest.fixture
 def namespace() -> Namespace:
     SEEN.clear()
+    GOES_ON.clear()
     schema = cast("Schema[StateModel]", Schema.of(Watched))
     return Namespace(schema, Limits(), lambda _: nullcontext())
 
@@ -186,6 +190,23 @@ def test_p1_what_our_bookkeeping_calls_is_not_cut_off(namespace: Namespace) -> N
     """The innermost frame is not ours, but we are in the middle of something."""
     act(namespace, "paint")
     assert SEEN["a hash in our bookkeeping"] is False
+    assert GOES_ON["a hash in our bookkeeping"] == "paint", "and is cut off as soon as we are done"
+
+
+def test_p10_whose_code_goes_on_when_our_bookkeeping_is_done_is_told(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = Transaction.apply
+
+    def caught(self: Transaction, op: Op) -> None:
+        look("bookkeeping")
+        apply(self, op)
+
+    monkeypatch.setattr(Transaction, "apply", caught)
+    commit(namespace)
+    assert GOES_ON["bookkeeping"] is None
+    act(namespace, "paint")
+    assert GOES_ON["bookkeeping"] == "paint"
 
 
 def test_p10_where_none_of_our_code_runs_nothing_is_cut_off() -> None:

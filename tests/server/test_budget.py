@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
+from types import FrameType
 
 import pytest
 
@@ -12,7 +14,10 @@ from zproc.core.namespace import BudgetExceeded
 from zproc.schema.action import action, call_action, run
 from zproc.schema.codec import Codec
 from zproc.schema.model import StateModel
+from zproc.schema.ops import Op
+from zproc.schema.transaction import Transaction
 from zproc.server import alarm_budget
+from zproc.server.budget import _strike_later
 
 
 class State(StateModel):
@@ -36,6 +41,11 @@ class State(StateModel):
 
     @action
     def short(self) -> None:
+        self.row.append(1)
+
+    @action
+    def twice(self) -> None:
+        self.n += 1
         self.row.append(1)
 
     @action
@@ -110,6 +120,59 @@ def test_a_forked_child_has_an_alarm_of_its_own() -> None:
             os._exit(0)
         os._exit(1)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_an_alarm_that_another_thread_was_handed_is_repeated() -> None:
+    """The interpreter does not tell the main thread of it, which would go on for ever."""
+    with alarm_budget(5):
+        act(State(), "short")
+    ring = signal.getsignal(signal.SIGALRM)
+    assert callable(ring)
+    heard: list[int] = []
+
+    def unheard_at_first(signum: int, frame: FrameType | None) -> None:
+        heard.append(signum)
+        if len(heard) > 2:
+            ring(signum, frame)
+
+    signal.signal(signal.SIGALRM, unheard_at_first)
+    try:
+        with pytest.raises(BudgetExceeded), alarm_budget(0.01):
+            act(State(), "endless")
+    finally:
+        signal.signal(signal.SIGALRM, ring)
+    assert len(heard) >= 3
+
+
+@pytest.mark.skipif(sys.gettrace() is not None, reason="a debugger or coverage is not to lose its place")
+def test_an_alarm_that_goes_off_in_our_code_strikes_as_soon_as_the_users_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And not when another one happens to meet the user's code, which may have hardly any part in what runs."""
+    apply = Transaction.apply
+
+    def slow(self: Transaction, op: Op) -> None:
+        apply(self, op)
+        while signal.getitimer(signal.ITIMER_REAL)[0] < 60:  # until it has rung, for the last time
+            pass
+
+    monkeypatch.setattr(Transaction, "apply", slow)
+    monkeypatch.setattr("zproc.server.budget._AGAIN", 3600.0)
+    state = State()
+    with pytest.raises(BudgetExceeded) as caught, alarm_budget(0.01):
+        act(state, "twice")
+    assert [each.name for each in caught.traceback][-2:] == ["twice", "_strike"]
+    assert (state.n, state.row) == (0, [])
+    assert sys.gettrace() is None
+
+
+@pytest.mark.skipif(sys.gettrace() is not None, reason="a debugger or coverage is not to lose its place")
+def test_nothing_is_traced_when_what_was_to_be_cut_off_ended_first() -> None:
+    _strike_later(sys._getframe(1))
+    with alarm_budget(0.01):
+        end = time.monotonic() + 5
+        while sys.gettrace() is not None:
+            assert time.monotonic() < end
 
 
 def test_p1_an_interruption_never_tears_our_own_bookkeeping() -> None:

@@ -1,8 +1,8 @@
 """What bounds the time of the user's code in the server: its shape, and where it may strike.
 
 The law: a computation is cut off only where the user's code, or a validation, runs on our behalf, never in the middle
-of our own bookkeeping, which would be torn. The clock and the alarm are the shell's; which code is running is read off
-the frames here.
+of our own bookkeeping, which would be torn. The clock and the alarm are the shell's; which code is running, and which
+is about to, is read off the frames here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Final, TypeAlias
 
-__all__ = ["Budget", "BudgetExceeded", "interruptible"]
+__all__ = ["Budget", "BudgetExceeded", "interruptible", "resuming"]
 
 
 class BudgetExceeded(BaseException):
@@ -52,8 +52,36 @@ def interruptible(frame: FrameType | None) -> bool:
     runs in frames of others, and must be finished all the same.
     """
     while frame is not None:
-        name = frame.f_globals.get("__name__")
-        if isinstance(name, str) and name.startswith("zproc."):
+        if _is_ours(frame):
             return frame.f_code.co_qualname in _CALLERS
         frame = frame.f_back
     return False
+
+
+def resuming(frame: FrameType | None) -> FrameType | None:
+    """Return the frame of the user's code that goes on when the bookkeeping is done that the alarm has met.
+
+    An action that does nothing but change the state spends nearly all of its time in our code: an alarm that only goes
+    off again would miss the user's for seconds.
+
+    Args:
+        frame: the one that the alarm has met, which is not interruptible.
+
+    Returns:
+        The frame; ``None`` if our bookkeeping is done for nobody.
+    """
+    users: FrameType | None = None
+    while frame is not None:
+        if not _is_ours(frame):
+            users = users or frame
+        elif users is not None and frame.f_code.co_qualname in _CALLERS:
+            return users
+        else:
+            users = None
+        frame = frame.f_back
+    return None
+
+
+def _is_ours(frame: FrameType) -> bool:
+    name = frame.f_globals.get("__name__")
+    return isinstance(name, str) and name.startswith("zproc.")

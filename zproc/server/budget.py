@@ -1,8 +1,9 @@
 """The time that the user's code may take in the server, kept by an alarm signal.
 
 The law: when the time is up, BudgetExceeded is raised in the user's code and never in ours, whose bookkeeping would be
-torn: an alarm that goes off elsewhere is put off. It is raised again and again as long as the user's code goes on, for
-it may be caught there; and never after the end, because an alarm that rings then finds that nobody is meant.
+torn: an alarm that goes off there is put off until the user's code goes on. It is raised again and again as long as
+that does, for it may be caught there; and never after the end, because an alarm that rings then finds that nobody is
+meant.
 It works in the main thread of a process of zproc's own.
 
 What it cannot end: a call into C that does not return, such as a power of huge numbers; and code that catches
@@ -15,16 +16,24 @@ import atexit
 import math
 import os
 import signal
+import sys
 import time
 from types import FrameType, TracebackType
 from typing import Final
 
-from zproc.core.budget import BudgetExceeded, interruptible
+from zproc.core.budget import BudgetExceeded, interruptible, resuming
 
 __all__ = ["alarm_budget"]
 
 _AGAIN: Final = 0.0005
 """How soon to ring again when our own code was running, or when the user's goes on regardless, in seconds."""
+
+_REPEATED: Final = 0.02
+"""How soon to ring again if nobody has heard it, in seconds.
+
+The kernel may hand a signal to any thread of the process, and where that is not the main one, the interpreter does not
+tell the main one, which may be in an endless loop.
+"""
 
 
 class _Alarm:
@@ -42,19 +51,43 @@ class _Alarm:
 
 
 def _ring(_signum: int, frame: FrameType | None) -> None:
+    if sys.gettrace() is _trace_nothing:
+        sys.settrace(None)
     deadline = _Alarm.deadline
     if deadline == math.inf:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         _Alarm.rings = math.inf
         return
     left = deadline - time.monotonic()
     _set(left if left > 0 else _AGAIN)
-    if left <= 0 and interruptible(frame):
+    if left > 0:
+        return
+    if interruptible(frame):
+        raise BudgetExceeded
+    users = resuming(frame)
+    if users is not None and sys.gettrace() is None:  # whoever traces (a debugger, coverage) is not to lose his place
+        _strike_later(users)
+
+
+def _strike_later(users: FrameType) -> None:
+    """Have the user's code cut off before its next instruction; an exception that a tracer raises ends the tracing."""
+    users.f_trace = _strike
+    users.f_trace_opcodes = True
+    sys.settrace(_trace_nothing)
+
+
+def _trace_nothing(_frame: FrameType, _event: str, _argument: object) -> None:
+    """Trace no frame that begins; those that have a tracer of their own are traced as long as there is this one."""
+
+
+def _strike(_frame: FrameType, _event: str, _argument: object) -> None:
+    if _Alarm.deadline <= time.monotonic():
         raise BudgetExceeded
 
 
 def _set(seconds: float) -> None:
     _Alarm.rings = time.monotonic() + seconds
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _REPEATED)
 
 
 class alarm_budget:  # noqa: N801 - it is used like the function that contextlib would make of a generator, at a third of its cost
