@@ -34,6 +34,7 @@ GOALS = {
     "size.element.1000000": "<= 1.3 x",
     "size.key.1000000": "<= 2 x",
     "memory.idle-client": "<= 64 KiB",
+    "memory.reads": "<= 2048 KiB",
     "import.pydantic": "<= 1.3 x",
     "context.forkserver": "<= 1.5 x",
     "context.fork": "<= 1.5 x",
@@ -51,7 +52,9 @@ GOALS = {
     "process.joined.forkserver": "<= 1.5 x",
     "process.joined.fork": "<= 1.5 x",
     "process.joined.spawn": "<= 1.5 x",
+    "process.many": "<= 1.5 x",
     "process.idle": "<= 200 ms",
+    "process.wait": "<= 30 ms",
     "watch.latency": "<= 3 x",
     "watch.parked.fields": "<= 1.2 x",
     "watch.parked.keys": "<= 1.2 x",
@@ -62,6 +65,32 @@ GOALS = {
     "watch.memory.count": "<= 1.2 x",
     "watch.memory.history": "<= 1.2 x",
 }
+
+PEERS = {
+    "action.echo.1": "bare AF_UNIX msgpack echo",
+    "read.manager": "Manager().dict()[k]",
+    "atomic.manager.8": "Manager: with lock: d[k] = d[k] + 1",
+    "action.manager.8": "BaseManager method",
+    "read.ultradict": "UltraDict[k]",
+    "atomic.ultradict.8": "UltraDict: with lock: d[k] += 1",
+    "read.redis": "Redis GET",
+    "action.redis-incr.8": "Redis INCR",
+    "action.redis-lua.8": "Redis Lua",
+    "atomic.redis-watch.8": "Redis WATCH/MULTI",
+    "action.ray.8": "Ray actor",
+    "original.unix.atomic": "zproc 0.9.5 atomic increment",
+    "map.tiny": "Pool.map",
+    "map.single": "Pool.imap(chunksize=1)",
+    "map.submit": "ProcessPoolExecutor.submit",
+    "map.submit.loky": "loky, submit",
+}
+
+
+@pytest.mark.parametrize("key", PEERS)
+def test_a_peer_has_its_row_whether_it_is_installed_or_not(key: str) -> None:
+    case = discover()[key]
+    assert case is not None
+    assert case.unmeasured().peer_name == PEERS[key]
 
 
 @pytest.mark.parametrize("key", GOALS)

@@ -45,6 +45,22 @@ def test_a_program_runs_to_its_end_and_prints_what_the_page_says(program: Path, 
 
 
 @pytest.mark.slow
+def test_the_cells_of_the_notebook_run_where_there_is_no_file(tmp_path: Path) -> None:
+    """As in a kernel: each is compiled alone, into a main module that was never read from anywhere."""
+    cells = (ROOT / "examples" / "howto" / "notebook.py").read_text("utf-8").split("# %%")[1:]
+    kernel = f"for number, cell in enumerate({cells!r}): exec(compile(cell, f'<cell {{number}}>', 'exec'), globals())"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", kernel],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["0.7", "6 ['left', 'right']"], done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("tests", TESTS, ids=name)
 def test_the_tests_that_the_pages_show_pass(tests: Path) -> None:
     # The plugin by module name, so that it is there however this checkout was installed; and not twice.
@@ -129,6 +145,18 @@ def test_every_program_for_the_documentation_is_shown() -> None:
     there = {*PROGRAMS, *TESTS, *(ROOT / "examples").rglob("*.out")}
     assert {name(path) for path in there - shown} == set()
     assert {path for path in shown if not path.exists()} == set()
+
+
+def test_the_readme_has_what_a_newcomer_looks_for() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    targets = re.findall(r"^make (\w+)", text, re.MULTILINE)
+    assert targets == ["demo", "test"]
+    assert all(f"\n{target}: " in (ROOT / "Makefile").read_text("utf-8") for target in targets)
+    choice = text.partition("## When to pick what")[2].partition("\n## ")[0]
+    assert [
+        peer for peer in ("multiprocessing.Manager", "Redis", "Ray", "Dask", "**zproc**") if peer not in choice
+    ] == []
+    assert "<!-- benchmarks: read.manager " in text
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"])
