@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import random
 import sys
+import tracemalloc
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
@@ -1244,3 +1246,49 @@ class TestFarewell:
         before = wire.fingerprint()
         wire.connect("a").close()
         assert wire.fingerprint() == before
+
+
+# Memory
+
+
+def memory_after(setup: Callable[[], object], body: Callable[[], object]) -> int:
+    """Return how many bytes more there are after a second thing than after a first one."""
+    tracemalloc.start()
+    try:
+        setup()
+        gc.collect()
+        before, _ = tracemalloc.get_traced_memory()
+        body()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+
+def test_p8_reads_leave_the_memory_of_the_server_as_it_was(wire: Wire) -> None:
+    """What the processes need that do this is in the benchmarks."""
+    line = wire.connect()
+    line.committed(line.set("blob", b"x" * 1_000_000))
+
+    def read(times: int) -> None:
+        for _ in range(times):
+            wire.core.receive(line.id, line.read("blob"), now=wire.now)
+            (effect,) = wire.core.effects()
+            assert isinstance(effect, Send)
+            assert isinstance(effect.reply, Values)
+            assert len(effect.reply.values) > 1_000_000
+
+    assert memory_after(lambda: read(10), lambda: read(400)) < 10_000
+
+
+def test_p8_a_client_that_does_nothing_costs_little(wire: Wire) -> None:
+    """64 KiB is what it may cost the process; most of that is its socket, and in the benchmarks."""
+
+    def come(first: int, number: int) -> None:
+        for peer in range(first, first + number):
+            hello = wire.line(f"session {peer}").hello(table=dict(wire.namespace.schema.table))
+            wire.core.receive(PeerId(peer), hello, now=wire.now)
+            assert wire.core.effects()
+        wire.lines.clear()
+
+    assert memory_after(lambda: come(1000, 10), lambda: come(2000, 200)) / 200 < 4_000

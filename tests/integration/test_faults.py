@@ -454,7 +454,9 @@ class TestState:
             assert isinstance(second, Committed)
             assert (first.revision, second.revision) == (1, 2)
             with pytest.raises(zproc.WaitTimeout):
-                ctx.state.get_when_change("n", timeout=0.05)
+                ctx.state.get_when_change("n", since=1, timeout=0.05)
+            assert isinstance(wire.commit([0, ["n"], 2]), Committed)
+            assert ctx.state.get_when_change("n", since=1, timeout=5).n == 2, "it would have been told"
 
     def test_23_too_many_ops_are_refused_by_the_limits_name(self, ctx: zproc.Context[State]) -> None:
         with rude(ctx) as wire:
@@ -466,6 +468,18 @@ class TestState:
     def test_24_a_stale_turn_or_one_of_the_future_is_refused(self, ctx: zproc.Context[State], lease: int) -> None:
         with rude(ctx) as wire:
             assert isinstance(refused(wire.commit([0, ["n"], 66], lease=lease)), zproc.LeaseLost)
+
+    def test_24_who_has_the_turn_commits_in_this_one_and_in_no_other(self, ctx: zproc.Context[State]) -> None:
+        with rude(ctx) as wire:
+            first = wire.ask(Acquire(wire.next(), (), Revision(0), 1 << 16))
+            assert isinstance(first, Granted)
+            assert isinstance(wire.commit([0, ["n"], 2], lease=first.lease), Committed)
+            second = wire.ask(Acquire(wire.next(), (), Revision(0), 1 << 16))
+            assert isinstance(second, Granted)
+            for lease in (first.lease, second.lease + 1):
+                assert isinstance(refused(wire.commit([0, ["n"], 66], lease=lease)), zproc.LeaseLost)
+            assert isinstance(wire.commit([0, ["low"], 3], lease=second.lease), Committed)
+        assert (ctx.state.n, ctx.state.low) == (2, 3)
 
     @pytest.mark.parametrize("when", ["queued", "granted", "holding"])
     def test_26_a_client_that_dies_frees_its_turn_and_its_place_in_the_queue(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -151,6 +152,23 @@ class TestAnotherServer:
                 assert [commit.revision for commit in ctx.history()] == [1, 2]
             finally:
                 server.stop()
+
+    def test_p12_a_reader_learns_soon_that_the_server_was_killed(self) -> None:
+        """Its revision word stays as it was, so that nothing held would ever look old."""
+        server = zproc.start_server(Shop, address=fresh_address())
+        with zproc.Context(Shop, address=server.address) as ctx:
+            ctx.state.cookies = 1
+            assert ctx.state.cookies == 1
+            os.kill(server.pid, signal.SIGKILL)
+            end = time.monotonic() + 5  # of these, one in which it may come back, and the rest for a busy machine
+
+            def read_on() -> None:
+                while time.monotonic() < end:
+                    assert ctx.state.cookies == 1
+
+            with pytest.raises(zproc.Unavailable):
+                read_on()
+            server.stop()
 
     def test_whoever_was_told_a_revision_is_told_of_the_new_life(self, end: Callable[[zproc.Server], None]) -> None:
         address = fresh_address()
