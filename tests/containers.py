@@ -52,7 +52,7 @@ def reflected(call: Callable[[object, object], object]) -> Callable[[object, obj
 
 COMPARISONS = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]
 
-ON_LISTS = st.one_of(
+ON_LISTS: list[st.SearchStrategy[Call]] = [
     method("append", NUMBER),
     method("extend", NUMBERS | st.builds(tuple, NUMBERS) | st.just(7)),
     method("insert", INDEX | st.just("a"), NUMBER),
@@ -91,10 +91,10 @@ ON_LISTS = st.one_of(
     function("hash", hash),
     function("sorted", sorted),
     *(function(call.__name__, call, NUMBERS | st.builds(tuple, NUMBERS)) for call in COMPARISONS),
-)
+]
 
 
-ON_NESTED = st.one_of(
+ON_NESTED: list[st.SearchStrategy[Call]] = [
     method("append", NUMBERS),
     method("insert", INDEX, NUMBERS),
     method("pop", INDEX),
@@ -109,14 +109,14 @@ ON_NESTED = st.one_of(
     function("append within", lambda target, index, number: target[index].append(number), INDEX, NUMBER),
     function("+= within", lambda target, index, more: operator.iadd(target[index], more), INDEX, NUMBERS),
     function("clear within", lambda target, index: target[index].clear(), INDEX),
-)
+]
 
 KEY = st.sampled_from(["a", "b", "c", "d"])
 STOCK = st.dictionaries(KEY, NUMBER, max_size=4)
 PAIRS = st.lists(st.tuples(KEY, NUMBER), max_size=3)
 UNHASHABLE = st.builds(list)  # type: ignore[var-annotated]  # it works at run time
 
-ON_DICTS = st.one_of(
+ON_DICTS: list[st.SearchStrategy[Call]] = [
     function("get", operator.getitem, KEY | UNHASHABLE),
     function("set", operator.setitem, KEY, NUMBER),
     function("set unhashable", operator.setitem, UNHASHABLE, NUMBER),
@@ -155,9 +155,9 @@ ON_DICTS = st.one_of(
     function("bool", bool),
     function("repr", repr),
     function("hash", hash),
-)
+]
 
-ON_GROUPS = st.one_of(
+ON_GROUPS: list[st.SearchStrategy[Call]] = [
     function("append to default", lambda target, key, number: target.setdefault(key, []).append(number), KEY, NUMBER),
     function("append", lambda target, key, number: target[key].append(number), KEY, NUMBER),
     function("append to got", lambda target, key, number: target.get(key).append(number), KEY, NUMBER),
@@ -168,13 +168,13 @@ ON_GROUPS = st.one_of(
     method("clear"),
     function("del", operator.delitem, KEY),
     function("set", operator.setitem, KEY, NUMBERS),
-)
+]
 
 TAGS = st.sets(NUMBER, max_size=5)
 OTHER = TAGS | st.frozensets(NUMBER, max_size=4)
 LOOSE = OTHER | NUMBERS
 
-ON_SETS = st.one_of(
+ON_SETS: list[st.SearchStrategy[Call]] = [
     method("add", NUMBER | UNHASHABLE),
     method("discard", NUMBER),
     method("remove", NUMBER | UNHASHABLE),
@@ -201,7 +201,7 @@ ON_SETS = st.one_of(
     function("in", operator.contains, NUMBER | UNHASHABLE),
     function("bool", bool),
     function("hash", hash),
-)
+]
 
 
 def result_of(call: Callable[..., object], target: object, arguments: tuple[object, ...]) -> tuple[str, object]:
@@ -219,3 +219,13 @@ def assert_same(
     assert found == expected, name
     assert isinstance(found[1], type(expected[1])), name
     assert target == real, name
+
+
+def some(table: list[st.SearchStrategy[Call]]) -> st.SearchStrategy[list[Call]]:
+    """A few things of a table, one after the other."""
+    return st.lists(st.one_of(table), max_size=12)
+
+
+def all_of(table: list[st.SearchStrategy[Call]]) -> st.SearchStrategy[list[Call]]:
+    """Each thing of a table once, in any order."""
+    return st.permutations(table).flatmap(lambda order: st.tuples(*order).map(list))
