@@ -164,7 +164,9 @@ def refused(reply: messages.Reply) -> BaseException:
 @pytest.fixture
 def ctx(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[zproc.Context[State]]:
     """A context whose server is as it was, after whatever the test does to it."""
-    limits = zproc.Limits(lease_time=getattr(request, "param", 1.0), message_bytes=2 << 20)
+    # What the log holds of a large commit it holds by right, up to its limit, which is far above what a server may grow
+    # by; so here it is short, and only what is kept by mistake counts.
+    limits = zproc.Limits(lease_time=getattr(request, "param", 1.0), message_bytes=2 << 20, history_bytes=256 << 10)
     Wire.cut_offs = 0
     log = logging.FileHandler(tmp_path / "log", delay=True)
     logging.getLogger("zproc.server").addHandler(log)
@@ -176,10 +178,9 @@ def ctx(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[zproc.Contex
         before, files = server.memory_info().rss, server.num_fds()
         yield context
         _works_normally(context)
-        assert server.memory_info().rss - before < 10 << 20
         deadline = time.monotonic() + 5
-        while server.num_fds() > files + 2:
-            assert time.monotonic() < deadline, "connections are left"
+        while server.num_fds() > files + 2 or server.memory_info().rss - before >= 10 << 20:
+            assert time.monotonic() < deadline, f"{server.num_fds()} files, {server.memory_info()}, {before} before"
             time.sleep(0.01)
     logging.getLogger("zproc.server").removeHandler(log)
     lines = (tmp_path / "log").read_text().splitlines() if (tmp_path / "log").exists() else []
