@@ -15,7 +15,7 @@ import pytest
 
 import zproc.process as zp
 from zproc.exceptions import ProcessError, RemoteError, UsageError, WaitTimeout
-from zproc.process import StartMethod
+from zproc.process import StartMethod, incarnation
 
 Eventually = Callable[[Callable[[], object]], None]
 WITHIN = 20.0
@@ -65,7 +65,11 @@ def test_a_process_that_is_not_ready_in_time_is_killed(
     eventually(lambda: not psutil.pid_exists(pid))  # the fork server tells of a death just before it reaps
 
 
-def test_a_failure_is_told_although_a_thread_keeps_the_process(method: StartMethod) -> None:
+def test_a_failure_is_told_although_a_thread_keeps_the_process(
+    method: StartMethod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incarnation, "_VERIFYING", 0.5)  # for which it is given the time to end by itself
+
     def fail() -> NoReturn:
         threading.Thread(target=pause_in_thread).start()
         raise LookupError("too late")
