@@ -62,6 +62,14 @@ def test_p10_a_state_becomes_no_larger_than_it_may() -> None:
         assert (server.state.snapshot(), server.revision) == (Shop(), 0)
 
 
+def test_p10_how_large_a_state_is_counts_from_the_one_to_begin_with() -> None:
+    full = Shop(stock={str(key): key for key in range(30)})
+    with MemoryServer(Shop, full, limits=zproc.Limits(state_bytes=500)) as server:
+        with pytest.raises(zproc.LimitExceeded, match="state_bytes"):
+            server.state.stock["x" * 100] = 1
+        server.state.stock["x"] = 1
+
+
 def test_clients_are_different_processes_to_the_server(server: MemoryServer[Shop]) -> None:
     mine, other = server.join(), server.join()
     changes = mine.state.changes("cookies", include_own=False, timeout=5)

@@ -39,7 +39,6 @@ class Namespace:
 
     def __init__(self, schema: Schema[StateModel], limits: Limits, budget: Budget) -> None:
         self.schema = schema
-        self.state: StateModel = schema.initial()
         self.history: History = History(limits.history_commits, limits.history_bytes)
         self._limits = limits
         self._encode = schema.codec.encode
@@ -47,10 +46,16 @@ class Namespace:
         self._budget = budget(limits.compute_time)
         self._fields = schema.model.model_fields
         self._changed_at: dict[Key, Revision] = {}
-        self._size = size_of_state(self.state)
         self._at_least: dict[Key, int] = {}
         """How many bytes fields have that were measured once, less what they can have lost since: a commit takes no
         more away than its entry, which holds what was there before."""
+        self.begin(schema.initial())
+
+    def begin(self, state: StateModel) -> None:
+        """Have another state before the first commit than the defaults."""
+        assert not self.revision, "nothing but a commit changes the state"
+        self.state: StateModel = state
+        self._size = size_of_state(state)
 
     @property
     def revision(self) -> Revision:

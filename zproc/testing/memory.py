@@ -93,7 +93,7 @@ class MemoryServer(Generic[M]):
         self._core = ObservedCore(cast("Schema[StateModel]", Schema.of(model)), limits)
         if state is not None:
             valid = Schema.of(model).shape.validate(plain(state))
-            self._core.namespace(_NAMESPACE).state = cast("M", valid)
+            self._core.namespace(_NAMESPACE).begin(cast("M", valid))
         self.address: str = address or f"memory://zproc-testing-{next(_numbers)}"
         self._listener = BreakingListener(listen(self.address))
         self._stopping = threading.Event()
