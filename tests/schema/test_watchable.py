@@ -45,9 +45,9 @@ def test_what_is_not_live_cannot_be_waited_for(name: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        (Options, {"timout": 3}, "no option 'timout'; did you mean 'timeout'?"),
-        (Options, {"count": 3}, "no option 'count'; there are duplicate_okay, include_own, live, since, timeout"),
-        (StreamOptions, {"exclude": ["x"]}, "no option 'exclude'"),
+        (Options, {"timout": 3}, "no such option: timout; did you mean 'timeout'?"),
+        (Options, {"count": 3}, "no such option: count; there are duplicate_okay, include_own, live, since, timeout"),
+        (StreamOptions, {"exclude": ["x"]}, "no such option: exclude"),
         (
             Options,
             {"timeout": "3"},

@@ -6,11 +6,10 @@ is waited for is the business of whoever is alive. Everything but a live state r
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol, Self, TypedDict, TypeVar, Unpack, cast
 
-from zproc.arguments import FLAG, REVISION, SECONDS, Kind, count_of, expect, or_none
+from zproc.arguments import FLAG, REVISION, SECONDS, Kind, count_of, expect_all, expect_known, or_none
 from zproc.exceptions import UsageError
 from zproc.schema import condition
 from zproc.schema.condition import Condition
@@ -80,14 +79,9 @@ def check(options: object, kind: type) -> None:
     Raises:
         UsageError: there is no such option, or it has no such value.
     """
-    for name, value in cast("dict[str, object]", options).items():
-        known = kind.__annotations__  # of a TypedDict these are the inherited ones, too
-        if name not in known:
-            nearest = "".join(f"; did you mean {other!r}?" for other in difflib.get_close_matches(name, known, n=1))
-            raise UsageError(f"there is no option {name!r}{nearest or '; there are ' + ', '.join(sorted(known))}")
-        wanted = _WANTED.get(name)
-        if wanted is not None:
-            expect(f"the option {name!r}", value, wanted)
+    given = cast("dict[str, object]", options)
+    expect_known(given, kind.__annotations__)  # of a TypedDict these are the inherited ones, too
+    expect_all(*((f"the option {name!r}", value, _WANTED[name]) for name, value in given.items() if name in _WANTED))
 
 
 _WANTED: Final[Mapping[str, Kind]] = {
