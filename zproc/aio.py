@@ -1,10 +1,10 @@
-"""Watching a state by the tasks of an event loop.
+"""Watching a state from asyncio.
 
-The law: everything means here what it means for a live state, word for word; what differs is that a task waits instead
-of a thread. A task that is cancelled has lost no event: what it was waiting for is the next result of the next call.
+The law: everything means here what it means for a live state, word for word; the difference is that a task waits
+instead of a thread. A cancelled task has lost no event: what it was waiting for is the next result of the next call.
 
-What is registered is registered when the call returns, as everywhere; that is one round trip to the server, made at
-once. Reading and writing the state are, too, and need no twin: ``ctx.state.cookies += 1``.
+A watcher is registered when the call returns, as everywhere; that is one synchronous round trip to the server. Reading
+and writing the state are synchronous, too, and need no twin: ``ctx.state.cookies += 1``.
 """
 
 from __future__ import annotations

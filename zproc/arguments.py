@@ -1,7 +1,7 @@
-"""What arguments of calls may be, in words and as tests; and the one way to say that one is something else.
+"""What arguments of calls may be, in words and as tests; and the one way to report that one is something else.
 
-The law: whoever calls wrongly hears of it at the call, before anything is sent, begun or changed: which argument it is,
-what it may be, and what it was. ``True`` is no number, because who writes it means something else.
+The law: a wrong call fails at the call, before anything is sent, started or changed, and the error says which argument
+it is, what it may be, and what it was. ``True`` is no number, because whoever writes it means something else.
 """
 
 from __future__ import annotations

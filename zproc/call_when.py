@@ -1,7 +1,7 @@
-"""Processes that call a function whenever something happens to the state: every condition of the live state's methods.
+"""Processes that call a function whenever a condition on the state is met: every condition of the live state's methods.
 
-The law: a process listens from the moment at which it was asked for, however long it takes to begin. What it has
-finished it notes down, so that its successor, if it is restarted, goes on after that.
+The law: a process watches from the moment at which it was asked for, however long it takes to start. It records what it
+has finished, so that its successor, if it is restarted, continues after that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the parts become one thing: a context starts or joins a server, hands out the state and owns processes.
+"""The context: it starts or joins a server, hands out the state, and owns processes.
 
 The law: nothing is decided here that another package could decide. What a context has started it ends: first its
 processes, then its connections, the server last; and if it cannot, because its process was killed, the server does.

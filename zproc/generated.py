@@ -1,7 +1,7 @@
-"""What generated clients are made of: they import it, and nobody else need.
+"""What generated clients import.
 
-The law: a generated client tells a type checker which classes zproc makes of a model, and at run time is given these
-very classes; so what it says of an object is what the object is, however it was come by.
+The law: a generated client declares to type checkers the classes that zproc makes for a model, and at run time is given
+these very classes; so what it says of an object is what the object is, however it was obtained.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Names of a package that live in its modules, and are fetched from there when they are first used.
+"""Lazy imports of the public names of a package (PEP 562).
 
-The law: a name costs nothing before it is used. Afterwards it is where it would be if it had been imported at once.
+The law: a name costs nothing before its first use, and is afterwards where an eager import would have put it.
 """
 
 from __future__ import annotations

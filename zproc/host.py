@@ -1,7 +1,7 @@
-"""A state server in a process of its own, and the process in which it is made.
+"""A state server as a process of its own, and how one is started.
 
-The law: the server serves until it is told to end or until whoever made it is gone; it is given models, and nothing
-else that is code, by him alone, over the line between the two. What its owner leaves behind at his death it ends.
+The law: the server serves until it is told to end or its owner is gone. It is sent models, and no other code, by its
+owner alone, over the pipe between the two. What its owner leaves behind when it dies, the server ends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a state server begins with, done for nothing by a process that is likely to become one.
+"""What a state server begins with, rehearsed by a process that is likely to become one.
 
-The law: nobody imports this but who rehearses, because to import a module with a model in it, as a server does to get
-at the model of its state, is a part of what is rehearsed. What comes of it is thrown away; what stays is that the
+The law: only a process that rehearses imports this module, because importing a module that defines a model, as a server
+does to obtain the model of its state, is part of the rehearsal. The result is thrown away; what remains is that the
 memory that was written to meanwhile is the process's own, and no longer shared with the one that it was forked from.
 """
 

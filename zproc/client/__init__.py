@@ -1,7 +1,7 @@
-"""The shell around a client: connections, a replica, live handles, atomic functions, watchers.
+"""The client: connections, a replica, live handles, atomic functions, watchers.
 
 The law: this package asks and waits, and decides nothing about the state. It knows the server by its address only, and
-knows of no processes.
+knows nothing of processes.
 """
 
 from zproc.client import state  # noqa: F401 - it registers the handles of states

@@ -1,8 +1,8 @@
-"""Parts of the state that stay at the server during a turn, and are fetched as far as they are looked at.
+"""Lazy parts of the state in a turn, which stay at the server and are fetched as far as they are looked at.
 
-The law: to whoever uses one, it is the model, dict or list that it stands for, of the revision that the turn began at.
-Of a model one field is fetched without the others, of a dict or list one element; what stands there for certain, and
-can be looked into itself, is not fetched at all until it is. Whoever looks at all of them has them fetched together.
+The law: to its user, a lazy part is the model, dict or list that it stands for, at the revision that the turn began at.
+Of a model one field is fetched without the others, of a dict or list one element; what is certain to stand there, and
+can be looked into itself, is not fetched before it is. Whatever needs all of a part fetches it in one request.
 """
 
 from __future__ import annotations

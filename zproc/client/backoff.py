@@ -1,7 +1,7 @@
-"""How often a server that does not answer is tried.
+"""Backoff for a server that does not answer.
 
-The law: whoever asks again and again for a server that is gone is held back a little longer each time, up to `LONGEST`,
-so that a thousand of them do not keep a server busy that is just coming back. Nobody is held back who has not failed.
+The law: each failure in a row doubles the delay before the next attempt, up to `LONGEST`, so that a thousand clients do
+not keep a server busy that is just coming back. Nobody is held back who has not failed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How far somebody has come in a sequence of commits, kept where his successor finds it when he has died.
+"""A position in a sequence of commits, kept where the successor of a process that died finds it.
 
-The law: what stands here is what was finished, written whole or not at all, so a successor goes on after it: he misses
-nothing, and repeats at most what his predecessor was in the middle of.
+The law: it is the last position that was finished, written whole or not at all, so a successor continues after it: it
+misses nothing, and repeats at most what its predecessor was in the middle of.
 """
 
 from __future__ import annotations

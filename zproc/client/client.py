@@ -1,9 +1,9 @@
 """A client process at one state: its requests, and what becomes of them when a connection is lost.
 
 The law: every request ends as answered, refused or unknown, and which of them is never guessed. A question is asked
-again when a connection breaks. What may have had an effect is asked after, by its number, of the same life of the
-server; if that says that it has had none, and never will, it is sent once more where that means the same, and if it
-cannot be asked it is unknown.
+again when its connection breaks. What may have had an effect is asked after, by its number, of the same life of the
+server: if it had no effect, and never will, it is sent once more where that means the same; if nobody can be asked, its
+outcome is unknown.
 
 One client serves all handles and threads of a process at one namespace; a forked child becomes a client of its own.
 """

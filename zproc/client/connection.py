@@ -1,8 +1,8 @@
 """One connection to a state server: introduced, and used for one request after the other.
 
-The law: a connection is used by one thread at a time, and it is in step or closed. Whatever interrupts a request, a
-Ctrl-C included, closes it, so that a late answer is never taken for another's. A refusal is an answer like any other;
-everything else that goes wrong after the greeting is Unavailable, and what became of the request is not known.
+The law: a connection is used by one thread at a time, and is in step or closed. Whatever interrupts a request, Ctrl-C
+included, closes it, so that a late answer is never taken for another's. A refusal is an answer like any other; whatever
+else goes wrong after the greeting is Unavailable, and the outcome of the request is not known.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Live handles of lists, dicts and sets: the whole ordinary interface of each.
+"""Live handles of lists, dicts and sets: the complete builtin interface.
 
-The law: reading is done on the value as it is now, in one round trip at most however much of it is looked at; of a
-field that is too large to be held, only what was asked for is sent. A change that
-needs to know nothing of the present is one op and one round trip; every other is the draft's own method run in a turn,
-so that what it saw is what it changed. Arguments are looked at before the turn: they may be live themselves.
+The law: a read is of the present value, in one round trip at most however much of it is looked at; of a field that is
+too large to be held, only what was asked for is sent. A change that does not depend on the present value is one op and
+one round trip; any other is the draft's own method, run in a turn, so that what it saw is what it changed. Arguments
+are evaluated before the turn, because they may be live themselves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""A client that need not know what a state is declared as: the command line, and whoever only looks.
+"""A client that need not know the model of a state: for the command line, and for inspection.
 
-The law: nothing is guessed. Without a model, values are what the codec says of them, a key is one that is there, and
-what is written is plain data, which the server validates like anybody's. With a model, it is read and written as that.
+The law: nothing is guessed. Without a model, values are what the codec says they are, a key is one that is there, and
+what is written is plain data, which the server validates like anybody's. With a model, values are read and written as
+its types.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Live handles: objects that look like the state and are its address.
+"""Live handles: objects that look like the state and hold its address.
 
-The law: a handle keeps no value. Reading it reads the state as it is now, writing to it is one validated commit; put
+The law: a handle holds no value. Reading it reads the state as it is now, writing to it is one validated commit; put
 elsewhere, in the state or in a call, it is the thing that stood there when it was made, or a swap would lose one. To
-``==``, ``repr`` and iteration it is what it stands for, the handle of a model to ``isinstance`` too; it may be shared
-by threads, forked, and pickled, and then is the same address elsewhere. A handle stands for one kind of value: when
-something else stands at its address, it says so.
+``==``, ``repr`` and iteration it is what it stands for, the handle of a model to ``isinstance`` too. It may be shared
+by threads, forked, and pickled, and is then the same address elsewhere. A handle stands for one kind of value: if
+another kind stands at its address, it raises.
 """
 
 from __future__ import annotations

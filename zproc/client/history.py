@@ -1,6 +1,6 @@
-"""What has happened to the state, as far as the server still knows.
+"""The past of the state, as far as the server still holds it.
 
-The law: what is told is told whole, commit by commit without a gap; where the history does not reach, that is an error.
+The law: commits are reported whole and without a gap; where the history does not reach, that is an error.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Connections that the tasks of an event loop share while they wait.
 
-The law: a task that waits has no thread and no connection of its own. As many as the server lets wait on one connection
-share it, for as long as any of them waits; then it is given back. A task that is cancelled leaves nothing waiting at
-the server, and nothing on the connection that another could take for his answer.
+The law: a waiting task has no thread and no connection of its own. As many as the server lets wait on one connection
+share it, for as long as any of them waits; then it is returned. A cancelled task leaves nothing waiting at the server,
+and nothing on the connection that another could take for its answer.
 
-Connecting is the one thing that is done at once, in the loop's thread.
+Connecting alone is synchronous, in the loop's thread.
 """
 
 from __future__ import annotations

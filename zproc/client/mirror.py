@@ -1,7 +1,7 @@
-"""The whole state at a revision, moved on commit by commit.
+"""The whole state at a revision, advanced commit by commit.
 
-The law: it is moved on by what commits say that they did, in order and none left out, so it is at each revision what
-the server's state was at that revision.
+The law: it is advanced by the changes of each commit, in order and none left out, so at each revision it equals the
+server's state at that revision.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Numbers that remember where they were read.
 
 The law: anywhere but in an assignment back to its place such a number is a plain number. ``state.cookies += 1`` reads
-one, adds to it, and assigns the sum to the place that it was read from: that is sent as "add one", so that two such
-statements in two processes never lose one. What was sent once is not sent again: of ``n += 1; state.n = n`` in a loop,
-each assignment sends what was done to the number since the last.
+one, adds to it, and assigns the sum to the place that it was read from: that is sent as "add one", so two such
+statements in two processes never lose an update. Nothing is sent twice: of ``n += 1; state.n = n`` in a loop, each
+assignment sends what was done to the number since the last.
 """
 
 from __future__ import annotations

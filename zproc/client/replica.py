@@ -1,11 +1,11 @@
-"""What a client process holds of the state.
+"""The fields of the state that a client process holds.
 
-The law: a held value was true at the revision that it is marked with, and is replaced as a whole, never changed:
-whoever got hold of it keeps a consistent old one. Only what was read is held, and all of it is of one life of the
-server: the revisions of another say nothing of these values.
+The law: a held value was true at the revision that it is marked with, and is replaced as a whole, never changed, so
+whoever has one keeps a consistent old one. Only what was read is held, and all of it is of one life of the server: the
+revisions of another say nothing about these values.
 
-What was true at one revision is a `Moment`. As long as the server's revision word says that there is no later one, it
-is the present, and whoever reads of it has read the newest state without asking.
+The values of one revision are a `Moment`. As long as the server's revision word says that there is no later one, it is
+the present, and whoever reads from it has read the newest state without asking.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The live handle of a state: what only a state can do, besides what every model can.
+"""The live handle of a state, with the methods that only a state has.
 
-The law: what ``StateModel`` promises of these methods is kept here for the live state, in as few round trips as it
-takes.
+The law: these methods do for the live state what ``StateModel`` promises of them, in as few round trips as it takes.
 """
 
 from __future__ import annotations

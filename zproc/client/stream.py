@@ -1,7 +1,7 @@
-"""Results of waiting, one after the other.
+"""Streams: the results of watching, one after the other.
 
-The law: every result is given once, in the order of the commits, and none is left out unless ``live`` asks for it; what
-cannot be given is told by one `Resync`, or, in a stream of states, by the state to go on from.
+The law: every result is given once, in the order of the commits, and none is skipped unless ``live`` asks for it. What
+cannot be given is reported by one `Resync` or, in a stream of states, by the state to continue from.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Atomic functions: a turn, a draft, a commit.
 
-The law: the function runs here, alone, exactly once. What it did is sent as one commit when it has returned, and given
-up when it raised, be it KeyboardInterrupt or SystemExit. A turn that was lost makes the commit refused; the function
-is never run again. What it reads of the state is of the one revision that its turn began at, and only what it looks at
-is fetched.
+The law: the function runs here, alone, exactly once. Its changes are sent as one commit when it has returned, and
+discarded when it raised, be it KeyboardInterrupt or SystemExit. If the turn was lost the commit is refused, and the
+function is never run again. Whatever it reads of the state is of the one revision that its turn began at, and only what
+it looks at is fetched.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""Waiting for the state instead of asking it again and again.
+"""Cursors: waiting for commits instead of polling for them.
 
-The law: a cursor is a place in the sequence of commits, and moves forward only. It is given every commit that concerns
-it, once and in order, and the state that each of them made. If it cannot be, because the history was dropped or the
-server is another one, that is an error, and there is one way to go on from it: from the present state.
+The law: a cursor is a position in the sequence of commits, and moves forward only. It is given every commit that
+concerns it, once and in order, and the state that each of them made. If that is not possible, because the history was
+dropped or the server is another one, that is an error, and there is one way to continue: from the present state.
 
-How it moves is written as steps, which yield what is to be asked and are sent the answer, so that a thread and an event
-loop ask in their own ways and move alike. Steps that are broken off have moved nothing that they did not return.
+How it moves is written as generator steps, which yield what is to be asked and are sent the answer, so that a thread
+and an event loop ask in their own ways and move alike. Steps that are abandoned have moved past nothing that they did
+not return.
 """
 
 from __future__ import annotations

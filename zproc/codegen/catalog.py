@@ -1,7 +1,7 @@
-"""The models that a generated module speaks of, and what the values of their fields are read as.
+"""The models that a generated module mentions, and the types that their fields are read as.
 
-The law: a model is looked at once and has one entry, whoever has it in a field; so it has one class of live handles and
-one class of places, which is what it has at run time.
+The law: a model is visited once and has one entry, whatever fields refer to it; so it has one class of live handles and
+one class of places, as it has at run time.
 """
 
 from __future__ import annotations

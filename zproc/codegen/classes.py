@@ -1,7 +1,7 @@
-"""The classes of a generated module: the live handles of models, the places where they stand, and the context.
+"""The classes of a generated module: live handles, places and contexts.
 
 The law: to a type checker a live handle is an instance of its model, as it is to ``isinstance``, with its methods and
-computed fields; only what is read from it, and what may be assigned, is said anew.
+computed fields; only the types of what is read and what may be assigned are declared anew.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What an annotation comes to: which of the few forms that a live state knows.
+"""The forms of annotations that a live state distinguishes.
 
-The law: an annotation is read once, here, and all that is said of it, what may be assigned, what is read back and what
-can be waited for, is said of its form. So a kind of annotation is added in one place, and a new use of them too.
+The law: an annotation is analysed once, here; what may be assigned, what is read back and what can be waited for are
+derived from its form. So a new kind of annotation is added in one place, and so is a new use of all of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How source text is laid out: on one line where it fits, else one item a line.
+"""Layout of source text: on one line where it fits, otherwise one item a line.
 
-The law: the text is what a formatter would make of it that is given this width. Whatever width it is given, it leaves a
-generated file alone, because the file says so; this is for people.
+The law: the text is what a formatter would produce at this width. The file tells formatters to leave it alone, whatever
+their width is; the layout is for people.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The members of a class: methods, properties and overloads, as a type checker reads them.
+"""The members of generated classes: methods, properties and overloads.
 
-The law: a member is a declaration and has no body, because the class that it is written in is there for type checkers
-alone. Each of these returns the lines of one, as they stand within a class.
+The law: a member is a declaration without a body, because its class exists for type checkers alone. Each function
+returns the lines of one member, as they stand within a class.
 """
 
 from __future__ import annotations

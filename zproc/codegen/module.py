@@ -1,7 +1,7 @@
 """The generated module as a whole.
 
-The law: what a type checker sees of it and what a program gets of it are two branches of one ``if``. The one declares
-what zproc's classes for these models are like, and has no code; the other is given the classes themselves.
+The law: what a type checker sees and what a program gets are the two branches of one ``if``. The first declares what
+zproc's classes for these models are like and contains no code; the second is given the classes themselves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The names that a generated module binds, and what it calls the things of others.
+"""The names in a generated module: those that it defines, and those that it imports.
 
 The law: a name means one thing in all of the module. Where two modules have a class of one name, and where a class has
-the name of a field, which would hide it within the class that has the field, one of them is imported by another name.
+the name of a field, which would hide it within the class that has the field, one of them is imported under another
+name.
 """
 
 from __future__ import annotations

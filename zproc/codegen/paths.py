@@ -1,7 +1,7 @@
-"""The dotted paths that a model has, by the type of what stands there.
+"""The dotted paths of a model, by the type of what stands there.
 
-The law: a path is listed if it can be told from the model alone; what stands at a key of a dict cannot, so there it is
-the pattern of all keys. A model that contains itself is followed once, because its paths have no end.
+The law: a path is listed if the model alone determines it; the keys of a dict are not known, so they are listed as a
+pattern. A model that contains itself is followed once, because its paths have no end.
 """
 
 from __future__ import annotations

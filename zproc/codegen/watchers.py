@@ -1,8 +1,8 @@
-"""The methods that wait, of a state and of its context, exact for each path.
+"""The watching methods of a state and of its context, typed exactly for each path.
 
 The law: what is declared here is what ``zproc.schema.watchable`` and ``zproc.call_when`` do, with the paths of one
 model in the place of any text. Paths are grouped by the type of what stands there, because a type checker compares each
-overload with all others: by group, three hundred paths are as quick to check as ten.
+overload with all others: grouped, three hundred paths are as quick to check as ten.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a scheduler is told to do, and what it has done about it: frozen values.
+"""The vocabulary of the scheduler: what it is told, and what it asks for, as frozen values.
 
-The law: an item is named by its job and its place, a chunk by its number, a worker by the number of its one life. What
-makes no sense cannot be built.
+The law: an item is identified by its job and its index, a chunk by its number, a worker by the number of its one life.
+Values that make no sense cannot be constructed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What bounds the time of the user's code in the server: its shape, and where it may strike.
+"""The time budget of user code in the server: its interface, and where it may interrupt.
 
-The law: a computation is cut off only where the user's code, or a validation, runs on our behalf, never in the middle
-of our own bookkeeping, which would be torn. The clock and the alarm are the shell's; which code is running, and which
-is about to, is read off the frames here.
+The law: a computation is interrupted only where user code, or a validation, runs on our behalf, never in the middle of
+our own bookkeeping, which would be torn. The clock and the alarm belong to the shell; which code is running, and which
+is about to, is read from the stack frames here.
 """
 
 from __future__ import annotations

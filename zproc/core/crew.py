@@ -1,7 +1,7 @@
-"""What a scheduler knows of its jobs, of its workers, and of what they have in hand.
+"""The bookkeeping of a scheduler: its jobs, its workers, and the chunks that they hold.
 
-The law: nothing is decided here. A worker's life is told by what it has: it is hired, listens, has chunks in hand, and
-may be doomed; how long it may take for the step that it is at is in `Worker.deadline`.
+The law: nothing is decided here. The state of a worker follows from its attributes: it is hired, listens, holds chunks,
+and may be doomed; how long it may take for its current step is told by `Worker.deadline`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the rules want done: the only way in which they reach the world.
+"""Effects: the only way in which the rules reach the world.
 
-The law: an effect is a frozen value that says everything about itself, so that whoever performs it decides nothing.
+The law: an effect is a frozen value that is complete in itself, so that whoever performs it decides nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The bounded log of commits.
 
-The law: entries are numbered without gaps and never change; appending is O(1); what is dropped is dropped from the old
-end, whole commits, when there are too many or too many bytes. What the log does not hold is said to be gone, never left
+The law: entries are numbered without gaps and never change, and appending is O(1). When there are too many entries, or
+too many bytes, whole commits are dropped from the old end. What the log no longer holds is reported as gone, never left
 out.
 """
 

@@ -1,7 +1,7 @@
-"""A state that has a keeper: programs read it and watch it, and one kind of client tells it things by one action.
+"""A namespace with a keeper: programs read and watch it, and it is changed by one action of one kind of client.
 
-The law: whoever tells says so in his own name, which is the first argument of that action; no other commit is taken.
-When he is gone, an action of the state hears of it, which nobody but the server can call.
+The law: the first argument of that action is the caller's own session, and every other commit is refused. When a
+session has ended, another action is told, which only the server can call.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Whose turn it is.
+"""Whose turn it is: the lease of a namespace, and the queue for it.
 
-The law: turns are granted first come, first served, to the living. Whoever asks while a turn is held, or while others
-wait, waits. A turn ends by its holder's word, by its holder's connection, or by the limit; after that its id is worth
-nothing, whatever the clock says. Leaving the queue costs the same wherever one stands in it.
+The law: turns are granted first come, first served. A request waits if the turn is held or others are waiting. A turn
+ends when its holder says so, with its holder's connection, or at the limit; from then on its id is void, whatever the
+clock says. Leaving the queue costs the same from any position.
 """
 
 from __future__ import annotations

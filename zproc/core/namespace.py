@@ -1,7 +1,8 @@
-"""One state: the model, its present value, its revision and its history.
+"""One state: its model, present value, revision and history.
 
-The law: a commit is applied whole, and then numbered, logged and announced, or not at all: whatever fails on the way, a
-limit of time included, leaves state, revision and history as they were. Nothing but a commit changes the state.
+The law: a commit is applied whole, and then numbered, logged and announced, or not at all: whatever fails on the way,
+an exceeded time budget included, leaves state, revision and history as they were. Nothing but a commit changes the
+state.
 """
 
 from __future__ import annotations

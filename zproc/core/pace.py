@@ -1,8 +1,8 @@
-"""How many items travel together, and how far ahead of need: by how long they take, as far as is known.
+"""The chunk size and the look-ahead of a job, derived from how long its items take.
 
 The law: short items travel together, so that a message is worth its cost, and long ones alone, so that they balance.
-The first goes alone, because nothing is known. The last ones of a job travel in ever smaller company, so that all
-workers are done at about the same time.
+The first goes alone, because nothing is known. The last chunks of a job become smaller and smaller, so that all workers
+finish at about the same time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One connection: who it is, and what of it waits.
+"""One connection: who it is, and its pending requests.
 
-The law: what waits at the server for a connection is bounded, in number and in bytes, and is known by its request's
-number, so that a copy of it waits with it and leaving takes all of it along.
+The law: what a connection has pending at the server is bounded, in number and in bytes, and indexed by request number,
+so that a duplicate waits with the original and a disconnect removes all of it.
 """
 
 from __future__ import annotations

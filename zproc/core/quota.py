@@ -1,7 +1,7 @@
-"""How often a thing is told of, when strangers decide how often it happens.
+"""A rate limit for reports of something whose frequency strangers decide.
 
-The law: of what happens within a period the first few are told, and of the others how many there were, when the period
-is over. Time is an argument. Nothing is kept of what is not told but its number.
+The law: within a period the first few are reported; the others are counted, and their number is reported when the
+period is over. Time is an argument. Nothing is kept of what is not reported but its number.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Errors as data.
 
-The law: an error of ours travels as its number in a fixed table and its fields; an exception of the user's, raised by
-an action, as where its class lives, its arguments, its ``repr`` and its traceback. Nothing is ever imported because a
-message says so: the class of a user's exception is looked for in modules that are loaded here already. Any exception
-can be made data, however odd; what would be too long is shortened.
+The law: an error of zproc's own travels as its number in a fixed table and its fields; an exception of the user's,
+raised by an action, as the location of its class, its arguments, its ``repr`` and its traceback. Nothing is ever
+imported because a message says so: the class of a user's exception is looked up in modules that are already loaded. Any
+exception can be encoded, however odd; what would be too long is shortened.
 """
 
 from __future__ import annotations

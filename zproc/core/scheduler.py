@@ -1,9 +1,9 @@
-"""Maps: which items travel together, to which worker, and what becomes of those whose worker is lost.
+"""Scheduling of maps: which items travel together, to which worker, and what becomes of those whose worker is lost.
 
-The law: every item is settled exactly once, whatever happens to workers: by its worker's word, or by a `Fail`. Items
-are known by their place alone; what they are, and what came of them, is the shell's. A worker does its chunks one after
-the other, in the order in which they were sent, and its first unsettled item is to blame when it dies. Where that
-cannot be told, because a chunk's results travel together, nobody is blamed: the chunk is done again, carefully, each
+The law: every item is settled exactly once, whatever happens to workers: by its worker's report, or by a `Fail`. Items
+are known by their index alone; what they are, and their results, belong to the shell. A worker does its chunks one
+after the other, in the order in which they were sent, and its first unsettled item is to blame when it dies. Where that
+cannot be told, because a chunk's results travel together, nobody is blamed: the chunk is repeated carefully, each
 result on its own. What a dead worker had not begun goes to another, and costs no try.
 
 So that nobody waits behind a long item, a chunk that was sent ahead is recalled when another worker is idle, and a

@@ -1,7 +1,7 @@
-"""What became of the requests of a client process.
+"""The outcomes of the requests of a client process.
 
-The law: one request has one outcome. As long as it is remembered, whoever asks again is told the same; when it is not,
-he is told that it is unknown. A request whose outcome is no longer known is never taken for a new one.
+The law: one request has one outcome. As long as it is remembered, a repeated request gets the same answer; afterwards,
+the answer is that it is unknown. A request whose outcome was forgotten is never taken for a new one.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What follows when a process has ended: another try, and when; or none, and why.
 
-The law: `AGAIN` is the whole rule of who is tried again, and the limits come after it. A process that was told to stop
-is never tried again, and Ctrl-C is such a command, too. A process counts as failing often by the times at which it
-failed, on a monotonic clock, which is an argument like chance is; the more often lately, the longer it rests, and what
-has gone well for a while is forgotten. Nothing here knows what a process is.
+The law: `AGAIN` is the whole rule of which endings are tried again; the limits come after it. A process that was told
+to stop is never tried again, and Ctrl-C is such a command, too. Failures are counted by their times on a monotonic
+clock, which is an argument, as chance is. The more there were lately, the longer the delay; those older than a period
+are forgotten. Nothing here knows what a process is.
 """
 
 from __future__ import annotations

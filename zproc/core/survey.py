@@ -1,6 +1,6 @@
-"""What everybody at a server is doing, for people: who has the turn, who waits for it, who waits for what.
+"""A report, for people, of what everybody at a server is doing: who has the turn, who waits for it, who waits for what.
 
-The law: looking changes nothing, and what is said is of one moment. Who it is about is told by what he said of himself.
+The law: taking it changes nothing, and it describes one moment. Clients go by what they said of themselves.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Who hears what.
+"""Which watchers a commit concerns.
 
-The law: a watcher asks for what comes after a revision and is answered once, whole commits in order; then it asks again
-from there. So nothing is kept per watcher but the question, a slow one costs nobody anything, and what it has not asked
-for yet waits in the history. A parked watcher is looked at only by commits that touch one of the places that it names,
-told apart by their first two steps: a field, and a field or key of that.
+The law: a watcher asks for what comes after a revision and is answered once, with whole commits in order; then it asks
+again from there. So nothing is kept per watcher but the question, a slow one costs nobody anything, and what it has not
+asked for yet waits in the history. A parked watcher is examined only by commits that touch one of its places, which are
+indexed by their first two steps: a field, and a field or key in it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a state is: models, addresses, mutations and their validation.
+"""The shared state as a schema: models, paths, mutations and validation.
 
-The law: this package is pure. It knows values and rules about them, and pydantic; it knows no server, no client, no
-clock and no I/O.
+The law: this package is pure. It knows values, the rules about them, and pydantic; it knows no server, client, clock or
+I/O.
 """
 
 from zproc.schema.action import action

@@ -1,8 +1,7 @@
-"""Running a function on a draft, all or nothing, and the methods that do so: actions.
+"""Actions, methods that run where the state is; and running a function on a draft, all or nothing.
 
-The law: a method marked as an action runs where the state is: in the server for a live handle, inline for a draft, on
-the instance itself, all or nothing, for a plain instance. Called in the server, its arguments and its result are data
-of the types that it is annotated with.
+The law: an action called on a live handle runs in the server, on a draft inline, and on a plain instance on that
+instance, all or nothing. In the server, its arguments and its result are data of the annotated types.
 """
 
 from __future__ import annotations

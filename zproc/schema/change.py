@@ -1,7 +1,7 @@
-"""What a transaction did, one thing at a time, and how it is taken back.
+"""One recorded step of a transaction, and its inverse.
 
 The law: the changes of a commit, replayed in order on the state before it, give the state after it; their inverses,
-replayed backwards, give the state before it again, and neither leaves even the order of a dict's keys different.
+replayed backwards, give the state before it again. Both preserve the order of a dict's keys.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Values as bytes: msgpack with a closed table of extension types.
 
-The law: what goes in comes out, of the same type; nothing on the wire names a class or is code; what is not in the
-table is refused by name. Malformed, bottomless or bomb-like bytes are a ProtocolError or a LimitExceeded before they
-cost more than the values that so many bytes can honestly hold.
+The law: values come back with the types that they had; nothing on the wire names a class or is code; a type that is not
+in the table is refused by name. Malformed, bottomless or bomb-like bytes are a ProtocolError or a LimitExceeded before
+they cost more than the values that so many bytes can honestly hold.
 
 Why python-mode values with extension types and not JSON mode: the latter loses or changes 3 of 25 kinds of field, this
 one none.

@@ -1,7 +1,7 @@
-"""What can be waited for: which commits are looked at, and which of the states that they made count.
+"""What can be waited for: which commits are examined, and which of the states that they made count.
 
-The law: a condition is a table entry: the fields that it depends on and a test of one state. Whoever waits knows
-nothing else of it, so that all forms of waiting mean the same by it.
+The law: a condition is data: the fields that it depends on, and a test of one state. Code that waits knows nothing else
+about it, so all forms of waiting mean the same by it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Drafts of lists, dicts and sets: the whole ordinary interface of each, every change said by the smallest op.
+"""Drafts of lists, dicts and sets: the complete builtin interface, each change recorded as the smallest op.
 
-The law: results, exceptions and final contents are those of the builtin; what is handed out of a container is a draft,
-a plain value, or, when it leaves the container, a copy.
+The law: results, exceptions and final contents are those of the builtin. An element is handed out as a draft or a plain
+value, or, when it leaves the container, as a copy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A schema as a generated file declares it, and whether the model still declares the same.
+"""The schema that a generated client was made from, compared with the model as it is now.
 
-The law: a file that is older than its model is never used, because what it promises to a type checker no longer holds;
-whoever would have used it is told which fields differ, and what to run.
+The law: a client that is older than its model is never used, because what it promises to a type checker no longer
+holds. The error says which fields differ, and which command to run.
 """
 
 from __future__ import annotations

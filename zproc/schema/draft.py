@@ -1,11 +1,11 @@
-"""Recording copies: what an atomic function, an action or a model validator is given.
+"""Drafts: recording views of the state, for atomic functions, actions and model validators.
 
-The law: a draft looks and acts like the model that it stands for and keeps no data of its own: it reads the
-transaction's tree, and every change through it is an op of the transaction. It dies with its function: then every use
-of it raises.
+The law: a draft looks and acts like the model that it stands for and holds no data of its own: it reads the
+transaction's tree, and every change through it is an op of the transaction. It dies when its function returns; from
+then on every use of it raises.
 
-A draft knows its place by its parent and its key, not by an address, because places in lists move. When its value
-leaves the tree it can still be read, and no longer be changed.
+A draft knows its place by its parent and its key, not by an address, because positions in lists move. When its value
+has left the tree it can still be read, but no longer be changed.
 """
 
 from __future__ import annotations

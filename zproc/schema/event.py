@@ -1,6 +1,6 @@
-"""What happened to a state, for the program to read: commits and the changes that they are made of.
+"""Commits and the changes that they are made of, as programs see them.
 
-The law: an event holds copies, so it stays as it is; and nothing of a commit is left out, so that the events of a time,
+The law: an event holds copies, so it never changes; and nothing of a commit is left out, so the events of a period,
 replayed in order, lead from the state before it to the state after it.
 """
 

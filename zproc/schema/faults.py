@@ -1,8 +1,8 @@
-"""What is wrong with a value, in our words.
+"""Validation errors in zproc's own terms.
 
-The law: pydantic's errors, and whatever else a validator raises, become fields of ours here and nowhere else: a
-refusal names every fault by path, rule and input; anything that is not a refusal is a crash of the validator and names
-it.
+The law: pydantic's errors, and whatever else a validator raises, become zproc's errors here and nowhere else. A refusal
+names every fault by path, rule and input; an exception that is not a refusal is a crash of the validator, and the error
+names it.
 """
 
 from __future__ import annotations

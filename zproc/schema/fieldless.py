@@ -1,7 +1,7 @@
-"""What stands beside a state and is easily taken for it.
+"""A base for objects that stand beside a state and are easily mistaken for it.
 
-The law: a field that is read of it or assigned to it is refused, with where the field is. Python would make an
-attribute of the assignment, and nobody else would ever see it.
+The law: reading or assigning a field of the state on such an object is an error that says where the field is. Python
+would make an attribute of the assignment, and nobody else would ever see it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Schema identity, and the difference between two schemas in words.
+"""The identity of a schema, and the differences between two schemas in words.
 
-The law: two models have one fingerprint when a value of the one is a value of the other, and what can be asked of the
-one can be asked of the other: the names of their fields and actions, types and constraints count; where a module lies,
-what is documented, and the code of validators and actions do not.
+The law: two models have the same fingerprint when a value of one is a value of the other, and the same actions can be
+called on both. Names of fields and actions, types and constraints count; the module path, documentation, and the code
+of validators and actions do not.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""What an action is called with and returns, as data.
+"""The signature of an action: what its arguments and its result are as data.
 
-The law: arguments and results are of the types that the action is annotated with, strictly, before its body runs and
-before its result is sent. What is not annotated, or not with types that can be shared, is refused when its model is
-registered.
+The law: arguments are validated strictly against their annotations before the body runs, and the result before it is
+sent. An action that is not annotated, or not with types that can be shared, is refused when its model is registered.
 """
 
 from __future__ import annotations

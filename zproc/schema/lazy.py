@@ -1,7 +1,7 @@
-"""Dicts and lists that are elsewhere, of which only what is looked at is fetched.
+"""Dicts and lists whose contents are elsewhere and are fetched on demand.
 
-The law: to whoever uses one, it is the dict or list that it stands for, copied at one moment. One element is looked up
-without the others; whoever looks at all of them has them fetched, and from then on it is a dict or list like any other.
+The law: to its user, a lazy container is the dict or list that it stands for, copied at one moment. One element is
+looked up without the others; whatever needs all of them fetches all, and from then on it is an ordinary dict or list.
 What was handed out before stays the very object.
 """
 

@@ -1,7 +1,7 @@
-"""StateModel, and a model registered for sharing.
+"""StateModel, and the registration of a model for sharing.
 
-The law: a model is checked once, when it is registered; what is registered can be shared, starts valid, and is known
-by its fingerprint.
+The law: a model is checked once, when it is registered. What is registered can be shared, starts valid, and is
+identified by its fingerprint.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Mutations as data: what a commit is made of.
 
-The law: an op says the least that describes a change, in plain data; it is a value, and applying it to equal trees
-gives equal trees. Whether it may be applied is decided in ``transaction``.
+The law: an op is a value of plain data and the smallest description of its change; applied to equal trees, it gives
+equal trees. Whether it may be applied is decided in ``transaction``.
 """
 
 from __future__ import annotations

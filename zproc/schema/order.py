@@ -1,7 +1,7 @@
-"""The order of a dict's keys, while keys are taken out of its middle and put back there.
+"""The order of a dict's keys, while keys are removed from its middle and put back.
 
-The law: it says what the order is; one step costs a look at each key at most, and of many each costs the same however
-many keys there are. The dict itself, which can only be appended to, is told once, at the end.
+The law: a single operation costs at most one pass over the keys; of many, each costs the same however many keys there
+are. The dict itself, which can only be appended to, is rearranged once, at the end.
 """
 
 from __future__ import annotations

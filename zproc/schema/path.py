@@ -1,8 +1,8 @@
-"""Addresses of fields: parse, print, resolve against a model, match patterns, record a selector.
+"""Addresses in a state: parse, print, resolve against a model, match patterns, record a selector.
 
-The law: an address is a tuple of keys everywhere but in front of people, who write and read dotted text. A text is
-parsed against a model, so that an address that leads nowhere is refused when it is written down, with the nearest
-names, and a key has the type that its dict declares. What is printed means the same when it is parsed.
+The law: an address is a tuple of keys everywhere but in front of people, who read and write dotted text. A text is
+parsed against a model, so an address that leads nowhere is refused where it is written, with the nearest names, and a
+key has the type that its dict declares. What is printed parses to the same address.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The places of a live state by name, to be waited for: ``ctx.when.oven.temp.equals(180.0)``.
+"""The places of a live state by attribute, to be waited for: ``ctx.when.oven.temp.equals(180.0)``.
 
-The law: below a place are the places of its fields or elements. A field goes by its own name; where that is a name of
-what every place can do, as ``path`` is, by the name and an underscore. Which places there are and what stands there, a
-generated client knows beforehand, and this finds out when it is asked.
+The law: below a place are the places of its fields or elements. A field goes by its own name, with an underscore
+appended where every place has a member of that name, such as ``path``. A generated client declares these places
+statically; here they are resolved on access.
 """
 
 from __future__ import annotations

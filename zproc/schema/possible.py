@@ -1,8 +1,8 @@
-"""Which values can ever stand at a place.
+"""Which values can ever occur at a place.
 
-The law: a value is possible if something that the schema lets stand there equals it, as Python compares. It is called
-impossible only where that is certain: whoever waits for an impossible value waits for ever, and whoever is refused a
-possible one cannot wait at all.
+The law: a value is possible if something that the schema allows there equals it, by ``==``. It is called impossible
+only where that is certain: a wait for an impossible value never ends, but a possible one that was refused could not be
+waited for at all.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Frozen values that are cheap to make.
+"""Frozen values that are cheap to create.
 
-The law: a record is frozen for the type checkers, which see every assignment in this project, and not at run time,
-where freezing triples the cost of making one (0.5 us instead of 0.15 for four fields); some twenty are made for every
-commit. Records are equal by their fields and can be hashed by them.
+The law: a record is frozen for type checkers, which see every assignment in this project, and not at run time, where
+freezing triples the cost of creating one (0.5 us instead of 0.15 for four fields); some twenty are created for every
+commit. Records compare and hash by their fields.
 """
 
 from __future__ import annotations

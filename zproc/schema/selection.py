@@ -1,8 +1,8 @@
-"""A place of a live state, known to a type checker by what stands there.
+"""A place of a live state whose type is known to the type checker.
 
-The law: it keeps no value, and what can be done with it is what the state's own methods do with its path; so that
-whoever writes ``ctx.select(lambda state: state.oven.temp).equals(180.0)`` gets what ``state.get_when_equal`` gives,
-and a wrong type is an error before the program runs.
+The law: it holds no value, and each of its methods does what the state's own method does with its path. So
+``ctx.select(lambda state: state.oven.temp).equals(180.0)`` means what ``state.get_when_equal`` means, and a wrong type
+is an error before the program runs.
 """
 
 from __future__ import annotations

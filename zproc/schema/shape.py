@@ -1,9 +1,9 @@
-"""What a model looks like, compiled: which addresses exist, and where a change to one of them is validated.
+"""The compiled form of a model: which addresses exist, and where a change at one of them is validated.
 
-The law: a shape is read off pydantic's own core schema and says exactly what pydantic would do. Where the core schema
-has a form that is not known here, or one whose parts depend on each other (a union, a validator around a container, a
-validator that looks at other fields), the shape is *whole*: a change below it revalidates all of it. Knowing less costs
-time, never correctness.
+The law: a shape is derived from pydantic's own core schema and says exactly what pydantic would do. Where the core
+schema has a form that is not known here, or one whose parts depend on each other (a union, a validator around a
+container, a validator that looks at other fields), the shape is *whole*: a change below it revalidates all of it.
+Knowing less costs time, never correctness.
 
 ``pydantic_core`` documents core schemas but calls ``Model.__pydantic_core_schema__`` private;
 ``tests/schema/test_shape.py`` pins what is relied on here.

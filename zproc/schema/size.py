@@ -1,11 +1,11 @@
-"""How large a state is, kept by its changes.
+"""The size of a state, maintained from its changes.
 
-The law: the size of a value is about the bytes that it is encoded in, never less than half of them, and depends on the
-value only; so the size of a state, and by how much each change makes it larger, add up to the size of the state after
-it, exactly, however many there were. What a change makes of it costs what the change costs.
+The law: the size of a value is about the number of bytes that it is encoded in, never less than half of it, and depends
+on the value only. So the size of a state plus the growth by each change is exactly the size of the state after it,
+however many changes there were. Computing the growth by a change costs what the change costs.
 
-A number that stands in a field of the state itself is counted as one of 64 bits, however long it is: of these fields
-there are as many as the model declares, and putting a number in the place of another is the commonest change.
+A number in a field of the state itself counts as 64 bits, however long it is: the model declares only so many of these
+fields, and replacing one number by another is the most common change.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Frozen copies of a state.
 
-The law: a snapshot is an instance of its model in every respect but one: assigning to it, or to a model anywhere in it,
-raises, because a write to a copy is a write lost. Its lists, dicts and sets are plain ones.
+The law: a snapshot is an instance of its model in every respect but one: assigning to it, or to any model in it,
+raises, because a write to a copy is a lost write. Its lists, dicts and sets are plain ones.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which field types can be shared.
 
-The law: a type is let in when every value of it comes out of the codec as it went in; anything else is refused when the
-model is registered, by field and type and with what to write instead, and never at the first commit.
+The law: a type is allowed if every value of it comes out of the codec as it went in. Anything else is refused when the
+model is registered, with field, type and what to write instead, and never at the first commit.
 """
 
 from __future__ import annotations

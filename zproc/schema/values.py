@@ -1,7 +1,7 @@
 """Values as plain data, and when two of them are the same.
 
-The law: what is stored, sent or shown to a validator is a detached copy in plain data; what a caller is handed never
-lets him change the state behind its back.
+The law: whatever is stored, sent or shown to a validator is a detached copy in plain data, and nothing that is handed
+to a caller can change the state behind its back.
 """
 
 from __future__ import annotations

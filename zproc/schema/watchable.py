@@ -1,7 +1,7 @@
-"""The methods by which a live state is watched: every condition in every form, from one table.
+"""The methods for watching a live state: every condition in every form.
 
-The law: what is written here is a signature and its documentation. What a condition means is in ``condition``; how it
-is waited for is the business of whoever is alive. Everything but a live state refuses.
+The law: only signatures and documentation are here. What a condition means is defined in ``condition``; how to wait for
+it is up to the live state. Everything that is not a live state refuses.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""For the tests of programs that use zproc: a server without processes, a clock that is set, a check for leaks.
+"""For the tests of programs that use zproc: a server without processes, a clock to set, a check for leaks.
 
 The law: a fake differs from the real thing in what its name says, and in nothing else. The rules, the loop, the client
-and the messages are those that a program runs on; what is replaced is the process around the server, the clock, or the
-line. What needs Hypothesis is loaded when it is first asked for.
+and the messages are the real ones; only the process around the server, the clock, or the connection is replaced. What
+needs Hypothesis is loaded on first use.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A clock that stands still until a test sets it forward.
+"""A clock that stands still until a test advances it.
 
-The law: time passes by ``advance`` alone, and has passed for every server of the clock when ``advance`` returns: turns
+The law: time passes by ``advance`` alone, and when ``advance`` returns every server of the clock has acted on it: turns
 that are over have ended, and whoever waited for them has been served.
 """
 

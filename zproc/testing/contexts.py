@@ -1,6 +1,6 @@
-"""Contexts for tests: real servers and processes, which are ended after the test, and looked after.
+"""Contexts for tests: real servers and processes, ended after the test and checked for leaks.
 
-The law: what a test has made through this ends with it, in order; and what is left then is the test's failure.
+The law: what a test has made through this ends with it, in order; what is left then fails the test.
 """
 
 from __future__ import annotations

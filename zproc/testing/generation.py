@@ -1,4 +1,4 @@
-"""States of a model, and what can be done to them, for property tests with Hypothesis.
+"""Hypothesis strategies for the states of a model, and for operations on them.
 
 The law: what comes out is valid, because the schema was asked: a state satisfies it, and a sequence of operations is
 accepted from its first to its last.

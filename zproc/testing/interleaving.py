@@ -1,8 +1,8 @@
-"""Clients of one state, of which one moves at a time, and a test says which.
+"""Clients of one state that move one at a time, in an order that the test decides.
 
 The law: concurrency is a list of decisions. Each client runs its function in a thread of its own, and is held at every
-request that it makes to the server until somebody says that it arrives. Nothing moves meanwhile; so the same decisions
-lead to the same end, each time, and an error is found again.
+request to the server until the test lets it arrive. Nothing moves meanwhile; so the same decisions lead to the same end
+each time, and a failure can be reproduced.
 """
 
 from __future__ import annotations

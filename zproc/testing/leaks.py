@@ -1,7 +1,7 @@
 """What a piece of a program leaves behind: processes, threads, descriptors, socket files.
 
-The law: what was there before is nobody's leak, and what zproc keeps on purpose from one context to the next is there
-before, because `settle` makes it. Whatever else is left when the time for it is over is named.
+The law: what was there before is no leak, and what zproc keeps on purpose from one context to the next is there before,
+because `settle` makes it. Anything else that is left after the grace period is named.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A line that breaks when a test wants it to.
+"""A listener whose connections break when a test wants them to.
 
-The law: what breaks here is what can break anywhere: a connection, before or after what was sent has come, or the
+The law: what breaks here is what can break anywhere: a connection, before or after a request has arrived, or the
 server. Nothing is lost, altered or repeated within a connection that lives.
 """
 

@@ -1,8 +1,7 @@
-"""A state machine that looks for the order of events in which a user's invariant breaks.
+"""A state machine that searches for an order of events in which a user's invariant breaks.
 
-The law: what happens is drawn, and what is drawn is all that happens: which client begins what, whose request arrives
-next, who dies in the middle, how much time passes. The user's condition is checked after every single step, and a
-failure is shrunk to the shortest story.
+The law: everything that happens is drawn: which client begins what, whose request arrives next, who dies in the middle,
+how much time passes. The condition is checked after every single step, and a failure is shrunk to the shortest story.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A state server in a thread of this process: the real rules and the real loop, over ``memory://``.
 
-The law: whoever uses its state cannot tell it from one in a process of its own, but for two things: other processes do
-not reach it, and what a validator or an action computes is not interrupted when it takes too long.
+The law: its state cannot be told from that of a server process, but for two things: other processes do not reach it,
+and what a validator or an action computes is not interrupted when it takes too long.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Things that can be done to a state, drawn at random.
+"""Random operations on a state.
 
-The law: an operation is drawn as an op and done as a program does it: by assigning, calculating, appending. What is
-drawn fits the state that it is drawn for; whether the schema agrees, the schema decides.
+The law: an operation is drawn as an op and performed as a program does it: by assigning, calculating, appending. It
+fits the state that it was drawn for; whether the schema accepts it, the schema decides.
 """
 
 from __future__ import annotations

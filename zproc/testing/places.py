@@ -1,7 +1,7 @@
-"""What may stand at each place of a state, as Hypothesis strategies of plain data.
+"""Hypothesis strategies of plain data for each place of a state.
 
-The law: a strategy is read off the annotations and their constraints. It may propose what a validator refuses, since
-nobody can read a validator; whoever draws from it asks the schema.
+The law: a strategy is derived from the annotations and their constraints. It may propose what a validator refuses,
+since a validator cannot be analysed; whoever draws from it asks the schema.
 """
 
 from __future__ import annotations

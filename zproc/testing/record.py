@@ -1,7 +1,7 @@
-"""What has happened to a state since a test began to look.
+"""The commits to a state since a test began to look.
 
-The law: it is read from the server's history, not from what clients believe; and what is read is checked: without a
-gap, in one order, of one life of the server.
+The law: they are read from the server's history, not from what clients believe, and checked: without a gap, in one
+order, of one life of the server.
 """
 
 from __future__ import annotations
