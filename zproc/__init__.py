@@ -154,7 +154,7 @@ def _preload() -> None:
 
 
 def _rehearse() -> None:
-    """Go through what a server begins with: done by a process that is likely to become one, before it is."""
+    """Rehearse the start of a server, in a process that is likely to become one."""
     importlib.import_module("zproc.rehearsal").rehearse()
 
 

@@ -62,7 +62,7 @@ def expect(name: str, value: object, kind: Kind) -> None:
 
     Args:
         name: what the caller knows it by.
-        value: what he gave.
+        value: what was given.
         kind: what it may be.
 
     Raises:

@@ -218,7 +218,7 @@ def _attend(
     args: tuple[object, ...],
     kwargs: dict[str, object],
 ) -> None:
-    """Be the process: call the function for each event, beginning after what was finished before."""
+    """Run in the process: call the function for each event, continuing after what was finished before."""
     client, _ = address_of(state)  # type: ignore[arg-type]  # a handle, typed as what it stands for
     place = bookmark.place()
     bookmark.move(replace(place, lives=place.lives + 1))

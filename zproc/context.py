@@ -286,7 +286,7 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
         return revert(self._client, int(revision))
 
     def hold(self, *fields: str) -> None:
-        """Have this process hold whole fields, however large they are, once they were read.
+        """Hold whole fields in this process, however large they are, once they were read.
 
         Small fields are held anyway. Of a large one that is not held, each element is asked for when it is read.
 

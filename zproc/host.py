@@ -111,7 +111,7 @@ class Server:
         return self._process.pid
 
     def add(self, namespace: str, model: type[StateModel]) -> None:
-        """Have it serve one more state.
+        """Serve one more state.
 
         Args:
             namespace: the name of that state; if there is one already, it has to be declared like this.
@@ -178,7 +178,7 @@ def serve_here(
     begin: Callable[[ServerCore, Listener], Callable[[], bool]],
     stopping: Iterable[signal.Signals] = (signal.SIGTERM,),
 ) -> None:
-    """Be a state server, in the main thread of this process, until told to end; by SIGUSR1, tell what goes on.
+    """Run a state server in the main thread of this process until told to end; SIGUSR1 logs what goes on.
 
     Args:
         models: its states, by name.
@@ -377,7 +377,7 @@ def refuse_no_limits(limits: object) -> None:
 
 
 def refuse_secret_key(secret_key: object) -> None:
-    """Tell whoever comes from the original what took the place of its ``secret_key``."""
+    """Refuse the original's ``secret_key``, and say what took its place."""
     if secret_key is not None:
         raise UsageError(
             "secret_key is no longer there: it signed messages that everybody could read. Servers on other machines "

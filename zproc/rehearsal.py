@@ -24,7 +24,7 @@ class Rehearsal(StateModel):
 
 
 def rehearse() -> int:
-    """Go through the beginnings of a server and of its first client; return how many answers there were."""
+    """Run the start of a server and of its first client, and return how many answers there were."""
     peer = PeerId(0)
     core = core_of({"": Rehearsal}, Epoch(""), Limits())
     hello = Hello(RequestId(0), PROTOCOL, "", Schema.of(Rehearsal).fingerprint, {}, SessionId(""), 0, "")

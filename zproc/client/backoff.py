@@ -13,10 +13,10 @@ from typing import Final
 __all__ = ["FIRST", "LONGEST", "RETRY", "SETTLING", "Backoff"]
 
 FIRST: Final = 0.02
-"""How long it rests after the first failure, in seconds."""
+"""The delay after the first failure, in seconds."""
 
 LONGEST: Final = 0.5
-"""The longest rest, in seconds: what is knowable is to be known within a second."""
+"""The longest delay, in seconds: what is knowable is to be known within a second."""
 
 RETRY: Final = 0.05
 """How long to wait between two tries to reach a server that was there a moment ago, in seconds."""
@@ -26,7 +26,7 @@ SETTLING: Final = 1.0
 
 
 class Backoff:
-    """The rests of one client; threads may share it."""
+    """The delays of one client; threads may share it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -39,13 +39,13 @@ class Backoff:
             self._changed.wait_for(lambda: time.monotonic() >= self._until, max(0.0, self._until - time.monotonic()))
 
     def failed(self) -> None:
-        """Take note that the server did not answer."""
+        """Record that the server did not answer."""
         with self._changed:
             self._rest = min(max(FIRST, 2 * self._rest), LONGEST)
             self._until = time.monotonic() + self._rest
 
     def answered(self) -> None:
-        """Take note that it did."""
+        """Record that it did."""
         if self._until:
             with self._changed:
                 self._rest = self._until = 0.0

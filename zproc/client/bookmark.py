@@ -82,7 +82,7 @@ class Bookmark:
         return Place(Epoch(epoch.rstrip(b"\0").decode("ascii")), Revision(revision), results, begun, lives)
 
     def move(self, place: Place) -> None:
-        """Take note of a place."""
+        """Write a place."""
         # By one call: a process that is killed has made all of it, or none.
         data = _FORM.pack(place.epoch.encode("ascii"), place.revision, place.results, place.begun, place.lives)
         number = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

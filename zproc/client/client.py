@@ -72,7 +72,7 @@ class Client(Pool):
         self._begin()
 
     def continue_as(self, session: SessionId, lives: int) -> None:
-        """Be to the server what a process that has ended was: its commits are this one's own.
+        """Take the place of a process that has ended: its commits count as this one's own.
 
         Args:
             session: the name that both go by.
@@ -102,7 +102,7 @@ class Client(Pool):
         return f"<Client of {self._identity.namespace!r} at {self._identity.address}>"
 
     def enter_turn(self) -> frozenset[tuple[str, str]]:
-        """Have every use of this state by this thread refused until `leave_turn`, which is given what this returns."""
+        """Refuse every use of this state by this thread until `leave_turn`, which is given what this returns."""
         outer = turns.held
         turns.held = outer | {self._place}
         with self._lock:
@@ -111,7 +111,7 @@ class Client(Pool):
         return outer
 
     def leave_turn(self, outer: frozenset[tuple[str, str]]) -> None:
-        """Let this thread use this state again."""
+        """Allow this thread to use this state again."""
         with self._lock:
             self._in_turn -= 1
             self._expose()
@@ -253,7 +253,7 @@ class Client(Pool):
         return replica.take(asked, reply.revision, reply.values, reply.large).get(name, LARGE)
 
     def hand_out(self, name: str, value: object, given: object) -> None:
-        """Have whoever reads a field handed the same thing, as long as its value is the present one.
+        """Hand out one object to all readers of a field, as long as its value is the present one.
 
         Args:
             name: the field.

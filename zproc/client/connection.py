@@ -62,7 +62,7 @@ class Connection:
 
     Args:
         identity: who connects, and where to.
-        channel: one by which he has introduced himself already, by `greet`; it is the connection's then.
+        channel: one by which it has introduced itself already, by `greet`; the connection owns it then.
 
     Attributes:
         welcome: what the server said of itself.
@@ -258,7 +258,7 @@ class Connection:
                 self._check_alive(left)
 
     def _check_alive(self, left: float) -> None:
-        """Make sure that a server that was silent is there, or that no time is left to find out."""
+        """Check that a server that was silent is still there, unless no time is left to find out."""
         if not is_alive(self._address, left) and left == HELLO_TIMEOUT:
             raise Unavailable(self._address, "the server no longer answers") from None
 
@@ -292,7 +292,7 @@ class Losses:
         self._left = _LOSSES
 
     def add(self, connection: Connection, error: Unavailable) -> None:
-        """Take note of one.
+        """Record one.
 
         Args:
             connection: which it was.

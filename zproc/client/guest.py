@@ -161,7 +161,7 @@ class Guest:
         return expect(self._connection.call(CommitCommand(self._next(), None, ops, function)), Committed).revision
 
     def set_json(self, text: str, json: str, function: str) -> Revision:
-        """Put what a JSON text stands for at a dotted path, read as the model declares that place.
+        """Put the value of a JSON text at a dotted path, read as the model declares that place.
 
         Raises:
             pydantic_core.ValidationError: it stands for nothing that can be there.

@@ -138,7 +138,7 @@ class Handle(View):
         return self._zproc_child(key, value)
 
     def _zproc_child(self, key: Key, value: object, asked: Key = MISSING) -> object:
-        """Return what a reader may be handed for a value that stands at a key; ``asked`` is how it was called."""
+        """Return what a reader is handed for the value at a key; ``asked`` is the key as it was asked for."""
         kind = type(value)
         if kind is int or kind is float:
             path = (*self._zproc_path, key)
@@ -147,7 +147,7 @@ class Handle(View):
         return self._zproc_part(key, value)
 
     def _zproc_part(self, key: Key, value: object) -> object:
-        """Return what whoever goes through all of them may be handed for a value: as above, but numbers are plain."""
+        """Return what iteration hands out for a value: as above, but numbers are plain."""
         if is_atom(value):
             return value
         kind = value.__class__  # of a snapshot, its model
@@ -188,10 +188,10 @@ class Handle(View):
         return pending_ops(value, self._zproc_client.mark, path) or None
 
     def _zproc_at_once(self, kind: Kind, op: Op) -> bool:
-        """Commit an op on this container without a look at it, and tell whether that could be done.
+        """Commit an op on this container without a look at it, and return whether that was possible.
 
-        It cannot if the schema lets something else stand here, or if the op goes nowhere: what is wrong then, the
-        container's own method says as a list or a dict does.
+        It is not if the schema allows something else here, or if the op leads nowhere; then the container's own method
+        raises what a list or a dict would.
         """
         shape = shape_at(self._zproc_client.schema.shape, self._zproc_path)
         if shape is None or shape.kind is not kind:
@@ -203,12 +203,12 @@ class Handle(View):
         return True
 
     def _zproc_item(self, kind: Kind) -> Shape | None:
-        """Return what an element of this container may be, ``None`` if the schema lets something else stand here."""
+        """Return what an element of this container may be; ``None`` if the schema allows something else here."""
         shape = shape_at(self._zproc_client.schema.shape, self._zproc_path)
         return shape.item if shape is not None and shape.kind is kind else None
 
     def _zproc_call(self, method: str, *arguments: object) -> object:
-        """Have a method of the container called where it is, and return the result as plain data; see `METHODS`.
+        """Call a method of the container at the server, and return the result as plain data; see `METHODS`.
 
         Raises:
             SchemaError: the arguments cannot be sent.
@@ -247,7 +247,7 @@ class Handle(View):
 
 
 def gone(path: Path, kind: type) -> UnknownPath:
-    """Make the error of a handle at whose address something else stands now."""
+    """Return the error of a handle at whose address something else stands now."""
     return UnknownPath(format_path(path), f"no {kind.__name__} stands there any longer")
 
 

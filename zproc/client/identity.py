@@ -60,7 +60,7 @@ _naming: list[Callable[[], str | None]] = []
 
 
 def name_by(naming: Callable[[], str | None]) -> None:
-    """Have somebody else, who knows more of processes, name this one; ``None`` leaves it to the program's name."""
+    """Register a function that names this process; if it returns ``None``, the name of the program is used."""
     _naming.append(naming)
 
 

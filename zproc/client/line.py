@@ -196,7 +196,7 @@ class _Line:
             _seen(pong)
 
     def _withdraw(self, request: RequestId) -> None:
-        """Have a request forgotten that was not answered."""
+        """Withdraw a request that was not answered."""
         if not self._waiting:
             self.connection.close()  # by which the server forgets it, too
         elif not self.closed:
@@ -247,6 +247,6 @@ class _Line:
 
 
 def _seen(answer: asyncio.Future[Reply]) -> None:
-    """Have nobody complain of an error that nobody has looked at, because nobody wants it any more."""
+    """Mark an error as retrieved, because nobody wants it any more."""
     if answer.done() and not answer.cancelled():
         answer.exception()

@@ -95,7 +95,7 @@ def pending_ops(value: object, client: object, path: Path) -> tuple[Update, ...]
 
 
 def sent(value: object) -> None:
-    """Have a number forget what was done to it, because the state knows it by now."""
+    """Forget what was done to a number, because the state knows it by now."""
     if isinstance(value, (LiveInt, LiveFloat)):
         value.zproc_ops = ()
 

@@ -137,7 +137,7 @@ class Pool:
         connection.close()
 
     def greet(self) -> None:
-        """Connect to a server that is known to be there, and leave its answer to whoever asks it something first."""
+        """Connect to a server that is known to be there, and leave its welcome to the first request."""
         self._greeted = greet(self._identity)
 
     def _take_greeted(self) -> Channel | None:
@@ -169,7 +169,7 @@ class Pool:
         with self._lock:
             self.closed = True
         self.drop_idle()
-        # Whoever connects meanwhile finds that it is closed when he has added his own.
+        # A thread that connects meanwhile finds that it is closed after it has added its own.
         for connection in list(self._open):
             self._end(connection)
 
@@ -182,10 +182,10 @@ class Pool:
             channel.close()
 
     def ask(self, question: Callable[[Connection], T], *, again: bool = False) -> T:
-        """Do something that has no effect by a connection, and again by others if it breaks.
+        """Ask a question, which has no effect, by a connection, and again by others if it breaks.
 
         Args:
-            question: what to do; whatever it depends on is asked anew, since the server may be another one.
+            question: asks by a connection; it is called anew for each, since the server may be another one.
             again: whether the server was asked before, so that it may as well be gone for a second only.
 
         Raises:

@@ -95,7 +95,7 @@ class Moment:
         return bool(self.word[0] == self.revision)
 
     def trust(self) -> None:
-        """Take note that the server is there."""
+        """Record that the server is there."""
         self.until = monotonic() + _TRUSTED
 
 
@@ -185,7 +185,7 @@ class Replica:
     def take(
         self, asked: Moment, revision: Revision, encoded: bytes, large: Iterable[str] = ()
     ) -> Mapping[str, object]:
-        """Take what a server said of some fields: the values of those that have changed.
+        """Take in a server's answer about some fields: the values of those that have changed.
 
         Args:
             asked: what was held of them when the server was asked; another thread may have replaced it since.
@@ -209,7 +209,7 @@ class Replica:
         return values
 
     def move_on(self, revision: Revision, encoded: bytes) -> bool:
-        """Take all that is new in a revision, and tell whether it is the one after the moment, so that that moves on.
+        """Advance the moment to the next revision, given all that is new in it, and return whether it is the next.
 
         Args:
             revision: the revision.
@@ -270,7 +270,7 @@ class Replica:
         self._together = not self._aside and max(sizes, default=0) <= LARGEST and sum(sizes) <= _TOGETHER
 
     def found_small(self, name: str) -> None:
-        """Take note that a field may be asked for again."""
+        """Record that a field may be asked for again."""
         with self._lock:
             self._large.discard(name)
 

@@ -92,7 +92,7 @@ class Following(Generic[T]):
         return None if self._timeout is None else time.monotonic() + self._timeout
 
     def too_late(self) -> WaitTimeout:
-        """Make the error of a result that did not come in time."""
+        """Return the error for a result that did not come in time."""
         return WaitTimeout(self._text, self._timeout or 0.0)
 
     def to_result(self) -> Steps[T]:
@@ -177,7 +177,7 @@ def _difference(field: str, old: list[object], new: list[object]) -> Change:
 
 
 class ClientWatchers:
-    """What waits for the state of a client; see `zproc.schema.watchable.Watchers`."""
+    """The watchers of a client's state; see `zproc.schema.watchable.Watchers`."""
 
     def __init__(self, client: Client) -> None:
         self.client: Final = client
@@ -258,7 +258,7 @@ class ClientWatchers:
         return Following(cursor, whole, resync, f"a commit to {scope}", options)
 
     def values(self, field: str, options: StreamOptions) -> Following[Change | Resync[object]]:
-        """Return how what stands at a field changes from commit to commit."""
+        """Return how the value of a field changes from commit to commit."""
         check(options, StreamOptions)
         model = self.client.schema.model
         path = parse_path(field, model)

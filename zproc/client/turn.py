@@ -125,7 +125,7 @@ def transaction(state: M) -> AbstractContextManager[M]:  # type: ignore[misc]  #
         state: what is to be changed.
 
     Returns:
-        What gives the draft to the block, to be used in a ``with`` statement, once; the draft is dead afterwards.
+        A context manager that gives the draft to the block, for one ``with`` statement; the draft is dead afterwards.
 
     Raises:
         CommitRefused: the state would break its schema.
@@ -138,7 +138,7 @@ def transaction(state: M) -> AbstractContextManager[M]:  # type: ignore[misc]  #
 
 
 class _Block(Fieldless, AbstractContextManager[M]):
-    """What is before ``with``."""
+    """A transaction before its ``with`` statement."""
 
     __slots__ = ("_drafting",)
 
@@ -334,7 +334,7 @@ class _Turn:
             )
 
     def _give_up(self) -> None:
-        """Let the next one have the turn. If the server cannot be told, it knows by the lost connection."""
+        """Give up the turn. If the server cannot be told, it knows by the lost connection."""
         if self._connection.closed:
             return
         if self._granted is None:  # interrupted while waiting: who knows whether it was granted meanwhile

@@ -80,7 +80,7 @@ Steps: TypeAlias = Generator[Question, tuple[Epoch, Reply], T]
 
 
 def check_epoch(connection: Connection, question: Question) -> None:
-    """Make sure that a connection leads to the server that a question is for.
+    """Check that a connection leads to the server that a question is for.
 
     Raises:
         HistoryGone: it leads to another one.
@@ -229,7 +229,7 @@ class Cursor:
         return self.run(self.to_state())
 
     def close(self) -> None:
-        """Wake whoever waits here, and have nobody wait again."""
+        """Wake whoever waits here, and refuse all later waits."""
         self._closed = True
         connection = self._connection
         if connection is not None:
@@ -321,7 +321,7 @@ class Cursor:
         return self._computed != before
 
     def _fill(self, *, wait: bool) -> Steps[bool]:
-        """Have the next commits that touch the patterns, as many as there are in one answer; whether there are any."""
+        """Fetch the next commits that touch the patterns, those of one answer, and return whether there are any."""
         since = self.revision
         _, reply = yield Question(
             lambda request: Watch(request, since, self._patterns, self._own, self._duplicates, False, wait),
@@ -364,7 +364,7 @@ class Cursor:
         return self._between[0] if self._between and self._between[0].revision == wanted else None
 
     def _fill_between(self, since: Revision) -> Steps[None]:
-        """Have all commits after a revision, as many as there are in one answer."""
+        """Fetch the commits after a revision, those of one answer."""
         self._between.clear()
         _, reply = yield Question(
             lambda request: Watch(request, since, self._everything, True, True, False, False), self.epoch, since

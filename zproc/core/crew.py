@@ -95,7 +95,7 @@ class Worker:
     stillborn: bool = False
 
     def deadline(self, jobs: Mapping[JobId, Job]) -> float | None:
-        """Tell when it is to be killed for what it has not done by then, in the time of ``began``."""
+        """Return when it is to be killed for what it has not done by then, in the time of ``began``."""
         if not self.ready:
             return None if self.stillborn else self.began + BIRTH
         if not self.hand or self.victim is not None:

@@ -51,7 +51,7 @@ Effect: TypeAlias = Send | Welcomed | Disconnect | Published
 def hurry(effects: list[Effect]) -> None:
     """Move the last effect, a reply, before those to other peers that stand directly before it.
 
-    This is for who has been given the turn: he is to do something, and the others only hear of what has been done.
+    This is for the new holder of a turn, who has something to do; the others only hear of what was done.
     """
     urgent = effects.pop()
     assert isinstance(urgent, Send), "a reply can be moved; what else there is has its place"

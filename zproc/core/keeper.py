@@ -21,11 +21,11 @@ __all__ = ["Keeper", "KeptNamespace", "namespace_of"]
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """By what a state changes that is not the programs' own.
+    """The two actions by which a kept state changes.
 
     Attributes:
-        telling: the action that clients may call, with the session that they are as its first argument.
-        farewell: the action that hears of each session that has ended.
+        telling: the action that clients may call, with their own session as its first argument.
+        farewell: the action that the server calls for each session that has ended.
     """
 
     telling: str
@@ -51,7 +51,7 @@ class KeptNamespace(Namespace):
         raise self._refusal()
 
     def act(self, action: str, call: bytes, author: Author, *, wall: float) -> tuple[Entry | None, bytes]:
-        """Take what a client tells in its own name; see `Namespace.act`.
+        """Call the telling action on behalf of a client; see `Namespace.act`.
 
         Raises:
             UsageError: it does something else.
@@ -61,7 +61,7 @@ class KeptNamespace(Namespace):
         return super().act(action, call, author, wall=wall)
 
     def see_off(self, author: Author, *, wall: float) -> Entry | None:
-        """Tell the state of a session that has ended.
+        """Call the farewell action for a session that has ended.
 
         Args:
             author: whose it was.

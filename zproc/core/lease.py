@@ -57,7 +57,7 @@ class Turns:
         return self.holder is None and not self._queue
 
     def wait(self, waiting: Waiting) -> None:
-        """Put a request at the end of the queue."""
+        """Append a request to the queue."""
         place = (waiting.peer, waiting.command.request)
         assert place not in self._queue, "a request would wait twice"
         self._queue[place] = waiting
@@ -99,7 +99,7 @@ class Turns:
         return tuple(self._queue.values())
 
     def forget(self, peer: PeerId, request: RequestId) -> bool:
-        """Take one request out of the queue; whether it was there."""
+        """Remove one request from the queue, and return whether it was there."""
         return self._queue.pop((peer, request), None) is not None
 
     def expired(self, *, now: float) -> bool:

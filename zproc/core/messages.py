@@ -440,7 +440,7 @@ def _decode(data: bytes, layouts: Mapping[int, _Layout[M]]) -> M:
 
 
 def _out_of_range(layout: _Layout[M], parts: list[object]) -> ProtocolError:
-    """Say which number is not one of those that may travel."""
+    """Return the error for a number that is out of range."""
     where, number = next(
         (field.where, part)
         for field, part in zip(layout.fields, parts[1:], strict=True)
@@ -450,7 +450,7 @@ def _out_of_range(layout: _Layout[M], parts: list[object]) -> ProtocolError:
 
 
 def _malformed(layouts: Mapping[int, _Layout[M]], parts: list[object]) -> ProtocolError:
-    """Say what is wrong with parts whose types are not those of a message."""
+    """Return the error for parts whose types are not those of a message."""
     if not parts or type(parts[0]) is not int:
         return ProtocolError("not a message: no tag")
     layout = layouts.get(parts[0])

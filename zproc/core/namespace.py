@@ -53,7 +53,7 @@ class Namespace:
         self.begin(schema.initial())
 
     def begin(self, state: StateModel) -> None:
-        """Have another state before the first commit than the defaults."""
+        """Replace the initial state, before the first commit."""
         assert not self.revision, "nothing but a commit changes the state"
         self.state: StateModel = state
         self._size = size_of_state(state)
@@ -64,16 +64,16 @@ class Namespace:
         return self.history.newest
 
     def agree(self, fingerprint: str, table: Mapping[str, str]) -> None:
-        """Make sure that somebody declares the state as it is declared here.
+        """Check that a client declares the state as it is declared here.
 
         Args:
-            fingerprint: of the other declaration; empty if he knows none.
+            fingerprint: of the client's declaration; empty if it has none.
             table: its fields, for the error to say what differs; empty if they were not told.
 
         Raises:
-            SchemaMismatch: he does not.
+            SchemaMismatch: it does not.
         """
-        # Whoever knows no declaration, such as a command line, says so; what he sends is validated like any other's.
+        # Whoever has no declaration, such as the command line, says so; what it sends is validated like any other's.
         if fingerprint not in ("", self.schema.fingerprint):
             raise SchemaMismatch(
                 self.schema.model.__name__,
@@ -320,7 +320,7 @@ class Namespace:
         return entry
 
     def _attempt(self, body: Callable[[Transaction], bytes], author: Author, wall: float) -> tuple[Entry | None, bytes]:
-        """Do something to the state and publish it, or leave everything as it was."""
+        """Run a transaction and publish it, or leave everything as it was."""
         transaction = Transaction(self.state, validator_draft)
         try:
             with self._budget:

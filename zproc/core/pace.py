@@ -46,7 +46,7 @@ _HELD: Final = 256 << 20
 
 @dataclass(slots=True)
 class Pace:
-    """What is known of a job's items, and what follows from it.
+    """What is known about a job's items, and what follows from it.
 
     Attributes:
         terms: what the caller says.
@@ -73,7 +73,7 @@ class Pace:
         self._tune()
 
     def learn(self, items: int, seconds: float) -> None:
-        """Take note of how long items took: quickly if it is less than was thought, slowly if more."""
+        """Learn how long items took: quickly if it is less than was estimated, slowly if more."""
         sample = seconds / items
         if self.cost is None:
             self.cost = sample
@@ -84,7 +84,7 @@ class Pace:
         self._tune()
 
     def weigh(self, nbytes: float) -> None:
-        """Take note of how many bytes a large item or result has."""
+        """Record how many bytes a large item or result has."""
         self._weight = max(self._weight, nbytes)
         self._tune()
 
@@ -94,12 +94,12 @@ class Pace:
         self._tune()
 
     def resize(self, workers: int) -> None:
-        """Take note of how many workers there may be from now on."""
+        """Record how many workers there may be from now on."""
         self.workers = workers
         self._tune()
 
     def share(self, rest: int) -> int:
-        """Tell how many items a chunk should have when so many are left in all."""
+        """Return how many items a chunk should have when so many are left in all."""
         if self.terms.chunksize not in (None, 1):
             return self.size
         # What another job's items took is no reason to leave workers idle: these may take longer.

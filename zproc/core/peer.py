@@ -18,7 +18,7 @@ from zproc.typing import LeaseId, PeerId, RequestId
 __all__ = ["Lasting", "Peer"]
 
 Lasting: TypeAlias = Acquire | Commit | Act | Watch
-"""What may have to wait for its answer."""
+"""The commands that may have to wait for their answer."""
 
 _REQUEST_BYTES = 256
 """About what a request that waits costs beside its payload."""
@@ -30,7 +30,7 @@ class Peer:
 
     Attributes:
         id: its number.
-        hello: how it did, without what it said of its schema.
+        hello: its Hello, without the schema.
         session: the process that it belongs to.
         limits: the limits of the server.
         waiting: its requests that wait, for their turn or for a change.
@@ -58,7 +58,7 @@ class Peer:
         return other is not None
 
     def let_wait(self, command: Lasting) -> None:
-        """Take note that a request waits.
+        """Record that a request waits.
 
         Raises:
             LimitExceeded: too much waits already.
@@ -72,7 +72,7 @@ class Peer:
         self.waiting_bytes = size
 
     def no_longer_waits(self, request: RequestId) -> None:
-        """Take note that a request waits no longer."""
+        """Record that a request waits no longer."""
         self.waiting_bytes -= _weight(self.waiting.pop(request))
 
 

@@ -12,14 +12,14 @@ __all__ = ["Quota"]
 
 
 class Quota:
-    """What may be told in each period.
+    """How much may be reported in each period.
 
     Args:
         most: how many of one period.
         period: how long it is, in seconds; one begins with the first thing after the last.
 
     Attributes:
-        held: how many were not told, of which nobody has been told either.
+        held: how many were not reported, and not counted in a report either.
     """
 
     __slots__ = ("_end", "_left", "_most", "held", "period")
@@ -32,7 +32,7 @@ class Quota:
         self._end = -math.inf
 
     def takes(self, now: float) -> bool:
-        """Hear of one more, and tell whether it is to be told; whoever asks has asked `release` before."""
+        """Count one more, and return whether to report it; `release` is to be called before."""
         if now >= self._end:
             self._left, self._end = self._most, now + self.period
         if self._left:

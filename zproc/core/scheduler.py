@@ -74,7 +74,7 @@ class Scheduler:
         return job.id
 
     def supply(self, job_id: JobId, items: int, *, ended: bool = False, now: float) -> None:
-        """Hear that there are more items.
+        """Report that there are more items.
 
         Args:
             job_id: whose.
@@ -88,19 +88,19 @@ class Scheduler:
         self._dispatch(job, now)
 
     def consumed(self, job_id: JobId, items: int, *, now: float) -> None:
-        """Hear that outcomes were taken, which makes room for as many."""
+        """Report that outcomes were taken, which makes room for as many."""
         job = self._jobs[job_id]
         job.consumed += items
         self._dispatch(job, now)
 
     def weigh(self, job_id: JobId, nbytes: float) -> None:
-        """Hear how many bytes one of a job's large items or results has."""
+        """Report how many bytes one of a job's large items or results has."""
         job = self._jobs.get(job_id)
         if job is not None:
             job.pace.weigh(nbytes)
 
     def window(self, job_id: JobId) -> int:
-        """Tell how far, in items, a job may be ahead of what was consumed."""
+        """Return how far, in items, a job may be ahead of what was consumed."""
         return self._jobs[job_id].pace.window
 
     def hurry(self, job_id: JobId, *, now: float) -> None:
@@ -110,7 +110,7 @@ class Scheduler:
         self._dispatch(job, now)
 
     def cancel(self, job_id: JobId, *, running: bool = False, now: float) -> int:
-        """Do no more of a job.
+        """Begin no more items of a job.
 
         Args:
             job_id: which.
@@ -133,7 +133,7 @@ class Scheduler:
         return job.next
 
     def withdraw(self, job_id: JobId, index: int) -> None:
-        """See that one item is not done, if it was not begun; if that succeeds, there is a `Fail` for it."""
+        """Withdraw one item if it was not begun; if that succeeds, there is a `Fail` for it."""
         job = self._jobs.get(job_id)
         if job is None or index in job.dropped:
             return
@@ -155,18 +155,18 @@ class Scheduler:
                 self._effects.append(Recall(worker.id))
 
     def withdrawn(self, job_id: JobId) -> int:
-        """Tell how many items were withdrawn, and so settled, of those that were not sent yet."""
+        """Return how many of the items that were not sent yet were withdrawn, and so settled."""
         job = self._jobs[job_id]
         return sum(index >= job.next for index in job.dropped)
 
     def condemn(self, job_id: JobId, index: int) -> None:
-        """Have the worker killed that is at an item, if one is; then there is a `Fail` for it."""
+        """Kill the worker that is at an item, if there is one; then there is a `Fail` for the item."""
         worker = self._worker_at(job_id, index)
         if worker is not None and worker.victim is None:
             self._doom(worker, Loss.CANCELLED)
 
     def is_under_way(self, job_id: JobId, index: int) -> bool:
-        """Tell whether a worker is at an item, as far as is known."""
+        """Return whether a worker is at an item, as far as is known."""
         return self._worker_at(job_id, index) is not None
 
     def _worker_at(self, job_id: JobId, index: int) -> Worker | None:
@@ -174,7 +174,7 @@ class Scheduler:
         return next((each for each in busy if (each.hand[0].chunk.job, each.hand[0].index) == (job_id, index)), None)
 
     def forget(self, job_id: JobId) -> float | None:
-        """Let go of a job; what still comes of it is nobody's business.
+        """Forget a job; whatever is still reported of it is ignored.
 
         Returns:
             How long an item of it took, in seconds, if that is known.
@@ -186,7 +186,7 @@ class Scheduler:
     # -------------------------------------------------------------------------------------------------- the workers
 
     def resize(self, size: int, *, now: float) -> None:
-        """Have more or fewer workers from now on; those that are too many end when they have nothing in hand."""
+        """Change the number of workers; those that are too many end when they have nothing in hand."""
         self._size = size
         for job in self._jobs.values():
             job.pace.resize(size)
@@ -197,7 +197,7 @@ class Scheduler:
         self._dispatch(None, now)
 
     def ready(self, worker_id: WorkerId, *, now: float) -> None:
-        """Hear that a worker listens."""
+        """Report that a worker listens."""
         worker = self._workers.get(worker_id)
         if worker is not None:
             worker.ready = not worker.stillborn
@@ -214,7 +214,7 @@ class Scheduler:
         seconds: float,
         now: float,
     ) -> Collection[int] | None:
-        """Hear that a worker has done the next items of the first chunk in its hands.
+        """Report that a worker has done the next items of the first chunk in its hands.
 
         Args:
             worker_id: who.
@@ -246,7 +246,7 @@ class Scheduler:
         return None if job is None else retried
 
     def gave_back(self, worker_id: WorkerId, chunk_id: ChunkId, *, careful: bool = False, now: float) -> None:
-        """Hear that a worker has not done the rest of the first chunk in its hands.
+        """Report that a worker has given back the rest of the first chunk in its hands.
 
         Args:
             worker_id: who.
@@ -265,7 +265,7 @@ class Scheduler:
         self._dispatch(None, now)
 
     def unsent(self, worker_id: WorkerId, chunk_id: ChunkId, *, again: bool, now: float) -> None:
-        """Hear that a chunk could not be sent.
+        """Report that a chunk could not be sent.
 
         Args:
             worker_id: to whom.
@@ -283,7 +283,7 @@ class Scheduler:
         self._settle_down(now)
 
     def recalled(self, worker_id: WorkerId, chunk_ids: Sequence[ChunkId], *, now: float) -> None:
-        """Hear which chunks could be taken back from a worker; what else it has in hand it has taken in."""
+        """Report which chunks could be taken back from a worker; it has taken in whatever else it has in hand."""
         worker = self._workers.get(worker_id)
         if worker is None:
             return
@@ -301,7 +301,7 @@ class Scheduler:
         self._settle_down(now)
 
     def lost(self, worker_id: WorkerId, untaken: Collection[ChunkId] = (), *, now: float) -> None:
-        """Hear that a worker is dead.
+        """Report that a worker is dead.
 
         Args:
             worker_id: who.
@@ -320,13 +320,13 @@ class Scheduler:
             self._past = Past()
             self._blame(worker, under_way)
         elif not worker.retiring and worker.victim is None and self._is_needed():
-            self._despair(now)
+            self._back_off(now)
         self._settle_down(now)
 
     # ------------------------------------------------------------------------------------------------------- the clock
 
     def next_deadline(self) -> float | None:
-        """Tell when `tick` is due."""
+        """Return when `tick` is due."""
         every = (worker.deadline(self._jobs) for worker in self._workers.values())
         deadlines = [deadline for deadline in every if deadline is not None]
         if self._open and len(self._workers) < self._size and self._hire_at:
@@ -334,7 +334,7 @@ class Scheduler:
         return min(deadlines, default=None)
 
     def tick(self, *, now: float) -> None:
-        """Do what is due; any number of times."""
+        """Do what is due; may be called at any time."""
         for worker in self._workers.values():
             deadline = worker.deadline(self._jobs)
             if deadline is None or now < deadline:
@@ -361,7 +361,7 @@ class Scheduler:
                 self._doom(worker, Loss.CANCELLED)
 
     def _blame(self, worker: Worker, sent: Sent) -> None:
-        """Settle who is to blame for a death."""
+        """Decide which item is to blame for a death."""
         job = self._jobs.get(sent.chunk.job)
         if job is None:
             return
@@ -394,7 +394,7 @@ class Scheduler:
             self._requeue(job, index, 1, careful=True)
 
     def _requeue(self, job: Job, first: int, items: int, *, careful: bool) -> None:
-        """Have items sent once more before others, unless nobody wants them any more."""
+        """Queue items to be sent once more, before others, unless nobody wants them any more."""
         end = first + items
         if job.cancelled or job.dropped:
             for index in reversed(range(first, end)):
@@ -413,8 +413,8 @@ class Scheduler:
     def _is_needed(self) -> bool:
         return bool(self._open) or any(worker.hand for worker in self._workers.values())
 
-    def _despair(self, now: float) -> None:
-        """Wait before the next worker is hired, or give up: one has ended with nothing in hand."""
+    def _back_off(self, now: float) -> None:
+        """Back off before the next worker is hired, or give up: one has ended with nothing in hand."""
         decision = decide(_FRUITLESS, self._past, Ending.FAILED, now=now, chance=0.0)
         if isinstance(decision, Over):
             self._past = Past()
@@ -517,7 +517,7 @@ class Scheduler:
         return first, items, False
 
     def _hire(self, now: float) -> None:
-        """Have as many workers as there is work for."""
+        """Hire as many workers as there is work for."""
         if len(self._workers) >= self._size or now < self._hire_at:
             return
         self._hire_at = 0.0

@@ -114,7 +114,7 @@ class Sessions:
         self._forgot = False
 
     def enter(self, name: SessionId, hello: RequestId) -> Session:
-        """Take note of a connection of a process.
+        """Record a new connection of a process.
 
         Args:
             name: which process.
@@ -140,7 +140,7 @@ class Sessions:
         self._forgot = True
 
     def leave(self, name: SessionId) -> bool:
-        """Take note that a connection of a process is gone, and tell whether it was its last."""
+        """Record that a connection of a process is gone, and return whether it was its last."""
         session = self._sessions[name]
         assert session.connections > 0, "more connections have gone than came"
         session.connections -= 1
@@ -163,7 +163,7 @@ class _Numbers:
         self._bits = 0
 
     def update(self, numbers: Sequence[int]) -> None:
-        """Put numbers in, at least one."""
+        """Add numbers, at least one."""
         past = max(numbers) - (self._bottom + self._span) + 1
         if past > 0:
             self._bottom += past

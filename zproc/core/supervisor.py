@@ -210,7 +210,7 @@ Decision: TypeAlias = Again | Over
 
 
 def decide(policy: Policy, past: Past, ending: Ending, *, now: float, chance: float) -> Decision:
-    """Tell what follows an ending.
+    """Decide what follows an ending.
 
     Args:
         policy: what was agreed.

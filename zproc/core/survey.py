@@ -39,7 +39,7 @@ class Space(Protocol):
 
 
 def survey(spaces: Mapping[str, Space], peers: Iterable[Peer], *, now: float) -> list[str]:
-    """Say who does and who waits for what, one fact a line.
+    """Return who does and who waits for what, one fact a line.
 
     Args:
         spaces: the states, by name.

@@ -23,7 +23,7 @@ __all__ = ["Watcher", "Watchers", "concerns"]
 
 @dataclass(frozen=True, slots=True)
 class Watcher:
-    """A question that has no answer yet."""
+    """A watcher's question, which has no answer yet."""
 
     peer: PeerId
     session: SessionId
@@ -84,7 +84,7 @@ class Watchers:
         return tuple(watcher for _, watcher in self._parked.values())
 
     def forget(self, peer: PeerId, request: RequestId) -> bool:
-        """Take a watcher out; whether it was there."""
+        """Remove a watcher, and return whether it was there."""
         known = self._parked.pop((peer, request), None)
         if known is None:
             return False
@@ -100,7 +100,7 @@ class Watchers:
         return True
 
     def woken_by(self, entry: Entry) -> list[Watcher]:
-        """Take out and return the watchers that a commit concerns, in the order in which they came."""
+        """Remove and return the watchers that a commit concerns, in the order in which they came."""
         if not self._parked:
             return []
         woken = [watcher for watcher in self._candidates(entry) if concerns(watcher, entry)]

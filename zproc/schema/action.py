@@ -90,7 +90,7 @@ def run(state: M, function: Callable[[M], R], conclude: Callable[[list[Change]],
     Args:
         state: the instance.
         function: what to do; it is given the draft.
-        conclude: what to make of the changes; if it raises, they are undone too.
+        conclude: computes something from the changes; if it raises, they are undone too.
 
     Returns:
         What the function returned, with drafts in it replaced by copies, and what was concluded.
@@ -107,7 +107,7 @@ def run(state: M, function: Callable[[M], R], conclude: Callable[[list[Change]],
 
 @contextmanager
 def drafted(state: M) -> Iterator[tuple[M, Transaction]]:
-    """Give a draft of an instance, and its transaction to be finished; undo everything if anything is raised.
+    """Yield a draft of an instance, and the transaction for the block to finish; undo everything if the block raises.
 
     Raises:
         UsageError: the instance is a snapshot.

@@ -55,7 +55,7 @@ class Change:
                 assert_never(self.op)
 
     def moved(self, path: Path) -> Path | None:
-        """Return where the thing stands after this change that stood at an address before; ``None`` if it is gone.
+        """Return where a thing stands after this change, given where it stood before; ``None`` if it is gone.
 
         What was changed within a thing is still that thing; what was put in its place is not, unless it is the same.
         """
@@ -79,7 +79,7 @@ class Change:
         return path if is_there else None
 
     def was(self, path: Path) -> object:
-        """Return what stood at an address before this change, which it is gone from."""
+        """Return what stood, before this change, at an address that this change has taken it from."""
         depth = len(self.op.path)
         if isinstance(self.op, Splice):
             return _below(self.old, (cast("int", path[depth]) - cast("int", self.op.at), *path[depth + 1 :]))
@@ -93,7 +93,7 @@ def _below(value: object, keys: Path) -> object:
 
 
 class Replay:
-    """Ops that are done to one tree, one after the other; dicts have their keys in order at the end."""
+    """Applies recorded ops to one tree, one after the other; at the end, the keys of dicts are in order."""
 
     __slots__ = ("_orders",)
 
@@ -101,7 +101,7 @@ class Replay:
         self._orders = KeyOrders()
 
     def do(self, root: object, op: Op) -> None:
-        """Do to a tree what was done to its like before; see `perform`."""
+        """Apply a recorded op to the tree; see `perform`."""
         node = perform(root, op)
         if type(node) is not dict:
             return
@@ -111,12 +111,12 @@ class Replay:
             self._orders.remove(node, op.path[-1])
 
     def finish(self) -> None:
-        """Put keys in order."""
+        """Rearrange the keys of the dicts."""
         self._orders.arrange()
 
 
 def perform(root: object, op: Op) -> object:
-    """Do to a tree what was done to its like before, without any validation; the tree may be of plain data.
+    """Apply a recorded op to an equal tree, without any validation; the tree may be of plain data.
 
     Args:
         root: the tree: a model, or a dict of its fields.

@@ -31,11 +31,11 @@ class Scope:
     """Which changes concern somebody.
 
     Attributes:
-        patterns: a commit that changes nothing here concerns nobody.
-        stored: what changes of stored fields are matched with.
+        patterns: a commit that changes nothing here is of no concern.
+        stored: the patterns that changes of stored fields are matched with.
         computed: patterns of fields that are, or may be, computed: a commit also counts if one of their values is
             another after it.
-        exclude: changes at or below these are looked past.
+        exclude: changes at or below these are ignored.
     """
 
     patterns: tuple[Pattern, ...]
@@ -45,7 +45,7 @@ class Scope:
 
     @classmethod
     def of(cls, model: type[BaseModel], fields: Iterable[str], exclude: Iterable[str] = ()) -> Scope:
-        """Return what fields of a model mean, as dotted paths and patterns; none mean all.
+        """Return the scope of some fields of a model, given as dotted paths and patterns; none mean all.
 
         Raises:
             UnknownPath: one leads nowhere.

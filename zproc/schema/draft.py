@@ -67,12 +67,12 @@ class Session:
         return _draft_class(model)(self, None, None)  # type: ignore[return-value]  # it says that it is one
 
     def end(self) -> None:
-        """Let the drafts die."""
+        """End the life of the drafts."""
         self.transaction = _DEAD
 
 
 class _Dead:
-    """What the drafts of a function have that has returned, in the place of a transaction."""
+    """What takes the place of the transaction when its function has returned."""
 
     __slots__ = ()
 
@@ -159,7 +159,7 @@ class Draft(View):
         self._zproc_session.transaction.apply(op)
 
     def _zproc_child(self, key: Key, value: object) -> object:
-        """Return what a reader may be handed for a value that stands at a key."""
+        """Return what a reader is handed for the value at a key."""
         if is_atom(value):
             return value
         kind = type_of(value)
@@ -185,12 +185,12 @@ class Draft(View):
             self._zproc_leave(leaving)
 
     def _zproc_values(self, keys: Iterable[Key]) -> dict[Key, object]:
-        """Return the values of those children that somebody has a draft of."""
+        """Return the values of those children that have drafts."""
         children = self._zproc_children
         return {key: children[key].__zproc_value__() for key in keys if key in children}
 
     def _zproc_leave(self, leaving: dict[Key, object]) -> None:
-        """Let children leave the tree. Nobody changes their values any more, so no copies are needed."""
+        """Detach children from the tree. Nobody changes their values any more, so no copies are needed."""
         for key, value in leaving.items():
             _put_detached(self._zproc_children.pop(key), (value,))
 
@@ -250,7 +250,7 @@ class ModelDraft(Draft):
 
 
 def class_attribute(view: View, model: type[BaseModel], name: str) -> object:
-    """Return what a name of the model's class means for a view: a method bound to it, a property computed from it.
+    """Look up an attribute of the model's class on behalf of a view: a method bound to it, a property computed from it.
 
     What pydantic defines (``model_dump`` ...) looks into instances from Rust, so it is given a copy of the value that
     the view stands for; and so is what the user's class makes of it, which calls it by ``super()``.
@@ -315,7 +315,7 @@ def _draft_class(model: type[BaseModel]) -> type[ModelDraft]:
 
 
 def _reader(name: str) -> property:
-    """Make what reads a field; asking each time whether a name is a field's would cost more than reading it."""
+    """Return the property that reads a field; a check of the name on each access would cost more than the read."""
 
     def read(draft: ModelDraft) -> object:
         if draft._zproc_parent is None:  # the whole state, which most that is read is a field of

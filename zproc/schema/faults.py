@@ -30,12 +30,12 @@ REFUSALS = (ValueError, AssertionError, PydanticCustomError, PydanticKnownError)
 
 
 def refused(faults: list[Fault], reason: str = "the state would break its schema") -> ValidationRefused:
-    """Make the refusal out of its faults."""
+    """Return the refusal for some faults."""
     return ValidationRefused(reason, tuple(faults))
 
 
 def fault(path: Path, rule: str, message: str, given: object) -> ValidationRefused:
-    """Make the refusal of one fault that pydantic has no part in."""
+    """Return the refusal for one fault that pydantic has no part in."""
     return refused([Fault(format_path(path), rule, message, shown(given))])
 
 
@@ -49,7 +49,7 @@ def faults(error: ValidationError, path: Path) -> list[Fault]:
 
 
 def length_faults(path: Path, shape: Shape, container: Sized) -> list[Fault]:
-    """Return what is wrong with the length of a container, in the words that pydantic has for it."""
+    """Return what is wrong with the length of a container, in pydantic's words."""
     length = len(container)
     context: dict[str, object] = {"field_type": type(container).__name__.capitalize(), "actual_length": length}
     if length < shape.shortest:
@@ -66,7 +66,7 @@ def _detail(detail: ErrorDetails, path: Path) -> Fault:
 
 
 def validator_faults(error: Exception, path: Path) -> list[Fault]:
-    """Return what a model validator found wrong, in the words that pydantic would use for it."""
+    """Return what a model validator found wrong, in the words that pydantic would use."""
     if isinstance(error, ValidationError):
         return faults(error, path)
     where = format_path(path)
@@ -78,14 +78,14 @@ def validator_faults(error: Exception, path: Path) -> list[Fault]:
 
 
 def crash(path: Path, error: BaseException, validator: object = None) -> ValidatorCrashed:
-    """Make the error for a validator that raised what is not a refusal."""
+    """Return the error for a validator that raised what is not a refusal."""
     where = format_path(path) or "the state"
     name = getattr(validator, "__qualname__", None) or raiser(error) or f"a validator of {where}"
     return ValidatorCrashed(f"validation of {where} crashed", validator=str(name), error=shown(error))
 
 
 def raiser(error: BaseException) -> str | None:
-    """Name the function of the user's that an exception came through first, below us."""
+    """Return the name of the first function of the user's that an exception passed through, below ours."""
     traceback = error.__traceback__
     while traceback is not None:
         if not str(traceback.tb_frame.f_globals.get("__name__", "")).startswith(("zproc.", "pydantic")):

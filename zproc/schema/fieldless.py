@@ -14,16 +14,16 @@ __all__ = ["Fieldless"]
 
 
 class Fieldless:
-    """Has no fields, and says where they are."""
+    """Has no fields, and its errors say where they are."""
 
     __slots__ = ()
 
     def _where(self, name: str) -> str | None:
-        """Say where what is called like this is to be found; ``None`` if it is nothing of the state's."""
+        """Return where to find what this name means; ``None`` if it is no name of the state's."""
         raise NotImplementedError
 
     def _nearest(self, name: str) -> str:  # noqa: ARG002 - for those that have an answer
-        """Ask whether another name was meant; empty if none is near."""
+        """Return a question whether another name was meant; empty if none is near."""
         return ""
 
     if not TYPE_CHECKING:  # a checker refuses such names by itself, unless it sees that they are answered

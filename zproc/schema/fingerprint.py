@@ -23,11 +23,11 @@ from zproc.schema.types import parts_of, reachable
 __all__ = ["Table", "action_types", "differences", "fingerprint", "table_of"]
 
 Table: TypeAlias = dict[str, str]
-"""One entry a field of any model that is reachable: ``Model.field`` to its type and constraints, as text."""
+"""For each field of each reachable model, ``Model.field`` to its type and constraints, as text."""
 
 
 def table_of(model: type[BaseModel]) -> Table:
-    """Return what identifies a model, entry by entry."""
+    """Return the entries that identify a model."""
     names = _names(model)
     table: Table = {}
     for cls, label in names.items():
@@ -41,7 +41,7 @@ def table_of(model: type[BaseModel]) -> Table:
 
 
 def action_types(model: type[BaseModel]) -> list[tuple[str, object]]:
-    """Return what the actions of a model, and of those in its fields, are annotated with, each with its address.
+    """Return the annotations of the actions of a model and of the models in its fields, each with its address.
 
     Raises:
         SchemaError: one of them is not wholly annotated.
@@ -65,7 +65,7 @@ def fingerprint(table: Table) -> str:
 
 
 def differences(one: Table, other: Table, names: tuple[str, str] = ("the server", "this process")) -> tuple[str, ...]:
-    """Say in words how two schemas differ, one line an entry.
+    """Describe the differences between two schemas, one line an entry.
 
     Args:
         one: the schema that holds.

@@ -27,7 +27,7 @@ class CannotAsk(Exception):
 
 
 class Source(Protocol):
-    """Where the dict or list is, unchanged for as long as it may be asked."""
+    """Where the contents are, which do not change while they may be asked for."""
 
     def element(self, key: Key) -> object:
         """Return what stands at a key or an index, MISSING if nothing does.
@@ -73,7 +73,7 @@ class LazyDict(dict[Key, object]):
         self._length: int | None = None
 
     def _loaded(self) -> LazyDict:
-        """Have everything here."""
+        """Fetch everything."""
         if self._source is not None:
             everything = cast("dict[Key, object]", self._source.everything())
             everything.update((key, value) for key, value in self._looked.items() if value is not MISSING)
@@ -273,7 +273,7 @@ class LazyList(list[object]):
         """Of the original, what was looked up or replaced."""
 
     def loaded(self) -> LazyList:
-        """Have everything here."""
+        """Fetch everything."""
         if self._source is not None:
             original = cast("list[object]", self._source.everything())
             for index, value in self._looked.items():
@@ -345,7 +345,7 @@ class LazyList(list[object]):
         super().__setitem__(index, value)  # type: ignore[index]  # as above
 
     def _put(self, index: int, value: object) -> bool:
-        """Put a value in the place of another, and tell whether there is one."""
+        """Replace the value at an index, and return whether there is one."""
         place = index + len(self) if index < 0 else index
         if not 0 <= place < len(self):
             return False
@@ -360,7 +360,7 @@ class LazyList(list[object]):
         return True
 
     def _replace(self, start: int, stop: int, new: list[object]) -> bool:
-        """Replace a run of elements by others, and tell whether that could be done at the ends."""
+        """Replace a run of elements by others, and return whether that could be done at the ends."""
         head, middle = len(self._head), self._end() - self._first
         if start >= head + middle:
             self._tail[start - head - middle : stop - head - middle] = new

@@ -115,7 +115,7 @@ class StateModel(Watchable, BaseModel):
             run(self, assign, len)
 
     def reset(self) -> None:
-        """Set all fields back to their defaults at once.
+        """Reset all fields to their defaults at once.
 
         Raises:
             CommitRefused: a field may not be assigned.
@@ -133,10 +133,10 @@ class StateModel(Watchable, BaseModel):
 
 
 def refuse_misplaced(misplaced: tuple[object, ...]) -> None:
-    """Refuse arguments without names: a dict, say, as the method of that name of a dict takes it.
+    """Refuse positional arguments, such as the dict that ``dict.update`` would take.
 
     Raises:
-        UsageError: there are some.
+        UsageError: there are any.
     """
     if misplaced:
         raise UsageError(
@@ -155,13 +155,13 @@ def _walk(value: object, path: Path) -> object:
 
 @dataclass(frozen=True, eq=False)
 class Schema(Generic[M]):
-    """A model registered for sharing.
+    """A model that is registered for sharing.
 
     Attributes:
         model: the model.
         shape: its compiled form.
-        codec: what its values are encoded with.
-        table: what identifies it, entry by entry.
+        codec: encodes its values.
+        table: the entries that identify it.
         fingerprint: its identity.
     """
 
@@ -225,7 +225,7 @@ class Schema(Generic[M]):
 
 
 def _hint(given: object) -> str:
-    """Say what is to be given in the place of what is no model of a state."""
+    """Return the hint that goes with the error for something that is no model of a state."""
     if isinstance(given, StateModel):
         return "; give the class, not an instance of it"
     if isinstance(given, type) and issubclass(given, BaseModel):

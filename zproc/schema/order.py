@@ -81,7 +81,7 @@ class KeyOrders:
         self._unarranged: set[int] = set()
 
     def followed(self, target: dict[Key, object], path: Path) -> tuple[Key, Key]:
-        """Return what putting a key back has to know: the key as its dict has it, and the one after it.
+        """Return what is needed to put a key back: the key as its dict has it, and the one after it.
 
         Args:
             target: the dict.
@@ -100,7 +100,7 @@ class KeyOrders:
         return order.stored(key), order.follower(key)
 
     def put(self, target: dict[Key, object], path: Path, before: Key) -> Key:
-        """Take note that a key is at the end of a dict if it is new, and belongs before another one.
+        """Record that a key, which is at the end of its dict if it is new, belongs before another one.
 
         Returns:
             The key that it stands before, MISSING if it stays at the end.
@@ -126,12 +126,12 @@ class KeyOrders:
         return before
 
     def remove(self, target: object, key: Key) -> None:
-        """Take note that a dict has lost a key."""
+        """Record that a dict has lost a key."""
         if id(target) in self._orders:
             self._orders[id(target)][1].remove(key)
 
     def arrange(self) -> None:
-        """Put the keys of the dicts themselves in order."""
+        """Rearrange the keys of the dicts themselves."""
         for target in self._unarranged:
             node, order = self._orders[target]
             items = dict(node)

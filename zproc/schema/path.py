@@ -158,7 +158,7 @@ def pattern_from_plain(data: object, where: str) -> Pattern:
 
 
 def no_field(model: type[BaseModel], name: object, where: str, others: Iterable[str] = ()) -> UnknownPath:
-    """Make the error for a name that is no field of a model, with the nearest of those that are, and of some others."""
+    """Return the error for a name that is no field of a model, with the nearest of its fields and of others."""
     names = [*model.model_fields, *model.model_computed_fields, *others]
     nearest = difflib.get_close_matches(str(name), names, n=3)
     aside = getattr(model, "__zproc_aside__", "")
@@ -166,7 +166,7 @@ def no_field(model: type[BaseModel], name: object, where: str, others: Iterable[
 
 
 def steps(text: str) -> Iterator[str | _Any]:
-    """Take a dotted text apart, without a model to tell what the steps are.
+    """Split a dotted text into steps, without a model to tell what they are.
 
     Raises:
         UnknownPath: it is none.
@@ -242,7 +242,7 @@ def _number(step: str) -> int | None:
 
 
 def selected(model: type[M], selector: Callable[[M], object]) -> Path:
-    """Return the address that a function of the state picks out, ``lambda state: state.oven.temp``.
+    """Return the address that a selector picks, such as ``lambda state: state.oven.temp``.
 
     The function is called once, with something that has the fields of the model and no values.
 

@@ -45,7 +45,7 @@ def refuse_impossible(model: type[BaseModel], path: Path, value: object) -> None
 
 
 def _reason(shape: Shape, value: object) -> str | None:
-    """Say why nothing ever equals a value; ``None`` if something may."""
+    """Return why nothing ever equals a value; ``None`` if something may."""
     try:
         held = shape.validate(plain(value))
     except ValidationError as error:
@@ -66,7 +66,7 @@ def _reason_of(error: ValidationError, shape: Shape, value: object) -> str | Non
 
 
 def _declaration(model: type[BaseModel], path: Path) -> str:
-    """Say what the nearest field above a place, or at it, is declared as."""
+    """Describe the declaration of the nearest field at or above a place."""
     shape, owner, field = shape_of(model), model, cast("str", path[0])
     for key in path:
         if shape.model is not None:

@@ -25,7 +25,7 @@ V = TypeVar("V")
 
 
 class Watch(Generic[V]):
-    """A place of a live state that can be waited for; ``ctx.select(lambda state: state.oven.temp)`` gives one.
+    """A place of a live state that can be waited for, as returned by ``ctx.select(lambda state: state.oven.temp)``.
 
     Every method raises ``Unavailable`` if no server answers, and those that wait raise ``WaitTimeout`` if it did not
     happen in time and ``HistoryGone`` if commits after ``since`` are not held any longer.
@@ -82,7 +82,7 @@ class Watch(Generic[V]):
         return self._in(watchers_of(self._state, "when").get(wanted, options))
 
     def changes(self, **options: Unpack[StreamOptions]) -> Stream[Change[V] | Resync[V | None]]:
-        """Return how it changes, from one commit to the next, none left out.
+        """Return its changes from commit to commit, none left out.
 
         Args:
             options: see `StreamOptions`.

@@ -114,7 +114,7 @@ class Shape:
         return quiet_check(self.schema, self.config) or self.validate
 
     def validate(self, plain: object) -> object:
-        """Return what the schema makes of plain data, strictly and by field names.
+        """Validate plain data, strictly and by field names.
 
         A key that a model does not declare is refused, whatever its ``extra`` says: it would be dropped without a word.
 
@@ -125,7 +125,7 @@ class Shape:
         return self._validator.validate_python(plain, strict=True, extra="forbid", by_alias=False, by_name=True)
 
     def read(self, value: object) -> object:
-        """Return what the schema makes of a text or number that stands for a value: a date, an enum by its value.
+        """Validate a text or number that stands for a value: a date, an enum by its value.
 
         Raises:
             pydantic_core.ValidationError: the schema refuses it.
@@ -133,7 +133,7 @@ class Shape:
         return self._validator.validate_python(value, strict=False, extra="forbid", by_alias=False, by_name=True)
 
     def read_json(self, text: str) -> object:
-        """Return what the schema makes of a JSON text.
+        """Validate a JSON text.
 
         Raises:
             pydantic_core.ValidationError: the schema refuses it, or it is no JSON.

@@ -41,7 +41,7 @@ def size_of_state(state: BaseModel) -> int:
 
 
 def growth(change: Change) -> int:
-    """Return by how much a change makes a state larger; what it makes smaller is below zero."""
+    """Return by how much a change makes a state larger, or, below zero, smaller."""
     op, old = change.op, change.old
     if type(op) is Set:
         if len(op.path) == 1:  # a field, which always has a value
@@ -92,7 +92,7 @@ def size_of(value: object) -> int:
 
 
 def _together(values: Iterable[object]) -> int:
-    """Return the size of all of some values.
+    """Return the total size of some values.
 
     Of a million they are mostly of one type, and then it is C that looks at each.
     """

@@ -22,7 +22,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def assemble(model: type[M], values: Mapping[str, object]) -> M:
-    """Make an instance of a model out of values that were validated already, without validating them again.
+    """Make an instance of a model from validated values, without validating them again.
 
     Private attributes have their defaults.
 
@@ -109,7 +109,7 @@ _frozen_classes: set[type] = set()
 
 
 class _Snapshot:
-    """What makes an instance a snapshot."""
+    """The mixin that makes an instance a snapshot."""
 
     __slots__ = ()
 

@@ -171,9 +171,9 @@ class Transaction(Tree):
             self._length_changed(container, place.nodes[:-1], path[:-1], place.around)
 
     def _set_scalar(self, op: Set) -> bool:
-        """Put a scalar in the place of another in a field of the state, and tell whether that could be done so.
+        """Replace one scalar by another in a field of the state, and return whether this shortcut applies.
 
-        This is what most ops do. It is what ``_set`` does with them, less what one valid field has no need of.
+        Most ops are of this kind. It does what ``_set`` does, less what one valid field does not need.
         """
         path, value = op.path, op.value
         name = path[0] if len(path) == 1 else None
@@ -264,7 +264,7 @@ class Transaction(Tree):
         self._length_changed(container, place.nodes[:-1], path[:-1], place.around)
 
     def _followed(self, target: dict[Key, object], path: Path) -> tuple[Key, Key]:
-        """Return what undoing a deletion has to know: the key as the dict has it, and the one after it."""
+        """Return what is needed to undo a deletion: the key as the dict has it, and the one after it."""
         if self._private:
             return path[-1], MISSING  # it is given up as a whole, and what is asked for has no order
         if self._orders is None:
@@ -272,7 +272,7 @@ class Transaction(Tree):
         return self._orders.followed(target, path)
 
     def _appended(self, target: Container, path: Path, before: Key = MISSING) -> Key:
-        """Take note that a dict has a new key, at its end, and return the key that it is to stand before, if any."""
+        """Record that a dict has a new key, at its end, and return the key that it is to stand before, if any."""
         if self._orders is None:
             if before is MISSING:
                 return MISSING
@@ -280,7 +280,7 @@ class Transaction(Tree):
         return self._orders.put(cast("dict[Key, object]", target), path, before)
 
     def _removed(self, target: object, key: Key) -> None:
-        """Take note that a dict has lost a key."""
+        """Record that a dict has lost a key."""
         if self._orders is not None:
             self._orders.remove(target, key)
 
@@ -480,10 +480,10 @@ class Transaction(Tree):
 
 
 def scalar_change(shape: Shape, root: BaseModel, op: Op) -> tuple[str, object, Change] | None:
-    """Return what a transaction of one op comes to that puts a scalar into a quiet field; ``None`` if it is no such op.
+    """Return the result of a transaction whose only op puts a scalar into a quiet field; ``None`` for any other op.
 
-    It is the commonest transaction by far, and there is nothing to undo in it, because nothing is done: whoever takes
-    the change performs it. What is refused is not such an op, so that there is one place that says why.
+    This is the most common transaction by far. There is nothing to undo, because nothing is done: the caller performs
+    the change. An op that would be refused counts as another op, so that refusals are made in one place.
 
     Args:
         shape: of the state.

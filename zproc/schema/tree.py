@@ -283,7 +283,7 @@ class Tree:
         return get(place.container, place.key)
 
     def release(self, path: Path) -> None:
-        """Put back the originals of what is held at and below an address, because something else will stand there."""
+        """Restore the originals held at and below an address, because something else will be put there."""
         if self._held:
             for below in [held for held in self._held if held[: len(path)] == path]:
                 self._restore(below)
@@ -310,7 +310,7 @@ class Tree:
         self._held.update(moved)
 
     def end_hold(self, path: Path) -> None:
-        """Let what stands at a held address stay."""
+        """Stop holding an address, and leave there what stands there."""
         del self._held[path]
 
     def is_held_new(self, path: Path) -> bool:

@@ -32,9 +32,9 @@ _CONTAINERS: Final = (BaseModel, list, dict, set)
 
 
 class View:
-    """Something that stands for a value that lives elsewhere: a draft or a live handle.
+    """Stands for a value that lives elsewhere: a draft or a live handle.
 
-    No abstract class: whether something is one is asked all the time, and of an abstract class in Python.
+    Not an abstract class, whose ``isinstance`` runs in Python: it is asked all the time.
     """
 
     __slots__ = ()

@@ -63,14 +63,14 @@ class EventOptions(StreamOptions, total=False):
     """How to wait for events.
 
     Attributes:
-        exclude: fields of which changes are looked past.
+        exclude: fields whose changes are ignored.
     """
 
     exclude: tuple[str, ...] | list[str]
 
 
 def check(options: object, kind: type) -> None:
-    """Make sure that options make sense, because one that is misspelt would be a wait without end.
+    """Check options, because a misspelt one would be a wait without end.
 
     Args:
         options: by name.
@@ -130,7 +130,7 @@ class Stream(Protocol[T_co]):
 
 
 class Watchers(Protocol):
-    """What waits, for a live state."""
+    """The implementation of watching behind a live state."""
 
     def here(self) -> int:
         """Return the number of the newest commit."""
@@ -153,7 +153,7 @@ class Watchers(Protocol):
         ...
 
     def values(self, field: str, options: StreamOptions) -> Stream[Change | Resync[object]]:
-        """Return how what stands at a field changes from commit to commit."""
+        """Return how the value of a field changes from commit to commit."""
         ...
 
 
@@ -162,7 +162,7 @@ WATCHERS: Final = "__zproc_watchers__"
 
 
 def watchers_of(state: object, name: str) -> Watchers:
-    """Return what waits for a live state.
+    """Return the watchers of a live state.
 
     Args:
         state: the live state.
@@ -199,10 +199,10 @@ class Watchable:
     __slots__ = ()
 
     def go_live(self) -> int:
-        """Return the number of the newest commit: what happens from here on is waited for by ``since``.
+        """Return the revision of the newest commit, to be given as ``since`` by later waits.
 
-        Waiting keeps nothing from one call to the next, so there is nothing to throw away: a wait without ``since``
-        begins at its call. With it, what happens between two calls is not missed either.
+        Nothing is kept from one wait to the next: a wait without ``since`` begins at its call. With it, what happens
+        between two calls is not missed either.
         """
         return watchers_of(self, "go_live").here()
 
@@ -214,7 +214,7 @@ class Watchable:
         Args:
             fields: dotted paths, ``"oven.temp"`` or ``"oven"`` for anything below it, or patterns, ``"stock.*"``; none
                 for every field.
-            exclude: fields of which changes are looked past.
+            exclude: fields whose changes are ignored.
             options: see `Options`.
         """
         return watchers_of(self, "get_when_change").get(condition.change(self.__class__, fields, exclude), options)

@@ -13,7 +13,7 @@ __all__ = ["FakeClock"]
 
 
 class FakeClock:
-    """The time of a `MemoryServer`, in the hands of a test.
+    """The clock of a `MemoryServer`, set by a test.
 
     It rules what the server decides by time: when a turn has lasted too long (``Limits.lease_time``), and the times of
     commits in the history. How long a client waits for an answer is measured by the clock of the system as ever.
@@ -41,13 +41,13 @@ class FakeClock:
         return
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and return when every server has acted on it.
+        """Advance the time, and return when every server has acted on it.
 
         Args:
             seconds: how much.
 
         Raises:
-            ValueError: it is less than none.
+            ValueError: it is negative.
         """
         if not seconds >= 0:
             raise ValueError(f"time does not go back, and so not by {seconds} s")
@@ -58,7 +58,7 @@ class FakeClock:
             follow()
 
     def follow(self, follower: Callable[[], None]) -> Callable[[], None]:
-        """Have something called whenever time has passed.
+        """Register a function to be called whenever time has passed.
 
         Args:
             follower: what to call.

@@ -121,7 +121,7 @@ def strategies(model: type[M]) -> Strategies[M]:
 
 
 def _accepts(state: M, operation: Operation) -> bool:
-    """Do an operation to a plain instance, whole or not at all; whether it was done."""
+    """Apply an operation to a plain instance, whole or not at all, and return whether it was applied."""
     try:
         with transaction(state) as draft:
             operation(draft)

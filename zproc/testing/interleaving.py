@@ -120,7 +120,7 @@ class Interleaving(Generic[M]):
     # Decisions
 
     def start(self, client: int, function: Callable[[M], object]) -> None:
-        """Have a client run a function, up to its first request.
+        """Make a client run a function, up to its first request.
 
         Args:
             client: its number, from 0.
@@ -148,7 +148,7 @@ class Interleaving(Generic[M]):
         self._settle()
 
     def step(self, client: int) -> None:
-        """Have the next request of a client arrive, and let it run up to the one after.
+        """Deliver the next request of a client, and let it run up to the one after.
 
         Args:
             client: its number.
@@ -165,7 +165,7 @@ class Interleaving(Generic[M]):
         self._settle()
 
     def crash(self, client: int) -> None:
-        """Have a client die where it is; what was on its way is lost. Another one takes its number.
+        """Kill a client where it is; its requests on the way are lost. Another client takes its number.
 
         Args:
             client: its number.
@@ -191,7 +191,7 @@ class Interleaving(Generic[M]):
         self._settle()
 
     def finish(self) -> None:
-        """Have everything arrive, client by client, until nothing moves any more."""
+        """Deliver everything, client by client, until nothing moves any more."""
         while ready := self.ready:
             self.step(ready[0])
 

@@ -138,7 +138,7 @@ def wait_for_nothing(
 
 
 def settle() -> None:
-    """Have all that zproc keeps from one start of a process to the next, such as the fork server."""
+    """Make everything that zproc keeps from one start of a process to the next, such as the fork server."""
     if choose(None) == "forkserver":
         start(int, method="forkserver").wait(30)
 

@@ -38,7 +38,7 @@ class _Plan:
 
 
 class BreakingListener:
-    """A listener whose line breaks as planned; everything else is the other listener's.
+    """A listener whose connections break as planned; everything else is the other listener's.
 
     Args:
         inner: the listener.
@@ -52,7 +52,7 @@ class BreakingListener:
         """Whether the server is gone."""
 
     def plan(self, fault: Fault, concerns: Callable[[Command], bool], times: int = 1) -> None:
-        """Have something go wrong.
+        """Plan a fault.
 
         Args:
             fault: what.
@@ -113,7 +113,7 @@ class BreakingListener:
         self._inner.allow(peer, max_frame)
 
     def add_waker(self, fileno: int) -> None:
-        """Have ``poll`` return while this file descriptor is readable."""
+        """Make ``poll`` return while this file descriptor is readable."""
         self._inner.add_waker(fileno)
 
     def wake(self) -> None:

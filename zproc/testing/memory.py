@@ -136,7 +136,7 @@ class MemoryServer(Generic[M]):
         return context
 
     def break_line(self, fault: Fault = Fault.LOST, *, times: int = 1) -> None:
-        """Have something go wrong with the next request that changes the state or asks for a turn.
+        """Inject a fault into the next request that changes the state or asks for a turn.
 
         Args:
             fault: what.
@@ -145,7 +145,7 @@ class MemoryServer(Generic[M]):
         self.break_at((Commit, Act, Acquire) if fault is not Fault.UNANSWERED else (Commit, Act), fault, times=times)
 
     def break_at(self, kinds: type[Command] | tuple[type[Command], ...], fault: Fault, *, times: int = 1) -> None:
-        """Have something go wrong with the next requests of some kinds.
+        """Inject a fault into the next requests of some kinds.
 
         Args:
             kinds: classes of messages.
@@ -176,7 +176,7 @@ class MemoryServer(Generic[M]):
         return deadline is not None and deadline <= self._clock.now()
 
     def stop(self) -> None:
-        """End the server alone; its clients find that out by themselves."""
+        """Stop only the server; its clients find out by themselves."""
         self._stopping.set()
         if not self._listener.dead:
             self._listener.wake()

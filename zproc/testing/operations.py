@@ -40,7 +40,7 @@ class Edit:
     op: Op
 
     def __call__(self, state: BaseModel) -> None:
-        """Do it to a live state, a draft, or (in `zproc.transaction`) a plain instance."""
+        """Apply it to a live state, a draft, or (in `zproc.transaction`) a plain instance."""
         *above, last = self.op.path
         target: Any = state
         for key in above:
@@ -102,7 +102,7 @@ class Call:
     arguments: dict[str, object]
 
     def __call__(self, state: BaseModel) -> object:
-        """Do it, and return what it returns."""
+        """Call it, and return its result."""
         return self.function(state, **copy.deepcopy(self.arguments))
 
     def __repr__(self) -> str:
@@ -222,7 +222,7 @@ class OpDrawer:
 
 
 def fits(form: Place, now: object) -> bool:
-    """Tell whether what stands somewhere may be meant by one of the forms that it may have."""
+    """Return whether a value may be of one of the forms that its place may have."""
     if form.fields:
         return isinstance(now, dict) and now.keys() >= form.fields.keys()
     return form.item is not None or form.keys is not None or (form.number and isinstance(now, (int, float)))
