@@ -56,6 +56,12 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     # habits
     (lambda ctx: ctx.spawn(None), r"what is called is a function \(f, not f\(\)\), not None"),
     (lambda ctx: ctx.create_swarm(1).run(None), "what is called is a function"),
+    (lambda ctx: ctx.spawn(coutn=3), "no such option: coutn; did you mean 'count'"),
+    (
+        lambda ctx: ctx.process_map(bake, [1], args=(2, 3)),
+        r"bake\(state, n=1\) does not take .* stateful=True the live",
+    ),
+    (lambda ctx: ctx.process_map(bake, [1], args=(2,), stateful=True), r"bake\(state, n=1\) does not take"),
     (lambda ctx: ctx.processes.wait(), r"no field 'wait', for it is the record .* are in ctx\.process_list"),
     (lambda ctx: ctx.processes.get_when_change("rowz"), "are in ctx.process_list; did you mean 'rows'"),
     (lambda ctx: ctx.spawn(threading.Lock().acquire, stateful=False), "one process, such as a lock, .* is made inside"),

@@ -339,7 +339,7 @@ class TestMaps:
         for wrong in options:
             with pytest.raises(UsageError):
                 swarm.map_lazy(square, [1], **wrong)
-        with pytest.raises(UsageError, match="is a function, not 5"):
+        with pytest.raises(UsageError, match=r"is a function \(f, not f\(\)\), not 5"):
             swarm.map(5, [1])  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="needs map_iter"):
             swarm.map_lazy(square)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Final, TypeVar
 
-from zproc.arguments import ITERABLE, NAMED, POSITIONAL, count_of, expect, expect_all, or_none
+from zproc.arguments import ITERABLE, NAMED, POSITIONAL, count_of, expect, expect_all, expect_known, or_none
 from zproc.core.supervisor import Strategy
 from zproc.exceptions import UsageError
 from zproc.process.process import Process, Report
@@ -47,8 +47,12 @@ class Manager:
         self._made: list[Process[Any]] = []
         self.check({})
 
-    def check(self, options: Options) -> None:
+    def check(self, options: Options, known: Collection[str] = ()) -> None:
         """Make sure that options make sense before there is a function that they are for.
+
+        Args:
+            options: the options.
+            known: what else the caller could have been given, for who has misspelt it.
 
         Raises:
             UsageError: one of them does not.
@@ -58,6 +62,8 @@ class Manager:
                 f"{', '.join(multiprocessing)}: the function comes first, and its arguments after it: "
                 "ctx.spawn(bake, 3, hot=True)"
             )
+        if known:
+            expect_known(options, known)
         Task.of(_anything, (), None, (), {**self._defaults, **options})
 
     def make(

@@ -13,7 +13,7 @@ from zproc.core.supervisor import Strategy
 from zproc.process.manager import Manager, times
 from zproc.process.process import Process
 from zproc.process.process_list import ProcessList, StrategyName
-from zproc.process.task import Options
+from zproc.process.task import OPTIONS, Options
 
 __all__ = ["Bare", "BareMany", "First", "Spawn", "With", "WithMany"]
 
@@ -138,7 +138,7 @@ class Spawn(Generic[S, C]):
         strategy: StrategyName = Strategy.ONE_FOR_ONE,
         **options: Unpack[Options],
     ) -> Callable[..., Any]:
-        self._manager.check(options)
+        self._manager.check(options, OPTIONS)
         if count is not None:
             times(count)
 

@@ -84,7 +84,8 @@ _KINDS: Final[Mapping[str, Kind]] = {
 
 
 _FIRST: Final = "the state, or with pass_context=True the context, comes before them; stateful=False leaves it out"
-_OPTIONS: Final = frozenset({*Options.__annotations__, "count", "strategy", "pass_context", "stateful"})
+OPTIONS: Final = frozenset({*Options.__annotations__, "count", "strategy", "pass_context", "stateful"})
+"""What ``ctx.spawn`` can be told, `Options` included."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +147,7 @@ class Task(Generic[R]):
         expect_all(*((name, value, _KINDS[name]) for name, value in options.items() if name in _KINDS))
         again = options.get("retry_args", args), options.get("retry_kwargs", kwargs)
         for positional, named in ((args, kwargs), again):
-            refuse_misfit(target, (*first, *positional), named or {}, _FIRST if first else "", _OPTIONS)
+            refuse_misfit(target, (*first, *positional), named or {}, _FIRST if first else "", OPTIONS)
         policy = {key: value for key, value in options.items() if key in known}
         if policy.get("max_retries") is not None:
             policy.setdefault("intensity", None)

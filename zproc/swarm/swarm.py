@@ -36,7 +36,7 @@ from zproc.arguments import (
 )
 from zproc.core.assignment import Terms
 from zproc.exceptions import UsageError
-from zproc.process import Manager, Options, Process, ProcessList, StartMethod
+from zproc.process import Manager, Options, Process, ProcessList, StartMethod, refuse_misfit
 from zproc.swarm.calls import Calls, Task
 from zproc.swarm.engine import Engine
 from zproc.swarm.job import Function, Job
@@ -335,12 +335,16 @@ class Swarm(Executor):
             raise UsageError(f"on_error {on_error!r} is not one of raise, return, skip")
         expect_known(options, MapOptions.__annotations__)
         expect("map_iter", map_iter, or_none(ITERABLE))
+        first = self._first if first is None else first
+        if options.get("map_args") is None and options.get("map_kwargs") is None:
+            item = None  # whatever the items are, each is one argument
+            given = (*first, item, *(options.get("args") or ()))
+            refuse_misfit(function, given, options.get("kwargs") or {}, "" if first else _STATELESS)
         engine = self._open()
         terms = Terms(
             options.get("chunksize"), options.get("timeout"), options.get("retries", 0), options.get("look_ahead")
         )
         source, spread = item_source(map_iter, options.get("map_args"), options.get("map_kwargs"))
-        first = self._first if first is None else first
         packed = Function.of(function, first, options.get("args") or (), options.get("kwargs"), spread=spread)
         inbox = Inbox(ordered=ordered)
         job = Job(packed, source, inbox, terms)
@@ -458,6 +462,7 @@ class Swarm(Executor):
             return self._engine
 
 
+_STATELESS: Final = "an item is one argument, and with stateful=True the live state comes before it"
 _KINDS: Final[Mapping[str, Kind]] = {
     "args": or_none(POSITIONAL),
     "kwargs": or_none(NAMED),
