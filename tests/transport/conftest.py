@@ -179,8 +179,8 @@ def free_port() -> int:
 class Restless(Spin):
     """It is always worth a look."""
 
-    def __init__(self, *, for_all: bool = False) -> None:
-        super().__init__(for_all=for_all)
+    def __init__(self) -> None:
+        super().__init__()
         self.worth = True
 
     def looked(self, *, found: bool) -> None:

@@ -17,7 +17,7 @@ SHORT, LONG = LONGEST / 2, LONGEST
 def spin(monkeypatch: pytest.MonkeyPatch) -> Spin:
     """One on a machine of several processors, whatever this one has, and with nothing else to do."""
     monkeypatch.setattr(spins, "_processors", lambda: 4)
-    monkeypatch.setattr(spins, "_crowded", lambda: False)
+    monkeypatch.setattr(spins, "_crowded", lambda _together: False)
     return Spin()
 
 
@@ -82,48 +82,51 @@ def test_a_single_processor_is_left_to_whom_one_waits_for(monkeypatch: pytest.Mo
     assert not spin.worth
 
 
-def test_who_looks_for_himself_leaves_a_crowded_machine_to_others(spin: Spin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not worth a look then, and sixty-four looks after it has become so it is no longer."""
-    monkeypatch.setattr(spins, "_crowded", lambda: True)
+def test_the_processor_is_left_to_others_who_could_use_it(spin: Spin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While there are such it does not become worth a look; and what has become so ends 256 looks later."""
+    monkeypatch.setattr(spins, "_crowded", lambda _together: True)
     for _ in range(2 + 4 + 8):
         spin.slept(SHORT)
         assert not spin.worth
-    monkeypatch.setattr(spins, "_crowded", lambda: False)
+    monkeypatch.setattr(spins, "_crowded", lambda _together: False)
     assert _sleeps_until_worth(spin) == 16
-    monkeypatch.setattr(spins, "_crowded", lambda: True)
-    for _ in range(63):
+    monkeypatch.setattr(spins, "_crowded", lambda _together: True)
+    for _ in range(255):
         spin.looked(found=True)
     assert spin.worth
     spin.looked(found=True)
     assert not spin.worth
 
 
-def test_who_looks_for_all_goes_on_in_a_crowd(spin: Spin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them wait for what he does next."""
-    monkeypatch.setattr(spins, "_crowded", lambda: True)
-    spin = Spin(for_all=True)
-    assert _sleeps_until_worth(spin) == 2
-    for _ in range(1000):
+def test_who_belongs_together_is_told_from_others(spin: Spin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client and its server are two; a server says how many its clients and itself are."""
+    asked: list[int] = []
+    monkeypatch.setattr(spins, "_crowded", asked.append)
+    _sleeps_until_worth(spin)
+    spin.together = 9
+    for _ in range(256):
         spin.looked(found=True)
-    assert spin.worth
+    assert asked == [2, 9]
 
 
 @pytest.mark.parametrize(
-    ("said", "crowded"),
+    ("said", "together", "crowded"),
     [
-        ("0.50 0.40 0.30 3/345 12345\n", False),
-        ("0.50 0.40 0.30 5/345 12345\n", True),
-        ("", False),
-        ("0 0 0 many/345", False),
-        (None, False),
+        ("0.50 0.40 0.30 4/345 12345\n", 2, False),
+        ("0.50 0.40 0.30 5/345 12345\n", 2, True),
+        ("0.50 0.40 0.30 9/345 12345\n", 9, False),
+        ("0.50 0.40 0.30 10/345 12345\n", 9, True),
+        ("", 2, False),
+        ("0 0 0 many/345", 2, False),
+        (None, 2, False),
     ],
 )
-def test_a_machine_is_crowded_when_more_could_run_than_there_are_processors(
-    said: str | None, crowded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_others_are_more_than_there_are_processors_and_than_belong_together(
+    said: str | None, together: int, crowded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A system that does not tell, or tells it otherwise, is not."""
+    """On four processors; where the system does not tell, or tells it otherwise, there are none."""
     if said is not None:
         (tmp_path / "loadavg").write_text(said)
     monkeypatch.setattr(spins, "_RUNNING", str(tmp_path / "loadavg"))
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    assert spins._crowded() is crowded
+    assert spins._crowded(together) is crowded

@@ -102,7 +102,7 @@ class LocalListener:
         self._numbers = itertools.count(1)
         self._arrivals: list[Arrival] = []
         self._unfinished: dict[int, _Link] = {}  # by descriptor: those with more whole frames than one turn delivers
-        self._spin = Spin(for_all=True)
+        self._spin = Spin()
         self._probation = Probation(self._limits.handshake)
         self._accept_again: float | None = None
         self._reserve: int | None = None
@@ -334,6 +334,7 @@ class LocalListener:
     def _drop(self, link: _Link, reason: str) -> None:
         """Forget a peer, and tell both sides why."""
         del self._links[link.peer], self._by_fd[link.fd]
+        self._spin.together = 1 + len(self._links)
         self._unfinished.pop(link.fd, None)
         self._probation.leave(link.peer)
         self._poller.unregister(link.fd)
@@ -383,6 +384,7 @@ class LocalListener:
             return
         link = _Link(PeerId(next(self._numbers)), connection, self._limits.first_frame)
         self._links[link.peer] = self._by_fd[link.fd] = link
+        self._spin.together = 1 + len(self._links)
         self._probation.enter(link.peer, time.monotonic())
         self._arrivals.append(Opened(link.peer, who.pid))
 

@@ -2,8 +2,8 @@
 
 The law: whoever was woken within `LONGEST` a few times in a row looks for that long before his next sleep. A look in
 vain ends that, and the next is twice as far away, so that looking costs next to nothing where it does not help: whom he
-waits for is slow, or needs the processor that he looks on. Who looks for himself alone also leaves the processor to
-others as soon as there are more who could run than processors. A process at rest sleeps.
+waits for is slow, or needs the processor that he looks on. Nor does anybody look while there are others who could use
+the processor, and none is idle. A process at rest sleeps.
 
 Why: to be put to sleep and woken takes longer than the work that is waited for. On a virtual machine, which gives a
 processor away that has nothing to do, a round trip of 20 us of work takes 80. Mutexes do the same (glibc's
@@ -26,8 +26,8 @@ _AT_MOST: Final = 1 << 12
 _PROVEN: Final = 16
 """After how many looks in a row that were not in vain those before are forgotten."""
 
-_AGAIN: Final = 64
-"""After how many looks in a row whoever looks for himself sees whether somebody else could run; that takes 20 us."""
+_AGAIN: Final = 256
+"""After how many looks in a row to see whether others could run; that takes 20 us."""
 
 _RUNNING: Final = "/proc/loadavg"
 """Where Linux tells how many could run at this moment, as the fourth of five words, before a slash."""
@@ -36,20 +36,18 @@ _RUNNING: Final = "/proc/loadavg"
 class Spin:
     """Whether to look before the next sleep.
 
-    Args:
-        for_all: whether others wait for what this process does next, so that it looks even where all processors are
-            used. That is a server: one that sleeps keeps all its clients waiting until it is awake. Of several clients
-            on as many processors, one that looks keeps the others from asking, and all are served one after the other.
-
     Attributes:
         worth: whether to.
+        together: how many processes may run without being counted as others: those that are not kept from anything by
+            this one's looking. For a client that is its server and itself; another client could ask something by the
+            processor that it looks on. For a server it is all of its clients, because they wait for it.
     """
 
-    __slots__ = ("_for_all", "_in_a_row", "_needed", "worth")
+    __slots__ = ("_in_a_row", "_needed", "together", "worth")
 
-    def __init__(self, *, for_all: bool = False) -> None:
+    def __init__(self) -> None:
         self.worth: bool = False
-        self._for_all = for_all
+        self.together: int = 2
         self._in_a_row = 0  # sleeps that were short; while it is worth it, looks that found something
         # With a single processor, whom one waits for cannot run while one looks.
         self._needed = _AT_FIRST if _processors() > 1 else 0
@@ -65,11 +63,11 @@ class Spin:
             return
         self._in_a_row += 1
         if self._in_a_row == self._needed:
-            if self._for_all or not _crowded():
+            if _crowded(self.together):
+                self._end()
+            else:
                 self.worth = True
                 self._in_a_row = 0
-            else:
-                self._end()
 
     def looked(self, *, found: bool) -> None:
         """Take note of a look, and whether it found what was waited for."""
@@ -81,7 +79,7 @@ class Spin:
             self._needed = _AT_FIRST
         elif self._in_a_row == _AGAIN:
             self._in_a_row = 0
-            if not self._for_all and _crowded():
+            if _crowded(self.together):
                 self._end()
 
     def _end(self) -> None:
@@ -96,11 +94,18 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _crowded() -> bool:
-    """Whether more processes could run than there are processors; ``False`` where the system does not tell."""
+def _crowded(together: int) -> bool:
+    """Whether all processors are used, and others than those who belong together could run.
+
+    Args:
+        together: how many these are.
+
+    Returns:
+        ``False`` where the system does not tell.
+    """
     try:
         with open(_RUNNING, "rb", buffering=0) as file:
             running = int(file.read(64).split()[3].split(b"/")[0])
     except (OSError, LookupError, ValueError):
         return False
-    return running > (os.cpu_count() or 1)
+    return running > max(os.cpu_count() or 1, together)
