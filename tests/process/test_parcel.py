@@ -174,6 +174,16 @@ def test_a_function_of_a_module_that_cannot_be_found_travels_by_value(
     assert len(parcel.pack_call(Call(module.f))) < len(packed)  # by name, because now it can be found
 
 
+def test_the_main_script_in_a_process_of_multiprocessing_travels_by_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There it goes by a name that leads nowhere; what is called may be found, and be given a class of it."""
+    (tmp_path / "script.py").write_text("class Shop:\n    name = 'shop'\n")
+    monkeypatch.setitem(sys.modules, "__mp_main__", ModuleType("__mp_main__"))
+    module = load_from(tmp_path / "script.py", "__mp_main__")
+    assert outside(parcel.pack_call(Call(getattr, (module.Shop, "name")))) == "shop"
+
+
 SCRIPT = """
 from __future__ import annotations
 import sys

@@ -188,7 +188,8 @@ def dump(value: object, module: ModuleType | None = None) -> bytes:
         Exception: whatever pickle, or the classes of the value, raise.
     """
     buffer = io.BytesIO()
-    with by_value(module):
+    # What multiprocessing calls the main script in a process of its own, another process does not find by any name.
+    with by_value(module), by_value(sys.modules.get("__mp_main__")):
         CodePickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
     return buffer.getvalue()
 
