@@ -237,6 +237,13 @@ class TestTransaction:
             with pytest.raises(StopIteration), transaction(shop):
                 next(iter(()))
 
+    def test_it_is_one_block(self, served: Served[Shop]) -> None:
+        block = transaction(served.state)
+        with block as draft:
+            draft.cookies = 1
+        with pytest.raises(UsageError, match="make another"), block:
+            pass
+
     def test_what_is_no_state_is_refused(self) -> None:
         with pytest.raises(UsageError, match="3"), transaction(3):  # type: ignore[call-overload]  # that is the point
             pass

@@ -140,10 +140,11 @@ def transaction(state: M) -> AbstractContextManager[M]:  # type: ignore[misc]  #
 class _Block(Fieldless, AbstractContextManager[M]):
     """A transaction before its ``with`` statement."""
 
-    __slots__ = ("_drafting",)
+    __slots__ = ("_begun", "_drafting")
 
     def __init__(self, state: M) -> None:
         self._drafting = _drafting(state)
+        self._begun = False
 
     def _where(self, name: str) -> str:
         return (
@@ -152,6 +153,9 @@ class _Block(Fieldless, AbstractContextManager[M]):
         )
 
     def __enter__(self) -> M:
+        if self._begun:
+            raise UsageError("a transaction is one block; make another: with zproc.transaction(state) as draft")
+        self._begun = True
         return self._drafting.__enter__()
 
     def __exit__(
