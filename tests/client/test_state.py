@@ -159,6 +159,16 @@ class TestReset:
         assert served.revision == 2
         assert served.value == Shop()
 
+    def test_a_field_that_is_frozen_is_left_alone(self, serving: Serve) -> None:
+        class Fixed(StateModel):
+            version: int = Field(default=3, frozen=True)
+            cookies: int = 0
+
+        served = serving(Fixed)
+        served.state.cookies = 1
+        served.state.reset()
+        assert served.value == Fixed()
+
     def test_the_defaults_are_not_shared(self) -> None:
         shop = Shop()
         shop.reset()

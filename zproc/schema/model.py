@@ -115,12 +115,14 @@ class StateModel(Watchable, BaseModel):
             run(self, assign, len)
 
     def reset(self) -> None:
-        """Reset all fields to their defaults at once.
+        """Reset all fields to their defaults at once; those that are frozen have never had another value.
 
         Raises:
-            CommitRefused: a field may not be assigned.
+            CommitRefused: the model is frozen as a whole.
         """
-        self.update(**Schema.of(self.__class__).initial().__dict__)
+        model = self.__class__
+        defaults = Schema.of(model).initial().__dict__
+        self.update(**{name: defaults[name] for name, info in model.model_fields.items() if not info.frozen})
 
     def snapshot(self) -> Self:
         """Return a frozen, detached copy of the state as it is now; assigning to it raises.
