@@ -206,6 +206,14 @@ class TestStates:
         others.cookies = 1
         assert [shop.cookies for shop in islice(seen, 3)] == [0, 0, 1]
 
+    def test_a_model_in_the_place_of_its_equal_is_no_change(self, served: Served[Shop], others: Shop) -> None:
+        """It was one for every watcher: what is put is recorded as plain data, and what was there was a model."""
+        seen = served.state.when_change("oven", timeout=10)
+        others.oven.temp = 21
+        others.oven = Oven(temp=21)
+        others.oven = Oven(temp=22)
+        assert [shop.oven.temp for shop in islice(seen, 2)] == [21, 22]
+
     def test_a_timeout_is_of_one_result_and_ends_nothing(self, served: Served[Shop], others: Shop) -> None:
         seen = served.state.when_change("cookies", timeout=0.02)
         with pytest.raises(WaitTimeout, match="a change of cookies"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, strategies as st
+from pydantic import BaseModel
 
 from zproc.core.history import Author, Entry, History, change_from_plain, change_to_plain, is_duplicate
 from zproc.exceptions import HistoryGone
@@ -12,6 +13,10 @@ from zproc.schema.transaction import Change
 from zproc.typing import Revision, SessionId
 
 AUTHOR = Author(SessionId("s"), 1, "main", "bake")
+
+
+class Oven(BaseModel):
+    temp: int
 
 
 def entry(revision: int, size: int = 10) -> Entry:
@@ -137,6 +142,9 @@ def test_what_is_no_change_is_a_bug(wrong: object) -> None:
         (Change(Set(("a",), 1), 1.0), False),
         (Change(Set(("a",), 1), MISSING), False),
         (Change(Set(("a",), [1]), [1]), True),
+        (Change(Set(("a",), {"temp": 1}), Oven(temp=1)), True),
+        (Change(Set(("a",), {"temp": 2}), Oven(temp=1)), False),
+        (Change(Set(("a",), {"b": [{"temp": 1}]}), {"b": [Oven(temp=1)]}), True),
         (Change(Delete(("a",)), 1), False),
     ],
 )

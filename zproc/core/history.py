@@ -17,7 +17,7 @@ from zproc.exceptions import HistoryGone
 from zproc.schema.ops import MISSING, Set, op_from_plain, op_to_plain
 from zproc.schema.record import record
 from zproc.schema.transaction import Change
-from zproc.schema.values import same
+from zproc.schema.values import SCALARS, plain, same
 from zproc.typing import Key, Path, Revision, SessionId
 
 __all__ = ["PLACE_BYTES", "Author", "Entry", "History", "change_from_plain", "change_to_plain", "is_duplicate"]
@@ -131,7 +131,11 @@ class History:
 
 def is_duplicate(change: Change) -> bool:
     """Whether a change gave a place the value that it had."""
-    return isinstance(change.op, Set) and same(change.op.value, change.old)
+    op, old = change.op, change.old
+    if not isinstance(op, Set) or old is MISSING:
+        return False
+    # What is put is recorded as plain data; what was there before may be models.
+    return same(op.value, old if type(old) in SCALARS else plain(old))
 
 
 def change_to_plain(change: Change) -> list[object]:
