@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from zproc.process.run import latest_first
+
 if TYPE_CHECKING:
     from tests.integration.conftest import Script
 
@@ -165,7 +167,7 @@ def described(process: psutil.Process) -> str:
 def marked(token: str) -> list[psutil.Process]:
     """Find who was begun by a program, whoever his parents are now."""
     found = []
-    for pid in reversed(psutil.pids()):
+    for pid in latest_first(psutil.pids(), int(Path("/proc/loadavg").read_text().split()[-1])):
         with contextlib.suppress(psutil.Error, OSError):
             process = psutil.Process(pid)
             if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARKER) == token:

@@ -124,6 +124,18 @@ def test_a_sweep_finds_what_was_only_forked(
     eventually(lambda: not alive(orphan) and not process.is_alive)
 
 
+def test_a_sweep_looks_at_the_latest_process_first_although_numbers_begin_anew(
+    own_run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or one that forks and leaves, again and again, would be gone by the time that it is looked at."""
+    looked_at: list[int] = []
+    monkeypatch.setattr(psutil, "pids", lambda: [1, 300, 302, 303, 32_000, 32_700])
+    monkeypatch.setattr(run, "_newest_process", lambda: 302)  # 303 is of the round before
+    monkeypatch.setattr(run, "_belongs", lambda pid, _run: looked_at.append(pid))
+    assert run.sweep(own_run) == set()
+    assert looked_at[:6] == [302, 300, 1, 32_700, 32_000, 303]
+
+
 def test_a_sweep_needs_a_name() -> None:
     with pytest.raises(UsageError, match="name"):
         run.sweep("")

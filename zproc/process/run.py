@@ -15,15 +15,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import psutil
 
 from zproc.exceptions import UsageError
 from zproc.process import tree
 
-__all__ = ["VARIABLE", "environment", "is_root", "join", "run_id", "sweep"]
+__all__ = ["VARIABLE", "environment", "is_root", "join", "latest_first", "run_id", "sweep"]
 
 VARIABLE = "ZPROC_RUN_ID"
 """The environment variable that names the run."""
@@ -90,8 +91,8 @@ def sweep(run: str, *, spare: Collection[int] = ()) -> set[int]:
     def members() -> Iterator[psutil.Process]:
         # The newest first, and each of them dealt with before the next is looked at: a process that forks and leaves,
         # again and again, is nowhere for long.
-        for pid in sorted(set(psutil.pids()) - kept, reverse=True):
-            if _belongs(pid, run):
+        for pid in latest_first(psutil.pids(), _newest_process()):
+            if pid not in kept and _belongs(pid, run):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     yield psutil.Process(pid)
 
@@ -108,11 +109,22 @@ def sweep(run: str, *, spare: Collection[int] = ()) -> set[int]:
     return killed
 
 
-def _newest_process() -> str:
-    """Tell which process was made last, where the kernel tells."""
+def latest_first(pids: Iterable[int], newest: int) -> list[int]:
+    """Put processes in the order in which they were made, the latest one first.
+
+    Args:
+        pids: their process ids.
+        newest: the one that was given away last. Those above it are of the round before: after the highest one that the
+            system allows, often 32768, it begins anew with low ones.
+    """
+    return sorted(pids, key=lambda pid: (pid > newest, -pid))
+
+
+def _newest_process() -> int:
+    """Tell which process was made last; where the kernel does not tell, one that is above all."""
     with contextlib.suppress(OSError), open("/proc/loadavg", encoding="ascii") as file:
-        return file.read().split()[-1]
-    return ""
+        return int(file.read().split()[-1])
+    return sys.maxsize
 
 
 def _belongs(pid: int, run: str) -> bool:
