@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -78,6 +79,15 @@ def runtime_directory() -> Iterator[str]:
             yield directory
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def default_timeout() -> Iterator[float]:
+    """Be a program that has given every new socket a timeout, in seconds: many do, for the sake of their downloads."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(0.05)
+    yield 0.05
+    socket.setdefaulttimeout(before)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -212,6 +212,14 @@ def test_limits_are_given_where_the_server_is_started() -> None:
             zproc.Context(Jobs, address=ctx.address, limits=zproc.Limits())
 
 
+def test_a_server_of_a_program_with_a_default_timeout_takes_orders(default_timeout: float) -> None:
+    """It was ended by the first look for an order, which was given up when that timeout was over."""
+    with zproc.Context(App, start_method="fork") as ctx:
+        ctx.namespace("jobs", Jobs).state.finished += 1
+        ctx.state.cookies += 1
+        assert ctx.state.cookies == 1
+
+
 def test_a_forked_child_adds_none() -> None:
     """The line to the server is its parent's."""
     with zproc.Context(App, start_method="fork") as ctx:

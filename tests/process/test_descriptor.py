@@ -32,6 +32,21 @@ def test_a_pair_is_a_line_with_two_ends() -> None:
     assert not is_open(far)
 
 
+def test_the_default_timeout_of_the_program_is_not_that_of_lines(default_timeout: float) -> None:
+    near, far = descriptor.pair()
+    assert os.get_blocking(near)
+    assert os.get_blocking(far)
+    with descriptor.socket_of(near) as one:
+        assert one.gettimeout() is None
+        assert os.get_blocking(near)
+        descriptor.keep(one.detach())
+    os.set_blocking(far, False)
+    with descriptor.socket_of(far) as other:
+        assert other.gettimeout() == 0
+        descriptor.keep(other.detach())
+    descriptor.close(near, far)
+
+
 def test_closing_twice_is_an_error() -> None:
     """The second time would hit whoever was given the number meanwhile."""
     near, far = descriptor.pair()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -94,6 +95,29 @@ def test_a_ready_value_that_cannot_be_rebuilt_harms_nobody_else(method: StartMet
     with pytest.raises(ValueError, match="invalid literal"):
         process.ready_value  # noqa: B018
     assert process.wait(WITHIN) == "served"
+
+
+# ------------------------------------------------------------------------------------------- beside the program's own
+
+
+def test_the_default_timeout_of_the_program_is_not_that_of_instructions(
+    method: StartMethod, default_timeout: float
+) -> None:
+    assert zp.start(len, (bytes(5 << 20),), method=method).wait(WITHIN) == 5 << 20
+
+
+def test_a_result_waits_for_its_parent_whatever_the_default_timeout(method: StartMethod) -> None:
+    """It was given up when that was over, and the result was `None`."""
+
+    def answer() -> bytes:
+        socket.setdefaulttimeout(0.05)
+        return bytes(5 << 20)
+
+    process = zp.start(answer, method=method)
+    watch = zp.watch_process(process.pid)
+    assert not watch.wait(0.3)
+    watch.close()
+    assert len(process.wait(WITHIN)) == 5 << 20
 
 
 # ------------------------------------------------------------------------------------------------------------- in bulk

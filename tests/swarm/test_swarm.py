@@ -19,7 +19,7 @@ import pytest
 
 from tests.swarm.conftest import Eventually
 from zproc.exceptions import RemoteError, UsageError, WaitTimeout
-from zproc.process import StartMethod, fork_server_pid
+from zproc.process import StartMethod, fork_server_pid, watch_process
 from zproc.swarm import Results, Swarm
 
 pytestmark = pytest.mark.slow
@@ -492,3 +492,17 @@ def test_p12_a_fork_server_that_was_stopped_holds_up_neither_hiring_nor_the_end(
         server.suspend()
         left = time.monotonic()
     assert time.monotonic() - left < 10
+
+
+@pytest.mark.parametrize("start_method", list(StartMethod))
+def test_the_default_timeout_of_the_program_is_not_that_of_workers(
+    start_method: StartMethod, default_timeout: float
+) -> None:
+    """Workers at rest ended when it was over, and whoever sent more than they took ended the swarm."""
+    with Swarm(1, start_method=start_method) as swarm:
+        assert list(swarm.map(square, range(3))) == [0, 1, 4]
+        watch = watch_process(swarm.workers[0].pid or 0)
+        assert not watch.wait(4 * default_timeout)
+        watch.close()
+        calls = [swarm.submit(len, bytes(20_000)) for _ in range(200)]
+        assert {call.result(30) for call in calls} == {20_000}

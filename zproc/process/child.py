@@ -49,9 +49,14 @@ class _Life:
     pid: int = field(default_factory=os.getpid)
     speaking: threading.Lock = field(default_factory=threading.Lock)
 
-    def say(self, kind: Kind, body: bytes) -> None:
-        with self.speaking, contextlib.suppress(OSError):  # nobody listens any more; the watch sees to it
-            wire.send(self.line, Frame(kind, body))
+    def say(self, kind: Kind, body: bytes) -> bool:
+        """Say something to the parent, and tell whether it could be said; if not, the watch sees to it."""
+        try:
+            with self.speaking:
+                wire.send(self.line, Frame(kind, body))
+        except OSError:
+            return False
+        return True
 
 
 _life: _Life | None = None
@@ -113,7 +118,7 @@ class Orders:
 
     def __init__(self) -> None:
         self._life = _this_life("Orders")
-        self._stream = socket.socket(fileno=os.dup(self._life.line))
+        self._stream = descriptor.socket_of(os.dup(self._life.line))
         self._decoder = wire.Decoder()
         self._arrived: deque[parcel.Call] = deque()
 
@@ -247,8 +252,7 @@ def _perform(life: _Life, setup: Setup, load: Callable[[], parcel.Call]) -> int:
     except BaseException as error:  # noqa: BLE001 - GeneratorExit, and whatever else somebody derived
         life.say(Kind.RAISED, parcel.pack_error(doing, _shortened(error)))
         return 1
-    life.say(Kind.RETURNED, body)
-    return 0
+    return 0 if life.say(Kind.RETURNED, body) else 1  # 0 without a result would say that it was `None`
 
 
 def _shortened(error: BaseException) -> BaseException:

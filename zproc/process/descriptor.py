@@ -14,7 +14,7 @@ import socket
 
 from zproc.exceptions import UsageError
 
-__all__ = ["close", "inherited", "keep", "pair", "park", "silence"]
+__all__ = ["close", "inherited", "keep", "pair", "park", "silence", "socket_of"]
 
 _private: set[int] = set()
 
@@ -45,7 +45,21 @@ def pair() -> tuple[int, int]:
     if not hasattr(socket, "AF_UNIX"):
         raise UsageError("zproc starts processes on POSIX systems only, so far")
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    for end in (near, far):
+        end.setblocking(True)  # see `socket_of`
     return keep(near.detach()), keep(far.detach())
+
+
+def socket_of(number: int) -> socket.socket:
+    """Return a socket object for a descriptor, which blocks if and only if the descriptor does.
+
+    Every new socket object takes on what the program, or any library in it, gave to ``socket.setdefaulttimeout``: it
+    makes the descriptor non-blocking, and raises where others would wait, or would say that there is nothing.
+    """
+    blocking = os.get_blocking(number)
+    made = socket.socket(fileno=number)
+    made.setblocking(blocking)
+    return made
 
 
 def silence(descriptor: int) -> None:

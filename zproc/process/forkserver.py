@@ -232,7 +232,7 @@ def _ask(line: int, pipe: int, linger: float) -> _Server:
 def _send(server: _Server, data: bytes, passed: list[int]) -> None:
     """Say something to the fork server. Requires `_lock`."""
     assert _lock.locked()
-    stream = socket.socket(fileno=server.channel)
+    stream = descriptor.socket_of(server.channel)
     try:
         socket.send_fds(stream, [data], passed)
     except (BrokenPipeError, ConnectionResetError) as error:

@@ -142,7 +142,7 @@ class _Nursery:
         self._pid = os.getpid()
         self._owner = owner
         self._handle = owner_handle
-        self._root = socket.socket(fileno=channel)
+        self._root = descriptor.socket_of(channel)
         self._channels: dict[int, tuple[socket.socket, int]] = {}
         self._wards: dict[int, _Ward] = {}
         self._spare: _Spare | None = None
@@ -197,6 +197,8 @@ class _Nursery:
         assert self._spare is None, "one is enough"
         self._wanted = False
         kept, given = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        for end in (kept, given):
+            end.setblocking(True)  # see `descriptor.socket_of`
         try:
             pid = os.fork()
         except OSError as error:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from zproc.exceptions import WaitTimeout
+from zproc.process.descriptor import socket_of
 
 __all__ = [
     "Decoder",
@@ -240,7 +241,7 @@ def _exactly(line: int, count: int) -> bytes:
 @contextlib.contextmanager
 def _as_socket(line: int) -> Iterator[socket.socket]:
     """Write as to a socket: `os.write` to the dead would end a program that has SIGPIPE at its default."""
-    stream = socket.socket(fileno=line)
+    stream = socket_of(line)
     try:
         yield stream
     finally:

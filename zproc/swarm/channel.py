@@ -196,6 +196,7 @@ def pairs() -> tuple[tuple[socket.socket, int], tuple[socket.socket, int]]:
     made = []
     for each in (kind, socket.SOCK_STREAM):
         near, far = socket.socketpair(socket.AF_UNIX, each)
+        far.setblocking(True)  # whatever `socket.setdefaulttimeout` says; `adopt` sees to the near one
         made.append((adopt(descriptor.keep(near.detach()), each), descriptor.keep(far.detach())))
     return made[0], made[1]
 
@@ -209,6 +210,7 @@ def adopt(number: int, kind: int) -> socket.socket:
     Its object must not close the number when it is collected: in a fork, that may mean something else by then.
     """
     adopted = _Adopted(socket.AF_UNIX, kind, 0, number)
+    adopted.setblocking(True)
     _adopted.add(adopted)
     return adopted
 
