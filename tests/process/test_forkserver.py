@@ -189,6 +189,23 @@ def test_threads_share_the_fork_server_from_its_first_moment() -> None:
     assert answers == [zp.fork_server_pid()] * 6
 
 
+def test_a_fork_server_short_of_descriptors_says_so_and_goes_on() -> None:
+    """It ended, and all that it had made with it."""
+    zp.shut_down()
+    zp.start(int, method="forkserver").wait(WITHIN)
+    server().rlimit(psutil.RLIMIT_NOFILE, (40, 40))
+    processes: list[zp.Incarnation[NoReturn]] = []
+    with pytest.raises(ProcessError, match=r"Too many open files.*ulimit -n"):
+        processes.extend(begin() for _ in range(40))
+    with pytest.raises(ProcessError, match="Too many open files"):
+        begin()
+    zp.spare_pid()
+    assert len(processes) > 10
+    assert all(each.is_alive for each in processes)
+    zp.stop_all(processes)
+    assert zp.start(int, method="forkserver").wait(WITHIN) == 0
+
+
 def test_who_is_kept_in_readiness_is_the_next_process() -> None:
     zp.start(int, method="forkserver").wait(WITHIN)
     spare = zp.spare_pid()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -95,6 +96,56 @@ def test_a_ready_value_that_cannot_be_rebuilt_harms_nobody_else(method: StartMet
     with pytest.raises(ValueError, match="invalid literal"):
         process.ready_value  # noqa: B018
     assert process.wait(WITHIN) == "served"
+
+
+# ------------------------------------------------------------------------------------------------- where it is refused
+
+
+def short_of_descriptors(*_: object) -> NoReturn:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+@pytest.mark.parametrize("where", ["descriptor.pair", "forkserver.watch_process", "birth.watch_child", "birth.os.fork"])
+def test_a_start_that_the_system_refuses_is_an_error_of_ours_and_leaves_no_process(
+    where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, eventually: Eventually
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(f"zproc.process.{where}", short_of_descriptors)
+    method = "forkserver" if "forkserver" in where else "fork"
+
+    def work() -> None:
+        (tmp_path / "pid").write_text(str(os.getpid()))
+        pause()
+
+    with pytest.raises(ProcessError, match=r"Too many open files.*ulimit -n"):
+        zp.start(work, method=method)
+    assert len(os.listdir("/proc/self/fd")) == before
+    eventually(lambda: not (tmp_path / "pid").exists() or not psutil.pid_exists(int((tmp_path / "pid").read_text())))
+
+
+def test_a_forked_child_never_goes_on_as_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed before its life began was raised at its parent's call, in the copy of the parent that it was."""
+    here = os.getpid()
+    monkeypatch.setattr("zproc.process.run.join", short_of_descriptors)
+    process = zp.start(int, method="fork")
+    if os.getpid() != here:
+        os._exit(77)
+    with pytest.raises(ProcessError) as caught:
+        process.wait(WITHIN)
+    assert caught.value.exitcode == 1
+
+
+def test_a_start_that_was_given_up_is_not_carried_out_later(tmp_path: Path, eventually: Eventually) -> None:
+    """Whoever asked was told that there is no such process, and may have asked for another."""
+    zp.start(int, method="forkserver").wait(WITHIN)
+    spare, server = zp.spare_pid(), psutil.Process(zp.fork_server_pid())
+    assert spare is not None
+    server.suspend()
+    with pytest.raises(WaitTimeout):
+        zp.start((tmp_path / "made").mkdir, method="forkserver", timeout=0.1)
+    server.resume()
+    eventually(lambda: not psutil.pid_exists(spare))
+    assert not (tmp_path / "made").exists()
 
 
 # ------------------------------------------------------------------------------------------- beside the program's own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import errno
 import logging
 import os
 import signal
@@ -20,7 +21,8 @@ import pytest
 import zproc.process as zp
 from zproc.core.supervisor import Stage
 from zproc.exceptions import ProcessError, RemoteError, UsageError, WaitTimeout
-from zproc.process import Options, Process, StartMethod
+from zproc.process import Incarnation, Options, Process, StartMethod
+from zproc.process.supervision import supervision
 from zproc.process.task import Task
 
 WITHIN = 20.0
@@ -175,6 +177,21 @@ def test_what_was_not_started_is_not_waited_for() -> None:
     assert process.wait(WITHIN) == 0
     with pytest.raises(UsageError, match="before"):
         process.start()
+
+
+def test_a_process_whose_end_nobody_would_see_is_not_left_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Incarnation[Any]] = []
+
+    def refuse(incarnation: Incarnation[Any], _ended: object) -> NoReturn:
+        started.append(incarnation)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(supervision, "watch", refuse)
+    process = make(pause, options={"start": False})
+    with pytest.raises(ProcessError, match="Too many open files"):
+        process.start()
+    assert not started[0].is_alive
+    assert process.stage is Stage.NEW
 
 
 def test_what_is_cancelled_never_begins() -> None:

@@ -95,3 +95,15 @@ def test_a_process_has_a_handle_of_itself_or_an_identity(monkeypatch: pytest.Mon
     monkeypatch.setattr(watch, "_own", (0, -1))
     assert watch.handle_of_self() == -1
     assert watch.identity_of_self() == psutil.Process().create_time()
+
+
+@pytest.mark.usefixtures("_kernel")
+def test_a_signal_is_for_the_process_that_is_meant_or_for_nobody(sleeper: subprocess.Popen[bytes]) -> None:
+    seen = watch_process(sleeper.pid)
+    seen.send_signal(signal.SIGTERM)
+    assert sleeper.wait(5) == -signal.SIGTERM
+    seen.send_signal(signal.SIGTERM)
+    seen.close()
+    gone = watch_process(sleeper.pid)
+    gone.send_signal(signal.SIGTERM)
+    gone.close()

@@ -46,6 +46,17 @@ def test_a_frame_out_of_turn_is_a_bug(line: tuple[int, int]) -> None:
         wire.receive(far, Kind.SETUP)
 
 
+def test_a_line_is_abandoned_when_the_other_side_has_closed_it_and_all_is_read() -> None:
+    near, far = descriptor.pair()
+    assert not wire.is_abandoned(far)
+    os.write(near, b"x")
+    descriptor.close(near)
+    assert not wire.is_abandoned(far)
+    assert os.read(far, 9) == b"x"
+    assert wire.is_abandoned(far)
+    descriptor.close(far)
+
+
 frames = st.builds(Frame, st.sampled_from(Kind), st.binary(max_size=40))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from zproc.process import child, descriptor, parcel, run
 from zproc.process.watch import Watch, handle_of_self, watch_child
 from zproc.process.wire import Setup
 
-__all__ = ["Offspring", "OwnChild", "command", "execute", "fork", "spawn", "strangers"]
+__all__ = ["Offspring", "OwnChild", "command", "execute", "fork", "refusal", "spawn", "strangers"]
 
 _forking = threading.Lock()
 """One fork at a time, because the warning filters are the whole program's."""
@@ -82,8 +83,13 @@ class OwnChild:
         self.pid = pid
         self.orphaned: bool = False
         # Its number cannot be another's before it is reaped, so there is nothing to verify.
-        self._watch: Watch = watch_child(pid)
         self._exitcode: int | None = None
+        try:
+            self._watch: Watch = watch_child(pid)
+        except BaseException:  # short of descriptors
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
 
     def fileno(self) -> int:
         """Give a descriptor that tells of the end."""
@@ -103,7 +109,7 @@ class OwnChild:
     def send_signal(self, signum: int) -> None:
         """Send a signal to a process that is not reaped yet."""
         if self.poll() is None:
-            os.kill(self.pid, signum)
+            self._watch.send_signal(signum)
 
     def rouse(self) -> None:
         """Nobody else has to tell of it."""
@@ -111,6 +117,17 @@ class OwnChild:
     def close(self) -> None:
         """Look no longer."""
         self._watch.close()
+
+
+_CURES = {
+    errno.EMFILE: "; each process takes a few descriptors here: raise their limit (ulimit -n), or end some processes",
+    errno.EAGAIN: "; raise the limit of processes (ulimit -u), or end some",
+}
+
+
+def refusal(error: OSError) -> ProcessError:
+    """Make the error of a process that the system does not let us make, with the cure if one is known."""
+    return ProcessError(f"no process can be made: {error.strerror or error}{_CURES.get(error.errno or 0, '')}")
 
 
 def fork(line: int, setup: Setup, call: parcel.Call) -> OwnChild:
@@ -126,11 +143,14 @@ def fork(line: int, setup: Setup, call: parcel.Call) -> OwnChild:
     handled = _handled_signals()
     with _forking, _held({signal.SIGINT, signal.SIGTERM, *handled}), _interpreter_silenced():
         # Out of the registry, because what is in there is closed in forks; the handle of the parent is needed, too.
-        line, handle = os.dup(line), os.dup(handle) if handle >= 0 else -1
-        pid = os.fork()
-        if pid == 0:
-            child.take_over(line, handle, dataclasses.replace(setup, handled=handled), call)
-    descriptor.close(line, handle)
+        passed: list[int] = []
+        try:
+            passed += map(os.dup, [line, handle] if handle >= 0 else [line])
+            pid = os.fork()
+            if pid == 0:
+                child.take_over(dataclasses.replace(setup, handled=handled), call, *passed)
+        finally:
+            descriptor.close(*passed)
     return OwnChild(pid)
 
 

@@ -166,7 +166,10 @@ def main(line: int, parent_handle: int) -> NoReturn:
     life = _begin(line, parent) if parent is not None else None
 
     def load() -> parcel.Call:
-        call = parcel.unpack(wire.receive(line, Kind.CALL))
+        body = wire.receive(line, Kind.CALL)
+        if wire.is_abandoned(line):  # whoever asked for this process was told that there is none
+            os._exit(1)
+        call = parcel.unpack(body)
         assert isinstance(call, parcel.Call)
         return call
 
@@ -179,21 +182,31 @@ def main(line: int, parent_handle: int) -> NoReturn:
     _live(life, setup, load)
 
 
-def take_over(line: int, parent_handle: int, setup: Setup, call: parcel.Call) -> NoReturn:
+def take_over(setup: Setup, call: parcel.Call, line: int, parent_handle: int = -1) -> NoReturn:
     """Live a child's life in a process that was just forked from its parent.
 
     The caller's frames stay below this one, and are never returned to.
     """
+    try:
+        life = _part_from_parent(setup, line, parent_handle)
+    except BaseException:  # noqa: BLE001 - no descriptors left, for one; the caller's frames would go on as the parent
+        traceback.print_exc()
+        _flush()
+        os._exit(1)
+    _live(life, setup, lambda: call)
+
+
+def _part_from_parent(setup: Setup, line: int, parent_handle: int) -> _Life:
+    """Let go of what a fork has of its parent, and begin a life of its own."""
     atexit._clear()  # noqa: SLF001 - multiprocessing does not, and so runs none of the child's own
     descriptor.silence(0)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - it replaces one that is never closed either
     if setup.detached:
         descriptor.park(spare=frozenset({line, parent_handle}))
     run.join()
-    parent = (
-        adopt(setup.parent, parent_handle) if parent_handle >= 0 else watch_process(setup.parent, setup.parent_born)
-    )
-    _live(_begin(line, parent), setup, lambda: call)
+    if parent_handle >= 0:
+        return _begin(line, adopt(setup.parent, parent_handle))
+    return _begin(line, watch_process(setup.parent, setup.parent_born))
 
 
 def _begin(line: int, parent: Watch) -> _Life:

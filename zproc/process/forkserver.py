@@ -45,7 +45,8 @@ REQUEST = struct.Struct("!dB")
 """What is asked: how long the child may outlive its parent, in seconds, and whether a handle of the parent is sent
 along.
 
-With it go the child's end of its line, the writing end of the pipe, standard output and error, and that handle.
+With it go the writing end of the pipe, the child's end of its line, standard output and error, and that handle. The
+pipe is the first, so that a server short of descriptors can say so.
 """
 
 WHO_WAITS = 2
@@ -79,10 +80,15 @@ class ServedChild:
         self.pid = pid
         self._pipe = pipe
         os.set_blocking(pipe, False)
-        # Opened before the pipe is looked at: the fork server reports an exit before it gives the number back.
-        self._watch: Watch | None = watch_process(pid)
         self._exitcode: int | None = None
         self.orphaned: bool = False
+        # Opened before the pipe is looked at: the fork server reports an exit before it gives the number back.
+        try:
+            self._watch: Watch | None = watch_process(pid)
+        except BaseException:  # short of descriptors
+            if not self._is_reported():
+                os.kill(pid, signal.SIGKILL)
+            raise
 
     def fileno(self) -> int:
         """Give a descriptor that tells of the end: the pipe, and the process itself when nobody else can tell."""
@@ -109,13 +115,8 @@ class ServedChild:
 
     def send_signal(self, signum: int) -> None:
         """Send a signal, by a handle that means this process even if its number was given away."""
-        if self.poll() is not None or self._watch is None or self._watch.gone():
-            return
-        with contextlib.suppress(ProcessLookupError):
-            try:
-                signal.pidfd_send_signal(self._watch.fileno(), signum)
-            except (AttributeError, OSError):
-                os.kill(self.pid, signum)
+        if self.poll() is None and self._watch is not None:
+            self._watch.send_signal(signum)
 
     def rouse(self) -> None:
         """See that the fork server tells of its end."""
@@ -219,7 +220,7 @@ def _ask(line: int, pipe: int, linger: float) -> _Server:
     """Send the request, and return whom to."""
     handle = handle_of_self()
     out, err = _standard(1), _standard(2)
-    passed = [line, pipe, out, err, *([handle] if handle >= 0 else [])]
+    passed = [pipe, line, out, err, *([handle] if handle >= 0 else [])]
     try:
         with _lock:
             server = _ensure()
@@ -265,7 +266,7 @@ def _answer(server: _Server, pipe: int, deadline: float) -> int:
         raise ServerDied("the fork server died while it was asked")
     (pid,) = NUMBER.unpack(answer)
     if pid < 0:
-        raise ProcessError(f"the fork server cannot make a process: {os.strerror(-pid)}")
+        raise birth.refusal(OSError(-pid, os.strerror(-pid)))
     return int(pid)
 
 

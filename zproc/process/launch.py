@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from zproc.exceptions import Error
 from zproc.process import birth, descriptor, forkserver, parcel, run, wire
 from zproc.process.birth import Offspring
 from zproc.process.incarnation import Incarnation, await_ready, lay_to_rest, reap_ended
@@ -79,7 +80,12 @@ def start(
         detached=detached,
         linger=linger,
     )
-    process: Incarnation[R] = _make(chosen, setup, Call(target, args, kwargs), deadline)
+    try:
+        process: Incarnation[R] = _make(chosen, setup, Call(target, args, kwargs), deadline)
+    except Error:
+        raise
+    except OSError as error:
+        raise birth.refusal(error) from error
     if ready:
         await_ready(process, timeout, deadline)
     return process

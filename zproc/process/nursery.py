@@ -45,6 +45,9 @@ _PERIOD = 0.2
 _AGAIN = 0.02
 """How long, in seconds, what was killed has to be gone before the next look."""
 
+_PASSED = 5
+"""How many descriptors come with a request, at most."""
+
 _HERE = b"."
 """What a process says when it has heard whose it is."""
 
@@ -196,7 +199,12 @@ class _Nursery:
         """Make a process to be had; in that one, return where it hears what it is for."""
         assert self._spare is None, "one is enough"
         self._wanted = False
-        kept, given = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            _ensure_room()
+            kept, given = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:
+            self._errno = error.errno or 1
+            return None
         for end in (kept, given):
             end.setblocking(True)  # see `descriptor.socket_of`
         try:
@@ -234,7 +242,7 @@ class _Nursery:
         """Take in what somebody asks for, or, by an end, that he asks no more."""
         channel, pid = self._channels[number]
         try:
-            data, passed, *_ = socket.recv_fds(channel, REQUEST.size, 5)
+            data, passed, *_ = socket.recv_fds(channel, REQUEST.size, _PASSED)
         except ConnectionResetError:
             data, passed = b"", []
         if data:
@@ -251,13 +259,13 @@ class _Nursery:
             self._report(passed[0], 0 if self._spare is None else self._spare.pid)
             descriptor.close(*passed)
             return
-        line, pipe, out, err, *handle = passed
-        assert len(handle) == kind
         spare, self._spare = self._spare, None
-        if spare is None:
-            self._report(pipe, -self._errno)
+        if spare is None:  # then there may be no room for the rest of what was passed, either
+            self._report(passed[0], -self._errno)
             descriptor.close(*passed)
             return
+        pipe, line, out, err, *handle = passed
+        assert len(handle) == kind
         with contextlib.suppress(OSError):  # it was killed, which is told like any other death
             socket.send_fds(spare.channel, [request], [line, out, err, *handle])
         descriptor.close(line, out, err, *handle)
@@ -372,6 +380,20 @@ class _Nursery:
     def _report(pipe: int, number: int) -> None:
         with contextlib.suppress(OSError):  # who asked is gone
             os.write(pipe, NUMBER.pack(number))
+
+
+def _ensure_room() -> None:
+    """Make sure that what comes with a request can be taken in, once a process is there for it.
+
+    Raises:
+        OSError: too many descriptors are open.
+    """
+    taken: list[int] = []
+    try:
+        while len(taken) < _PASSED + 2:  # and the ends of that process's channel
+            taken.append(os.dup(0))
+    finally:
+        descriptor.close(*taken)
 
 
 def _childless() -> bool:

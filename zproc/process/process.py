@@ -20,6 +20,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 from zproc.arguments import PATIENCE, SECONDS, expect
 from zproc.core.supervisor import LIFE, Again, Ending, Event, Past, Stage, decide
 from zproc.exceptions import ProcessError, RemoteError, UsageError, WaitTimeout
+from zproc.process.birth import refusal
 from zproc.process.incarnation import Incarnation, stop_all
 from zproc.process.launch import start
 from zproc.process.supervision import LOG, supervision
@@ -363,11 +364,15 @@ class Process(Future[R]):
         task = self._task
         args, kwargs = task.call(self._attempts + 1)
         incarnation = start(task.target, args, kwargs, name=self.name, method=task.method, ready=ready)
+        try:
+            supervision.watch(incarnation, self._attend)
+        except OSError as error:  # no descriptors left for the thread that would see its end
+            incarnation.kill()
+            raise refusal(error) from error
         self._attempts += 1
         incarnation.attempt = self._attempts
         self._incarnation = incarnation
         self._move(Event.BEGIN)
-        supervision.watch(incarnation, self._attend)
 
     def _attend(self) -> None:
         """Take note of the end of a try, and do what follows from it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import threading
 import time
 from typing import Protocol, Self
@@ -44,6 +45,10 @@ class Watch(Protocol):
         """Wait for its end, for at most ``timeout`` seconds, and tell whether it came."""
         ...
 
+    def send_signal(self, signum: int) -> None:
+        """Send it a signal, unless it has ended; never to a later process of its number."""
+        ...
+
 
 class _Descriptor:
     """A watch that is a descriptor."""
@@ -61,6 +66,11 @@ class _Descriptor:
     def wait(self, timeout: float | None = None) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
         return wire.poll({self._number: select.POLLIN}, deadline)
+
+    def send_signal(self, signum: int) -> None:
+        if not self.gone():  # of a process that was gone from the beginning, this is no pidfd
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._number, signum)
 
     def close(self) -> None:
         number, self._number = self._number, -1
@@ -84,6 +94,10 @@ class _Lookout(_Descriptor):
         self._dismissed = threading.Event()
         self._thread = threading.Thread(target=self._look, name=f"zproc-watch-{process.pid}", daemon=True)
         self._thread.start()
+
+    def send_signal(self, signum: int) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._process.send_signal(signum)
 
     def close(self) -> None:
         self._dismissed.set()

@@ -28,6 +28,7 @@ __all__ = [
     "Setup",
     "Surroundings",
     "hand_over",
+    "is_abandoned",
     "packed",
     "poll",
     "receive",
@@ -226,6 +227,13 @@ def receive(line: int, kind: Kind) -> bytes:
     arrived, length = _HEADER.unpack(_exactly(line, _HEADER.size))
     assert arrived == kind, f"frame {arrived} where {kind!r} was due"
     return _exactly(line, length)
+
+
+def is_abandoned(line: int) -> bool:
+    """Tell whether the other side has closed the line and nothing that it has said is left to be read."""
+    with _as_socket(line) as stream, contextlib.suppress(BlockingIOError):
+        return not stream.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    return False
 
 
 def _exactly(line: int, count: int) -> bytes:
