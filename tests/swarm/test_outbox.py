@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -99,6 +100,33 @@ def test_an_error_is_given_in_words(outbox: Outbox) -> None:
         elsewhere(outbox.keep(failing(), 60))
     with pytest.raises(ValueError, match="reasons"):
         fetch(outbox.keep(failing(), 60), 30)
+
+
+@pytest.mark.parametrize("message", ["a name: \udcff", "x" * (17 << 20)])
+def test_an_error_that_cannot_be_sent_as_it_is_is_no_harm(outbox: Outbox, message: str) -> None:
+    """It ended the thread that answers, and with it the results of all other maps."""
+
+    def failing() -> Iterator[int]:
+        yield 1
+        raise ValueError(message)
+
+    other = outbox.keep([1], 60)
+    with pytest.raises(RemoteError) as caught:
+        elsewhere(outbox.keep(failing(), 60))
+    assert isinstance(caught.value.__cause__, RemoteError)
+    assert "ValueError" in caught.value.__cause__.error
+    assert elsewhere(other) == [1]
+
+
+def test_a_fork_ends_although_a_thread_held_the_lock(outbox: Outbox) -> None:
+    outbox.keep([1], 60)
+    with outbox._lock:
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(10)
+            outbox.close()
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_what_is_no_data_is_refused_elsewhere_and_stays(outbox: Outbox) -> None:

@@ -126,14 +126,16 @@ class Outbox:
 
     def close(self) -> None:
         """Give nothing any more."""
+        if self.owner != os.getpid():  # a fork ends, with a lock that a thread may hold which did not come along
+            return
         with self._lock:
             self._closed = True
             thread, listener = self._thread, self._listener
             self._parcels.clear()
-            if listener is not None and self.owner == os.getpid():
+            if listener is not None:
                 listener.wake()
         atexit.unregister(self.close)
-        if thread is not None and self.owner == os.getpid():
+        if thread is not None:
             thread.join()
 
     def _serve(self) -> str:
@@ -192,12 +194,12 @@ class Outbox:
         if entry.error is not None:
             self._forget(number)
             trace = "".join(traceback.format_exception(entry.error))
-            return ["error", parcel.describe(entry.error), trace]
+            return ["error", _words(parcel.describe(entry.error)), _words(trace)]
         try:
             if entry.encoded is None:
                 entry.encoded = [self._encoded(place, value) for place, value in enumerate(entry.values)]
         except SchemaError as error:
-            return ["refused", str(error)]
+            return ["refused", _words(str(error))]
         part: list[bytes] = []
         length = 0
         for data in entry.encoded[start:]:
@@ -228,6 +230,14 @@ class Outbox:
                 entry.expires = now + entry.keep
             if entry.expires is not None and now >= entry.expires:
                 del self._parcels[number]
+
+
+def _words(text: str) -> str:
+    """Make a text one that can be sent, whatever an exception of the program's has put into it: its end, if it is long.
+
+    What cannot be encoded are halves of surrogate pairs; names of files have some where they are not UTF-8.
+    """
+    return text[-_PART:].encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _collect(results: Iterable[Any], entry: _Parcel) -> None:
