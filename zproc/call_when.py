@@ -170,17 +170,21 @@ class CallWhen(Generic[M]):
                 refuse_misfit(function, (state, *first, *positional), named, _GIVEN)
             bookmark = Bookmark.make(Place(epoch, revision), client.address)
             common = (state, (name, arguments), stream, options.get("count"), bookmark, new_session(), function)
-            made = self._manager.make(
-                _attend,
-                (*common, (*first, *args), dict(kwargs)),
-                options={
-                    "name": getattr(function, "__name__", type(function).__name__),
-                    **process,
-                    "retry_args": (*common, (*first, *again[0]), dict(again[1])),
-                    "retry_kwargs": {},
-                },
-                about=function,
-            )
+            try:
+                made = self._manager.make(
+                    _attend,
+                    (*common, (*first, *args), dict(kwargs)),
+                    options={
+                        "name": getattr(function, "__name__", type(function).__name__),
+                        **process,
+                        "retry_args": (*common, (*first, *again[0]), dict(again[1])),
+                        "retry_kwargs": {},
+                    },
+                    about=function,
+                )
+            except BaseException:
+                bookmark.remove()
+                raise
             made.add_done_callback(lambda _: bookmark.remove())
             return made
 

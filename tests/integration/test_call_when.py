@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -288,6 +289,7 @@ def test_several_make_a_chain(method: str) -> None:
         (lambda ctx: ctx.call_when_change(later), zproc.UsageError),
         (lambda ctx: ctx.call_when_change("cookies")("not a function"), zproc.UsageError),
         (lambda ctx: ctx.call_when_change("cookies")(later), zproc.UsageError),
+        (lambda ctx: ctx.call_when_change("cookies", args=[threading.Lock()])(lambda *_: None), zproc.UsageError),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_once(
