@@ -191,9 +191,9 @@ def test_threads_share_the_fork_server_from_its_first_moment() -> None:
 
 def test_a_fork_server_short_of_descriptors_says_so_and_goes_on() -> None:
     """It ended, and all that it had made with it."""
-    zp.shut_down()
     zp.start(int, method="forkserver").wait(WITHIN)
-    server().rlimit(psutil.RLIMIT_NOFILE, (40, 40))
+    soft, hard = server().rlimit(psutil.RLIMIT_NOFILE)
+    server().rlimit(psutil.RLIMIT_NOFILE, (40, hard))
     processes: list[zp.Incarnation[NoReturn]] = []
     with pytest.raises(ProcessError, match=r"Too many open files.*ulimit -n"):
         processes.extend(begin() for _ in range(40))
@@ -204,6 +204,7 @@ def test_a_fork_server_short_of_descriptors_says_so_and_goes_on() -> None:
     assert all(each.is_alive for each in processes)
     zp.stop_all(processes)
     assert zp.start(int, method="forkserver").wait(WITHIN) == 0
+    server().rlimit(psutil.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_who_is_kept_in_readiness_is_the_next_process() -> None:

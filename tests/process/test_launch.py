@@ -109,9 +109,10 @@ def short_of_descriptors(*_: object) -> NoReturn:
 def test_a_start_that_the_system_refuses_is_an_error_of_ours_and_leaves_no_process(
     where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, eventually: Eventually
 ) -> None:
+    method = "forkserver" if "forkserver" in where else "fork"
+    zp.start(int, method=method).wait(WITHIN)  # which opens what stays open
     before = len(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(f"zproc.process.{where}", short_of_descriptors)
-    method = "forkserver" if "forkserver" in where else "fork"
 
     def work() -> None:
         (tmp_path / "pid").write_text(str(os.getpid()))

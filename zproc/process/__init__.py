@@ -1,8 +1,8 @@
-"""Starting processes, watching over them, and ending them with all their descendants.
+"""Starting processes, supervising them, and ending them together with all their descendants.
 
-The law: this package knows nothing of state. It makes processes that run a function and tell what came of it, sees to
-it that none of them outlives who started it, and leaves every decision about them (again? how often? in what order?) to
-others. It is the only one that touches psutil, multiprocessing and pickle.
+The law: this package knows nothing of state. It starts processes that run a function, reports how they ended, and makes
+sure that none outlives the process that started it. Policy (restart? how often? in which order?) is decided elsewhere.
+No other package uses psutil, multiprocessing or pickle.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zproc.homes import moved_in
 from zproc.process import descriptor, parcel
 
-if TYPE_CHECKING:  # the same for who reads types; `tests/test_homes.py` compares the two
+if TYPE_CHECKING:  # the same for type checkers; `tests/test_homes.py` compares the two
     from zproc.process.cargo import INLINE, Cargo, Loan, Packer, Segment, unpack_cargo
     from zproc.process.child import Orders, announce_ready, current_name, parent_watch, take_descriptors
     from zproc.process.fitting import refuse_misfit

@@ -1,8 +1,8 @@
-"""Making a child in this process: by a fork, or by a new interpreter.
+"""Creating a child of this process: by fork, or as a new interpreter.
 
-The law: what comes out is an `Offspring`, which tells when the process has ended and how. No signal reaches a handler
-in the child before the child is ready for it: the thread that makes it holds them back for that moment, and the child
-lets them in. Whoever makes a child reaps it, by its number and nobody else's.
+The law: the result is an `Offspring`, which tells when the process has ended and how. No signal reaches a handler in
+the child before the child is ready for it: the creating thread blocks them meanwhile, and the child unblocks them.
+Whoever creates a child reaps it, by its process id and never any other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _forking = threading.Lock()
 _SIGNALS = signal.valid_signals()
 
 UNKNOWN = 255
-"""The exit code of a process that somebody else has reaped, as asyncio has it."""
+"""The exit code of a process that was reaped by somebody else, as in asyncio."""
 
 
 def _after_fork_in_child() -> None:
@@ -45,39 +45,39 @@ if hasattr(os, "register_at_fork"):
 
 
 class Offspring(Protocol):
-    """A process that this one had made.
+    """A process that was created for this one, whoever forked it.
 
     Attributes:
         pid: its process id.
-        orphaned: whether its maker is dead, so that its exit code is a guess.
+        orphaned: whether the process that forked it is dead, so that its exit code is a guess.
     """
 
     pid: int
     orphaned: bool
 
     def fileno(self) -> int:
-        """Give the descriptor that becomes readable, and stays so, when the process has ended."""
+        """Return the descriptor that becomes readable, for good, when the process has ended."""
         ...
 
     def poll(self) -> int | None:
-        """Give the exit code, negative for a signal, or ``None`` while the process runs."""
+        """Return the exit code, negative for a signal, or ``None`` while the process runs."""
         ...
 
     def send_signal(self, signum: int) -> None:
-        """Send a signal, unless the process has ended; must not be called at the same time as `poll`."""
+        """Send a signal, unless the process has ended; must not run concurrently with `poll`."""
         ...
 
     def rouse(self) -> None:
-        """See that whoever has to tell of its end can: it has said its last, or was killed."""
+        """Make sure that whoever reports its end is able to; called when the end is near or certain."""
         ...
 
     def close(self) -> None:
-        """Let go of the descriptors."""
+        """Close the descriptors."""
         ...
 
 
 class OwnChild:
-    """A child of this very process."""
+    """A direct child of this process."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -92,7 +92,7 @@ class OwnChild:
             raise
 
     def fileno(self) -> int:
-        """Give a descriptor that tells of the end."""
+        """Return the descriptor that becomes readable when the process has ended."""
         return self._watch.fileno()
 
     def poll(self) -> int | None:
@@ -107,15 +107,15 @@ class OwnChild:
         return self._exitcode
 
     def send_signal(self, signum: int) -> None:
-        """Send a signal to a process that is not reaped yet."""
+        """Send a signal, unless the process has ended."""
         if self.poll() is None:
             self._watch.send_signal(signum)
 
     def rouse(self) -> None:
-        """Nobody else has to tell of it."""
+        """Do nothing: this process itself sees the end."""
 
     def close(self) -> None:
-        """Look no longer."""
+        """Stop watching."""
         self._watch.close()
 
 
@@ -126,23 +126,23 @@ _CURES = {
 
 
 def refusal(error: OSError) -> ProcessError:
-    """Make the error of a process that the system does not let us make, with the cure if one is known."""
+    """Return the error for a process that the system refuses to create, with the remedy if one is known."""
     return ProcessError(f"no process can be made: {error.strerror or error}{_CURES.get(error.errno or 0, '')}")
 
 
 def fork(line: int, setup: Setup, call: parcel.Call) -> OwnChild:
-    """Make a child that is a copy of this process; in the child it does not return.
+    """Fork this process; in the child, this does not return.
 
     Raises:
         UsageError: this process has other threads.
     """
     _refuse_threads()
-    run.run_id()  # named here, and not by each child anew
+    run.run_id()  # so that the children do not each invent one
     handle = handle_of_self()
     _flush()
     handled = _handled_signals()
     with _forking, _held({signal.SIGINT, signal.SIGTERM, *handled}), _interpreter_silenced():
-        # Out of the registry, because what is in there is closed in forks; the handle of the parent is needed, too.
+        # Duplicates outside the registry: the child closes what is registered, and it needs these two.
         passed: list[int] = []
         try:
             passed += map(os.dup, [line, handle] if handle >= 0 else [line])
@@ -155,21 +155,20 @@ def fork(line: int, setup: Setup, call: parcel.Call) -> OwnChild:
 
 
 def spawn(line: int) -> OwnChild:
-    """Make a child that is a new interpreter, and hears of its task over the line."""
+    """Start a new interpreter, which receives its task over the line."""
     handle = handle_of_self()
     arguments = command("child", line, handle)
     return OwnChild(execute(arguments, line, handle))
 
 
 def command(module: str, *numbers: int) -> list[str]:
-    """Give the command line of a new interpreter that is like this one and runs ``main`` of a module of this package.
+    """Return the command line of an interpreter like this one that runs ``main`` of a module of this package.
 
-    The search path travels as arguments: the interpreter would work out another one, in which zproc itself may be
-    missing.
+    The search path is passed as arguments: the new interpreter would compute its own, which may lack zproc itself.
     """
     if not sys.executable:
         raise UsageError("this interpreter does not know its own executable, so it can start no other; use 'fork'")
-    # Private, and yet the one place that knows; multiprocessing takes it from there, too.
+    # Private, but the only place that knows; multiprocessing uses it as well.
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
     given = ", ".join(f"int(sys.argv[{index}])" for index in range(1, len(numbers) + 1))
     code = (
@@ -180,7 +179,7 @@ def command(module: str, *numbers: int) -> list[str]:
 
 
 def execute(arguments: list[str], *passed: int, stdout: int | None = None) -> int:
-    """Run a command with some descriptors, and return its process id; the caller reaps it.
+    """Run a command that inherits the given descriptors, and return its process id; the caller reaps it.
 
     Raises:
         ProcessError: it cannot be run.
@@ -196,16 +195,16 @@ def execute(arguments: list[str], *passed: int, stdout: int | None = None) -> in
             )
         except OSError as error:
             raise ProcessError(f"cannot start {arguments[0]}: {error}") from error
-        # subprocess would complain of a process that nobody waited for, and reap it behind our back.
+        # Otherwise subprocess would warn that nobody waited for it, and reap it behind our back.
         process.returncode = 0
     return process.pid
 
 
 def strangers() -> list[str]:
-    """Name the threads because of which this process had better not be forked.
+    """Return the names of the threads that make it unsafe to fork this process.
 
-    Those of zproc hold no lock that a fork of theirs does not make anew. The main thread counts as the program, which
-    has decided for forks: it is another one than this for all tries but the first.
+    Threads of zproc hold no lock that is not replaced after a fork. The main thread stands for the program, which chose
+    to fork; restarts are done by another thread.
     """
     spared = {threading.current_thread(), threading.main_thread()}
     return [each.name for each in threading.enumerate() if each not in spared and not each.name.startswith("zproc-")]
@@ -222,7 +221,7 @@ def _refuse_threads() -> None:
 
 @contextlib.contextmanager
 def _interpreter_silenced() -> Iterator[None]:
-    """Keep the interpreter from warning of threads, zproc's own too: as an error, that would come after the fork."""
+    """Suppress the interpreter's warning about threads: turned into an error, it would be raised after the fork."""
     if sys.version_info >= (3, 12):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -232,7 +231,7 @@ def _interpreter_silenced() -> Iterator[None]:
 
 
 def _handled_signals() -> tuple[int, ...]:
-    """List the signals for which the program has a handler, which in a child would act on the parent's things."""
+    """Return the signals that the program handles; in a child, those handlers would act on the parent's resources."""
     return tuple(int(signum) for signum in _SIGNALS if callable(signal.getsignal(signum)))
 
 
@@ -246,7 +245,7 @@ def _held(signums: set[int]) -> Iterator[None]:
 
 
 def _flush() -> None:
-    # What is in the buffers would otherwise be written twice.
+    # Otherwise both processes would write what is buffered.
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()

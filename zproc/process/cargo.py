@@ -1,9 +1,9 @@
-"""Values that are too many, or too large, to be copied more than once on their way.
+"""Pickling values so that large ones are copied once only on their way to another process.
 
-The law: a value is packed into pieces that nobody joins until they are put where the other side reads them. Large
-buffers (of arrays, by pickle's protocol 5) and large ``bytes`` are such pieces by themselves. What is short travels in
-the message; what is long is put into a `Segment`, memory that both sides see, and only its description travels. Whoever
-made a segment may use it again when the other side has let go of it.
+The law: a value is pickled into pieces that are not joined until they are written where the other side reads them.
+Large buffers (of arrays, by pickle's protocol 5) and large ``bytes`` are pieces of their own. Short values travel in
+the message; long ones are written to a `Segment` of shared memory, and only a description of it travels. Whoever
+created a segment may reuse it once the other side has released it.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from zproc.process import descriptor, parcel
 __all__ = ["INLINE", "Cargo", "Loan", "Packer", "Segment", "unpack_cargo"]
 
 INLINE: Final = 32 << 10
-"""How long something may be to travel in a message, in bytes."""
+"""The longest value that travels in a message, in bytes."""
 
 _ATOMS: Final = frozenset({int, float, complex, bool, type(None)})
-"""Kinds that pickle writes in one short piece, whatever their values."""
+"""Types that pickle always writes as one short piece."""
 
 _ALIGNMENT: Final = 64
 _PAGE: Final = mmap.PAGESIZE
 
 
 class Cargo(NamedTuple):
-    """A packed value.
+    """A pickled value.
 
     Attributes:
         pieces: what pickle has written, in order.
-        buffers: what it has left outside.
-        nbytes: how long all of it is.
+        buffers: the out-of-band buffers.
+        nbytes: the length of all of it.
     """
 
     pieces: Sequence[bytes | memoryview]
@@ -48,22 +48,22 @@ class Cargo(NamedTuple):
 
     @property
     def is_short(self) -> bool:
-        """Whether it travels in a message."""
+        """Whether it fits into a message."""
         return not self.buffers and self.nbytes <= INLINE
 
     def joined(self) -> bytes:
-        """Give it as it travels in a message.
+        """Return it as one piece, for a message.
 
         Raises:
-            ValueError: parts of it are outside.
+            ValueError: it has out-of-band buffers.
         """
         if self.buffers:
-            raise ValueError("what has parts outside is not one piece")
+            raise ValueError("a cargo with out-of-band buffers is not one piece")
         return self.pieces[0] if len(self.pieces) == 1 and isinstance(self.pieces[0], bytes) else b"".join(self.pieces)
 
 
 class _Sink:
-    """What a pickler takes for a file; it keeps large pieces without copying them."""
+    """A file for picklers, which keeps large pieces without copying them."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes | memoryview] = []
@@ -71,12 +71,12 @@ class _Sink:
 
 
 class Packer:
-    """Packs values for processes that this one has started, or was started by.
+    """Pickles values for the processes that this one has started, or for the one that started it.
 
-    Functions and classes of ``__main__`` travel by value.
+    Functions and classes of ``__main__`` are pickled by value.
 
     Args:
-        names: whether to try names first, for values on their way up: the parent has what its child has.
+        names: whether to try plain pickle first, for values on their way to the parent, which has what its child has.
     """
 
     def __init__(self, *, names: bool = False) -> None:
@@ -84,16 +84,16 @@ class Packer:
         self._picklers = [_Reusable(kind) for kind in kinds]
 
     def pack(self, value: object, module: ModuleType | None = None) -> Cargo:
-        """Pack a value.
+        """Pickle a value.
 
         Args:
-            value: which.
-            module: a module whose classes and functions are to travel by value, too; see `parcel.unfindable`.
+            value: the value.
+            module: a module whose classes and functions are to be pickled by value, too; see `parcel.unfindable`.
 
         Raises:
             Exception: whatever pickle, or the classes of the value, raise.
         """
-        if type(value) in _ATOMS:  # a pickler that writes elsewhere costs six times as much
+        if type(value) in _ATOMS:  # a pickler with a file of its own costs six times as much
             data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
             return Cargo((data,), (), len(data))
         *first, last = self._picklers
@@ -107,7 +107,7 @@ class Packer:
 
     @staticmethod
     def pack_whole(value: object, module: ModuleType | None = None) -> bytes:
-        """Pack a value in one piece, which costs a copy.
+        """Pickle a value as one piece, which costs a copy.
 
         Raises:
             Exception: whatever pickle, or the classes of the value, raise.
@@ -116,7 +116,7 @@ class Packer:
 
 
 class _Reusable:
-    """A pickler that is made once: making it costs more than what most values cost."""
+    """A pickler that is created once: creating one costs more than pickling most values."""
 
     def __init__(self, kind: Any) -> None:
         self._kind = kind
@@ -126,7 +126,7 @@ class _Reusable:
         self._pickler = kind(self._sink, pickle.HIGHEST_PROTOCOL, buffer_callback=self._leave_outside)
 
     def pack(self, value: object) -> Cargo:
-        if self._busy:  # what is being packed packs something itself
+        if self._busy:  # reentered: a `__reduce__` pickles something itself
             return _Reusable(self._kind).pack(value)
         self._busy = True
         try:
@@ -142,7 +142,7 @@ class _Reusable:
         return Cargo(pieces, buffers, nbytes)
 
     def _leave_outside(self, buffer: pickle.PickleBuffer) -> bool:
-        """Keep a large buffer out of the stream; true says that it stays in."""
+        """Take a large buffer out of band; return true for one that stays in the stream."""
         try:
             raw = buffer.raw()
         except BufferError:  # not contiguous
@@ -158,7 +158,7 @@ class _Plain(pickle.Pickler):
 
 
 def unpack_cargo(stream: bytes | memoryview, buffers: Sequence[memoryview] = ()) -> Any:
-    """Unpack what `Packer.pack` packed; raises whatever the classes inside raise."""
+    """Unpickle what `Packer.pack` returned; raises whatever the classes inside raise."""
     return pickle.loads(stream, buffers=buffers)
 
 
@@ -166,14 +166,14 @@ def unpack_cargo(stream: bytes | memoryview, buffers: Sequence[memoryview] = ())
 
 
 class Segment:
-    """Memory that can be given to another process by its descriptor.
+    """Shared memory, passed to another process by its descriptor.
 
     Args:
-        number: the descriptor, from somebody else; ``None`` to make new memory.
-        size: how long, in bytes.
+        number: the descriptor, if another process created it; ``None`` to allocate it.
+        size: its length, in bytes.
 
     Raises:
-        OSError: there is no such memory left.
+        OSError: it cannot be allocated or mapped.
     """
 
     def __init__(self, size: int, number: int | None = None) -> None:
@@ -195,17 +195,17 @@ class Segment:
 
     @classmethod
     def room_for(cls, cargo: Cargo) -> Segment:
-        """Make one that a cargo fits into, and others of about its length."""
+        """Allocate one for a cargo, and others of about its length."""
         needed = sum(map(len, cargo.pieces)) + sum(_aligned(each.nbytes) for each in cargo.buffers) + _ALIGNMENT
         return cls(_rounded(needed))
 
     def fits(self, cargo: Cargo) -> bool:
-        """Tell whether a cargo fits, and does not waste most of it."""
+        """Return whether a cargo fits without wasting most of it."""
         needed = sum(map(len, cargo.pieces)) + sum(_aligned(each.nbytes) for each in cargo.buffers) + _ALIGNMENT
         return needed <= self.size <= 4 * _rounded(needed)
 
     def fill(self, cargo: Cargo) -> tuple[int, ...]:
-        """Put a cargo in, the only copy that is made of it; return what `Loan` needs to find it."""
+        """Copy a cargo in, the only copy that is made; return the layout that `Loan` needs."""
         place, memory = 0, self.view()
         for piece in cargo.pieces:
             memory[place : place + len(piece)] = piece
@@ -219,17 +219,17 @@ class Segment:
         return tuple(layout)
 
     def view(self) -> memoryview:
-        """Give what is in it."""
+        """Return its content."""
         return memoryview(self._memory).cast("B")
 
     def close_descriptor(self) -> None:
-        """Let nobody else be given it any more; what was made of it here stays."""
+        """Close the descriptor; the mapping stays as long as it is used."""
         descriptor.close(self.descriptor)
         self.descriptor = -1
 
     def __del__(self) -> None:
-        # A pool that is forgotten, a message that never arrived: the number goes with the last who knew it. In a fork
-        # it was closed at once, and may mean something else by now.
+        # For a pool that is dropped, or a message that was never read. In a fork the number was closed at once, and may
+        # mean something else by now.
         if getattr(self, "descriptor", -1) >= 0 and self._owner == os.getpid():
             self.close_descriptor()
 
@@ -238,7 +238,7 @@ class Loan:
     """A cargo in a segment, as the other side reads it.
 
     Args:
-        segment: where it is.
+        segment: the segment.
         layout: what `Segment.fill` returned.
     """
 
@@ -250,13 +250,13 @@ class Loan:
         self._whole = whole
 
     def read(self) -> Any:
-        """Unpack it; arrays among what comes out lie in the segment itself."""
-        # By way of a `PickleBuffer`, because a view of a view is one of what is below; this way each that is made of a
-        # view, however far removed, is counted by it.
+        """Unpickle it; arrays in the result lie in the segment itself."""
+        # By way of a `PickleBuffer`, because a view of a view refers to the underlying object; this way, every view
+        # that is derived from ours, however indirectly, keeps ours from being released.
         return unpack_cargo(self._stream, [memoryview(pickle.PickleBuffer(view)) for view in self._views])
 
     def give_back(self) -> bool:
-        """Let go of it, and tell whether nothing that was read lies in it any more."""
+        """Release it, and return whether nothing that was read lies in it any more."""
         try:
             for view in (*self._views, self._stream, self._whole):
                 view.release()
@@ -266,9 +266,9 @@ class Loan:
 
 
 def _mapped(number: int, size: int) -> Any:
-    """Map memory, for as long as anything is made of what this returns.
+    """Map memory for as long as anything refers to what this returns.
 
-    `mmap.mmap` would keep a descriptor of its own for as long, and a program may have more results than descriptors.
+    `mmap.mmap` would keep a descriptor of its own as long, and a program may have more results than descriptors.
     """
     address = _libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, number, 0)
     if address == _FAILED:
@@ -295,7 +295,7 @@ def _aligned(place: int) -> int:
 
 
 def _rounded(size: int) -> int:
-    """Round up to a page, and to an eighth of the next power of two, so that similar sizes are one size."""
+    """Round up to pages and to eighths of the next power of two, so that similar sizes are equal."""
     step = max(_PAGE, 1 << max(0, size.bit_length() - 4))
     return -(-size // step) * step
 

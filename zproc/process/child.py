@@ -1,13 +1,12 @@
-"""What happens in a child, however it was made.
+"""What runs in a child process, whatever the start method.
 
-The law: a child does what its parent said, tells what came of it, and leaves. It never runs the main script. It begins
-with the signals that a new program has, with ``/dev/null`` for its input, and with a thread that watches its parent:
-when the process that asked for it is gone, it kills its descendants and itself.
+The law: a child calls what its parent asked for, reports the outcome, and exits. It never runs the main script. It
+starts with default signal dispositions, with ``/dev/null`` as standard input, and with a thread that watches its
+parent: when the process that requested it is gone, it kills its descendants and itself.
 
-It ends like a program: threads that are not daemons are joined, `atexit` functions that were registered *in it* are
-run, the standard streams are flushed. What its parent registered before a fork is not run: it is the parent's to run.
-The exit code is 0 if the target returned, 1 if it raised, and what ``sys.exit`` says; Ctrl-C ends it by SIGINT, without
-a word, as it would any program.
+It exits like a program: non-daemon threads are joined, `atexit` functions registered *in it* are run, and the standard
+streams are flushed. What its parent registered before a fork is left to the parent. The exit code is 0 if the target
+returned, 1 if it raised, or what ``sys.exit`` says; Ctrl-C ends it by SIGINT, silently.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ __all__ = ["Orders", "announce_ready", "current_name", "main", "parent_watch", "
 
 @dataclass(slots=True)
 class _Life:
-    """This process as its parent made it."""
+    """What this process has from its parent."""
 
     line: int
     parent: Watch
@@ -50,7 +49,7 @@ class _Life:
     speaking: threading.Lock = field(default_factory=threading.Lock)
 
     def say(self, kind: Kind, body: bytes) -> bool:
-        """Say something to the parent, and tell whether it could be said; if not, the watch sees to it."""
+        """Send a frame to the parent; return whether it could be sent. If not, the watch ends this process."""
         try:
             with self.speaking:
                 wire.send(self.line, Frame(kind, body))
@@ -61,7 +60,7 @@ class _Life:
 
 _life: _Life | None = None
 _inherited: dict[str, str] | None = None
-"""The environment that the fork server gave to this process, if it was that which made it."""
+"""The environment inherited from the fork server, if that forked this process."""
 
 _SIGNALS = signal.valid_signals()
 
@@ -70,10 +69,10 @@ def announce_ready(value: object = None) -> None:
     """Tell the parent, which may be waiting in ``start(..., ready=True)``, that this process is ready.
 
     Args:
-        value: what the parent finds in ``Incarnation.ready_value``.
+        value: becomes ``Incarnation.ready_value`` in the parent.
 
     Raises:
-        UsageError: this process was not started by zproc, or has said so before.
+        UsageError: this process was not started by zproc, or has announced itself before.
     """
     life = _this_life("announce_ready")
     if life.announced:
@@ -84,12 +83,12 @@ def announce_ready(value: object = None) -> None:
 
 
 def current_name() -> str | None:
-    """Give the name of this process, or ``None`` if zproc did not start it."""
+    """Return the name of this process, or ``None`` if zproc did not start it."""
     return _life.name if _life is not None and _life.pid == os.getpid() else None
 
 
 def parent_watch() -> Watch:
-    """Give the watch over the process that started this one, for a loop that has its own way to end.
+    """Return the watch on the process that started this one, for a loop that ends in its own way.
 
     Raises:
         UsageError: this process was not started by zproc.
@@ -98,7 +97,7 @@ def parent_watch() -> Watch:
 
 
 def take_descriptors(count: int) -> list[int]:
-    """Wait for descriptors that the parent hands over, and return them; they are this process's own.
+    """Wait for descriptors from the parent, and return them; this process owns them.
 
     Raises:
         UsageError: this process was not started by zproc.
@@ -108,9 +107,9 @@ def take_descriptors(count: int) -> list[int]:
 
 
 class Orders:
-    """What the parent asks of this process while it runs: calls that mean what both have agreed on.
+    """Requests that the parent sends to this process while it runs.
 
-    Made once, by a process that has a loop in which to poll for them; it answers each, in order.
+    Created once, by a process whose loop polls for them; each is answered, in order.
 
     Raises:
         UsageError: this process was not started by zproc.
@@ -123,22 +122,22 @@ class Orders:
         self._arrived: deque[parcel.Call] = deque()
 
     def fileno(self) -> int:
-        """Give the descriptor that is readable when there is something to take."""
+        """Return the descriptor that is readable when `take` may have something."""
         return self._stream.fileno()
 
     def take(self) -> parcel.Call | None:
-        """Return the next order, ``None`` if none has come; never wait."""
+        """Return the next request, or ``None`` if none has arrived; never wait."""
         with contextlib.suppress(BlockingIOError, ConnectionResetError):
             for frame in self._decoder.feed(self._stream.recv(1 << 18, socket.MSG_DONTWAIT)):
                 self._arrived.append(parcel.unpack(frame.body))
         return self._arrived.popleft() if self._arrived else None
 
     def answer(self, value: object) -> None:
-        """Answer the oldest order that was taken; an exception is raised at the parent."""
+        """Answer the oldest request that was taken; an exception is raised in the parent."""
         self._life.say(Kind.ANSWER, parcel.pack_value(value))
 
     def close(self) -> None:
-        """Take no more."""
+        """Take no more requests."""
         self._stream.close()
 
 
@@ -152,22 +151,22 @@ def _this_life(asked: str) -> _Life:
 
 
 def main(line: int, parent_handle: int) -> NoReturn:
-    """Live a child's life in a process that shares nothing with its parent.
+    """Run as a child in a process that shares no memory with its parent.
 
     Args:
         line: the child's end of the line.
-        parent_handle: a handle of the process that asked for the child; -1 if the kernel has none.
+        parent_handle: a pidfd of the process that requested the child; -1 if the kernel has none.
     """
     for number in (line, parent_handle):
         if number >= 0:
-            os.set_inheritable(number, False)  # it had to be, for the exec that led here
+            os.set_inheritable(number, False)  # it had to be inheritable, for the exec that led here
     parent = adopt(0, parent_handle) if parent_handle >= 0 else None
-    # Watched from the first moment: if the parent dies before it has said anything, nobody else tells.
+    # Watched from the first moment: nothing else would tell if the parent died before sending anything.
     life = _begin(line, parent) if parent is not None else None
 
     def load() -> parcel.Call:
         body = wire.receive(line, Kind.CALL)
-        if wire.is_abandoned(line):  # whoever asked for this process was told that there is none
+        if wire.is_abandoned(line):  # the parent has given up, and raised
             os._exit(1)
         call = parcel.unpack(body)
         assert isinstance(call, parcel.Call)
@@ -183,13 +182,13 @@ def main(line: int, parent_handle: int) -> NoReturn:
 
 
 def take_over(setup: Setup, call: parcel.Call, line: int, parent_handle: int = -1) -> NoReturn:
-    """Live a child's life in a process that was just forked from its parent.
+    """Run as a child in a process that was just forked from its parent.
 
-    The caller's frames stay below this one, and are never returned to.
+    The caller's frames stay below this one on the stack, and are never returned to.
     """
     try:
         life = _part_from_parent(setup, line, parent_handle)
-    except BaseException:  # noqa: BLE001 - no descriptors left, for one; the caller's frames would go on as the parent
+    except BaseException:  # noqa: BLE001 - raised to the caller, it would resume the parent's program in the child
         traceback.print_exc()
         _flush()
         os._exit(1)
@@ -197,7 +196,7 @@ def take_over(setup: Setup, call: parcel.Call, line: int, parent_handle: int = -
 
 
 def _part_from_parent(setup: Setup, line: int, parent_handle: int) -> _Life:
-    """Let go of what a fork has of its parent, and begin a life of its own."""
+    """Drop what a fork inherits and must not use, and start watching the parent."""
     atexit._clear()  # noqa: SLF001 - multiprocessing does not, and so runs none of the child's own
     descriptor.silence(0)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - it replaces one that is never closed either
@@ -212,10 +211,10 @@ def _part_from_parent(setup: Setup, line: int, parent_handle: int) -> _Life:
 def _begin(line: int, parent: Watch) -> _Life:
     global _life  # noqa: PLW0603 - a process has one life
     _life = _Life(descriptor.keep(line), parent)
-    # A thread begins with the signals of its maker; had it any, a signal that the program waits for might come to it.
-    # `_reset_signals` lets them in again for the program.
+    # A thread inherits the signal mask of its creator; with signals unblocked, it could receive one that the program
+    # waits for. `_reset_signals` unblocks them for the main thread.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    # Not a `threading.Thread`: this one is nobody's business in here, and starting one of those waits until it runs.
+    # Not a `threading.Thread`: the program should not see it, and starting one of those waits until it runs.
     _thread.start_new_thread(_watch, (_life,))
     return _life
 
@@ -223,8 +222,8 @@ def _begin(line: int, parent: Watch) -> _Life:
 def _watch(life: _Life) -> None:
     """End this process when its parent has ended.
 
-    No signal of the kernel's does the same: one that comes at the parent's death would kill this process before it can
-    take its descendants with it.
+    A parent-death signal of the kernel is no substitute: it would kill this process before it could end its
+    descendants.
     """
     life.parent.wait()
     if life.linger:
@@ -242,7 +241,7 @@ def _live(life: _Life, setup: Setup, load: Callable[[], parcel.Call]) -> NoRetur
         code = _perform(life, setup, load)
     except KeyboardInterrupt:
         code = -signal.SIGINT
-    except BaseException:  # noqa: BLE001 - a fault of this module's, and still not the caller's frames' to handle
+    except BaseException:  # noqa: BLE001 - a bug of ours, and still not to be raised into the caller's frames
         traceback.print_exc()
     finally:
         _leave(code)
@@ -269,7 +268,7 @@ def _perform(life: _Life, setup: Setup, load: Callable[[], parcel.Call]) -> int:
 
 
 def _shortened(error: BaseException) -> BaseException:
-    """Take the frames of this module off a traceback: they say nothing about the program."""
+    """Remove the frames of this module from a traceback: they say nothing about the program."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, parcel.__file__):
         trace = trace.tb_next
@@ -285,19 +284,19 @@ def _settle_in(setup: Setup) -> None:
 
 
 def remember_environment() -> None:
-    """Have children that are forked from here know their environment, which most of them are to have anyway."""
+    """Let children forked from here compare their environment with the one they inherit, which is mostly the same."""
     global _inherited  # noqa: PLW0603 - a process has one environment
     _inherited = dict(os.environ)
 
 
 def _take(surroundings: Surroundings) -> None:
     if surroundings.directory is not None:
-        with contextlib.suppress(OSError):  # gone since; the parent would get the same from it
+        with contextlib.suppress(OSError):  # removed meanwhile; the parent would not fare better
             os.chdir(surroundings.directory)
     if surroundings.environ != _inherited:
         _take_environment(surroundings.environ)
     sys.argv[:] = surroundings.argv
-    if sys.path != list(surroundings.path):  # a fifth of what a start costs: it writes to all that knows the path
+    if sys.path != list(surroundings.path):  # invalidating the caches is a fifth of the cost of a start
         sys.path[:] = surroundings.path
         importlib.invalidate_caches()
 
@@ -311,9 +310,9 @@ def _take_environment(environ: dict[str, str]) -> None:
 
 
 def _reset_signals(handled: Iterable[int], *, interruptible: bool) -> None:
-    """Have the signals as an exec would leave them: a handler of the parent's acts on the parent's things.
+    """Reset signals as an exec would: the parent's handlers act on the parent's resources.
 
-    Those that came since the fork were held back, and arrive at the end of this.
+    Signals that were blocked since the fork are delivered at the end of this.
     """
     with contextlib.suppress(ValueError):
         signal.set_wakeup_fd(-1)
@@ -327,27 +326,27 @@ def _reset_signals(handled: Iterable[int], *, interruptible: bool) -> None:
 
 
 def _exit_code(stop: SystemExit) -> int:
-    """Give the exit code that ``python`` would make of a SystemExit."""
+    """Return the exit code that ``python`` derives from a SystemExit."""
     if stop.code is None:
         return 0
     if isinstance(stop.code, int):
         return stop.code & 0xFF
     with contextlib.suppress(Exception):
-        print(stop.code, file=sys.stderr)  # noqa: T201 - it is what the interpreter does with it
+        print(stop.code, file=sys.stderr)  # noqa: T201 - as the interpreter does
     return 1
 
 
 def _leave(code: int) -> NoReturn:
-    """Do what an interpreter does at its end, and go.
+    """Finalize like an interpreter, and exit.
 
-    By ``os._exit``, because what is below on the stack of a forked child is the parent's.
+    By ``os._exit``, because the frames below on the stack of a forked child are the parent's.
     """
     try:
         threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
         atexit._run_exitfuncs()  # noqa: SLF001
     except KeyboardInterrupt:
         code = -signal.SIGINT
-    except BaseException:  # noqa: BLE001 - the outcome has been told; this is an afterthought
+    except BaseException:  # noqa: BLE001 - the outcome has been reported already
         traceback.print_exc()
     finally:
         _flush()
@@ -364,7 +363,7 @@ def _flush() -> None:
 
 
 def adopt_streams(out: int, err: int) -> None:
-    """Write to these from now on: where the parent writes may have changed since the fork server began."""
+    """Replace the standard streams: the parent may have redirected its own since the fork server began."""
     for number, target, stream in ((1, out, sys.stdout), (2, err, sys.stderr)):
         os.dup2(target, number)
         descriptor.close(target)

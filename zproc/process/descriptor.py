@@ -1,9 +1,9 @@
-"""The descriptors that belong to this process alone.
+"""The file descriptors that belong to this process alone.
 
-The law: whoever opens a descriptor that must not be shared by a fork enters it here before anything else can fork, and
-closes it here. In a child that was forked, by zproc or by anybody, all of them are closed before other code runs: a
-line to a process must not be read by two. Nothing here is a file object, because a file object that a child inherits
-closes its number when it is collected, whatever the number means by then.
+The law: a descriptor that must not be shared with a fork is registered here as soon as it is opened, and closed here.
+In every forked child, whoever forked it, all of them are closed before other code runs: a line to a process must not
+have two readers. Nothing here is a file object: one that a child inherits would close its number when it is collected,
+whatever that number means by then.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _private: set[int] = set()
 
 
 def keep(descriptor: int) -> int:
-    """Enter a descriptor as this process's own, and return it."""
+    """Register a descriptor as this process's own, and return it."""
     _private.add(descriptor)
     return descriptor
 
 
 def close(*descriptors: int) -> None:
-    """Close descriptors, those that were entered and others; a negative number stands for none.
+    """Close descriptors, registered or not; negative numbers are skipped.
 
-    Once each: by the second time, the number may be another thread's.
+    Never twice: by then, the number may belong to another thread.
     """
     for descriptor in descriptors:
         _private.discard(descriptor)
@@ -37,10 +37,10 @@ def close(*descriptors: int) -> None:
 
 
 def pair() -> tuple[int, int]:
-    """Make a two-way line, and return its two ends; both are this process's own until they are closed.
+    """Open a bidirectional line, and return its two ends, both registered.
 
     Raises:
-        UsageError: this platform has nothing to make it of.
+        UsageError: this platform has no Unix sockets.
     """
     if not hasattr(socket, "AF_UNIX"):
         raise UsageError("zproc starts processes on POSIX systems only, so far")
@@ -51,10 +51,10 @@ def pair() -> tuple[int, int]:
 
 
 def socket_of(number: int) -> socket.socket:
-    """Return a socket object for a descriptor, which blocks if and only if the descriptor does.
+    """Return a socket object for a descriptor that blocks if and only if the descriptor does.
 
-    Every new socket object takes on what the program, or any library in it, gave to ``socket.setdefaulttimeout``: it
-    makes the descriptor non-blocking, and raises where others would wait, or would say that there is nothing.
+    A new socket object obeys ``socket.setdefaulttimeout``, which the program or a library may have called: it would
+    make the descriptor non-blocking, and raise TimeoutError where it should block, or raise BlockingIOError.
     """
     blocking = os.get_blocking(number)
     made = socket.socket(fileno=number)
@@ -63,7 +63,7 @@ def socket_of(number: int) -> socket.socket:
 
 
 def silence(descriptor: int) -> None:
-    """Let a number stand for ``/dev/null``."""
+    """Point a descriptor to ``/dev/null``."""
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, descriptor, inheritable=descriptor <= 2)  # noqa: PLR2004 - 0, 1, 2 are the standard streams
     if null != descriptor:
@@ -71,17 +71,17 @@ def silence(descriptor: int) -> None:
 
 
 def inherited(*, spare: frozenset[int]) -> list[int]:
-    """List what this process has open, apart from the standard streams and what is spared."""
+    """Return all open descriptors except the standard streams and those spared."""
     folder = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
     numbers = sorted(int(name) for name in os.listdir(folder))
     return [number for number in numbers if number > 2 and number not in spare]  # noqa: PLR2004
 
 
 def park(*, spare: frozenset[int]) -> None:
-    """Let go of everything that was inherited, apart from the standard streams and what is spared.
+    """Point every inherited descriptor to ``/dev/null``, except the standard streams and those spared.
 
-    The numbers are not closed but point to ``/dev/null`` from now on. The objects that believe to own them came along,
-    too, and each will close its number some day: were it free, it would be somebody else's by then.
+    They are not closed: the objects that own them were inherited as well, and each will close its number some day,
+    which must not have become somebody else's by then.
     """
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in inherited(spare=spare | {null}):

@@ -1,7 +1,7 @@
-"""Whether a function can be called with some arguments, told before it is.
+"""Checking that a function accepts its arguments before it is called in another process.
 
-The law: what is refused would raise `TypeError` at the call, with certainty. Nobody looks behind a decorator that is
-not zproc's own, because it may give its function other arguments than it was given; what has no signature passes.
+The law: what is refused would certainly raise `TypeError` at the call. Decorators other than zproc's own are not looked
+behind, because they may pass other arguments on; what has no signature passes.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ def refuse_misfit(
     about: str = "",
     options: frozenset[str] = frozenset(),
 ) -> None:
-    """Make sure that a function can be called with some arguments.
+    """Check that a function accepts some arguments.
 
     Args:
         function: the function.
-        args: all positional ones, those included that zproc adds.
-        kwargs: those by name.
-        about: says which zproc adds, and how they are left out.
-        options: names that may be meant as options of the call that was made, rather than as arguments.
+        args: the positional arguments, including those that zproc adds.
+        kwargs: the keyword arguments.
+        about: which ones zproc adds, and how to leave them out; for the message.
+        options: names that the caller may have meant as options rather than as arguments.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it does not.
     """
     signature = _signature(function)
     if signature is None:
@@ -49,7 +49,7 @@ def refuse_misfit(
 
 
 def _bare(signature: inspect.Signature) -> inspect.Signature:
-    """Return it without types, which as texts would have quotes."""
+    """Return a signature without annotations, which would be printed in quotes."""
     parameters = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
     return signature.replace(parameters=parameters, return_annotation=signature.empty)
 
@@ -58,5 +58,5 @@ def _signature(function: Callable[..., object]) -> inspect.Signature | None:
     ours = type(function) is FunctionType and str(function.__globals__.get("__name__")).startswith("zproc.")
     try:
         return inspect.signature(function, follow_wrapped=ours)
-    except (TypeError, ValueError):  # of some builtins nobody knows
+    except (TypeError, ValueError):  # some builtins have none
         return None

@@ -1,11 +1,11 @@
-"""Making a child through the fork server: the asking side.
+"""Creating a child through the fork server: the client's side.
 
-The law: a process has at most one fork server, makes it when it first needs one, and makes another when that one is
-dead. A child of the fork server asks the very same one, over a channel of its own. An answer does not come over the
-channel but over a pipe that went with the question, so that no thread has to sort answers: first the process id, then,
-when the process has ended, its exit code. A pipe that ends before that says that the fork server is dead, and what it
-had made with it. One that was stopped, by Ctrl-Z or by hand, is told to go on when it is needed: it is nobody's but
-this program's, and while it stands still nothing is made and no end is told.
+The law: a process has at most one fork server, starts it when it first needs one, and starts another when that one is
+dead. A child forked by it uses the same fork server, over a channel of its own. Answers come not over the channel but
+over a pipe passed with the request, so that no thread has to dispatch them: first the process id, later the exit code.
+If the pipe is closed before that, the fork server is dead, and what it had forked with it. One that was stopped, by
+Ctrl-Z or by hand, is continued when it is needed: it belongs to this program alone, and while it is stopped nothing is
+forked and no exit is reported.
 """
 
 from __future__ import annotations
@@ -39,30 +39,28 @@ __all__ = [
 ]
 
 NUMBER = struct.Struct("!q")
-"""What comes over the pipe: a process id (or, negative, why there is none), and later an exit code."""
+"""What comes over the pipe: a process id (or a negative errno), and later an exit code."""
 
 REQUEST = struct.Struct("!dB")
-"""What is asked: how long the child may outlive its parent, in seconds, and whether a handle of the parent is sent
-along.
+"""A request: how long the child may outlive its parent, in seconds, and whether a pidfd of the parent is passed.
 
-With it go the writing end of the pipe, the child's end of its line, standard output and error, and that handle. The
-pipe is the first, so that a server short of descriptors can say so.
+With it are passed the writing end of the pipe, the child's end of its line, standard output and error, and that pidfd.
+The pipe comes first, so that a fork server short of descriptors can still say so.
 """
 
 WHO_WAITS = 2
-"""What stands in the place of that "whether" in the question who is kept in readiness; only the pipe goes with it."""
+"""In place of that flag: the question which process is kept in reserve; only the pipe is passed with it."""
 
 _PATIENCE = 5.0
 """How long the answer to that may take, in seconds."""
 
-
 _SLOW = 0.5
-"""After how long, in seconds, a fork server that does not answer may have been stopped."""
+"""After how long without an answer the fork server is taken to be stopped, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """The fork server that this process asks: made here, or inherited if ``pid`` is `None`, and then its parent."""
+    """The fork server of this process: started here, or inherited if ``pid`` is `None`; then it is the parent."""
 
     channel: int
     pid: int | None
@@ -74,7 +72,7 @@ _server: _Server | None = None
 
 
 class ServedChild:
-    """A process that the fork server has made for this one."""
+    """A process that the fork server has forked for this one."""
 
     def __init__(self, pid: int, pipe: int) -> None:
         self.pid = pid
@@ -82,7 +80,7 @@ class ServedChild:
         os.set_blocking(pipe, False)
         self._exitcode: int | None = None
         self.orphaned: bool = False
-        # Opened before the pipe is looked at: the fork server reports an exit before it gives the number back.
+        # Opened before the pipe is read: the fork server reports an exit before it reaps, which frees the process id.
         try:
             self._watch: Watch | None = watch_process(pid)
         except BaseException:  # short of descriptors
@@ -91,39 +89,39 @@ class ServedChild:
             raise
 
     def fileno(self) -> int:
-        """Give a descriptor that tells of the end: the pipe, and the process itself when nobody else can tell."""
+        """Return the descriptor that becomes readable at the end: the pipe, or the watch if the fork server is dead."""
         return self._watch.fileno() if self._watch is not None and self.orphaned else self._pipe
 
     def poll(self) -> int | None:
-        """Give the exit code that the fork server has reported, or guess it if that one is dead."""
+        """Return the exit code that the fork server has reported; guess it if the fork server is dead."""
         if self._exitcode is None and not self.orphaned and self._is_reported():
             with contextlib.suppress(BlockingIOError):  # another thread was first
                 answer = os.read(self._pipe, NUMBER.size)
                 self.orphaned = not answer
                 self._exitcode = NUMBER.unpack(answer)[0] if answer else None
         if self._exitcode is None and self.orphaned and self._watch is not None and self._watch.gone():
-            # Nobody else could wait for it. It dies with its maker, unless it may outlive its parent.
+            # Nobody can wait for it any more. It was killed with the fork server, unless it may outlive its parent.
             self._exitcode = -signal.SIGKILL
         return self._exitcode
 
     def _is_reported(self) -> bool:
-        # Asked instead of read and refused: Ctrl-C mostly comes while somebody waits here, and whoever reads its
-        # traceback should not be told of an exception that was none.
+        # Polled, rather than read and refused: Ctrl-C mostly comes while somebody waits here, and its traceback should
+        # not mention a BlockingIOError as its context.
         waiting = select.poll()
         waiting.register(self._pipe, select.POLLIN)
         return bool(waiting.poll(0))
 
     def send_signal(self, signum: int) -> None:
-        """Send a signal, by a handle that means this process even if its number was given away."""
+        """Send a signal, unless the process has ended."""
         if self.poll() is None and self._watch is not None:
             self._watch.send_signal(signum)
 
     def rouse(self) -> None:
-        """See that the fork server tells of its end."""
+        """Make sure that the fork server runs, to report the end."""
         rouse()
 
     def close(self) -> None:
-        """Let go of the pipe and the handle."""
+        """Close the pipe and the watch."""
         pipe, self._pipe = self._pipe, -1
         descriptor.close(pipe)
         if self._watch is not None:
@@ -136,24 +134,24 @@ class ServerDied(ProcessError):
 
 
 def request(line: int, linger: float, deadline: float) -> ServedChild:
-    """Have a child made.
+    """Request a child.
 
     Args:
         line: the child's end of its line.
         linger: how long it may outlive this process, in seconds.
-        deadline: until when to wait for it to exist, as `time.monotonic` counts.
+        deadline: until when to wait for it to exist, by `time.monotonic`.
 
     Raises:
-        ServerDied: the line must not be used again, because somebody may hold its other end.
-        ProcessError: the fork server cannot make a process.
-        WaitTimeout: it did not before the deadline.
+        ServerDied: the fork server died. The line must not be used again: somebody may hold its other end.
+        ProcessError: the fork server cannot create a process.
+        WaitTimeout: there was no answer before the deadline.
     """
     reading, writing = map(descriptor.keep, os.pipe())
     try:
         try:
             server = _ask(line, writing, linger)
         finally:
-            descriptor.close(writing)  # so that the fork server is the only one who could write
+            descriptor.close(writing)  # so that the pipe ends with the fork server
         return ServedChild(_answer(server, reading, deadline), reading)
     except BaseException:
         descriptor.close(reading)
@@ -161,12 +159,12 @@ def request(line: int, linger: float, deadline: float) -> ServedChild:
 
 
 def fork_server_pid() -> int | None:
-    """Give the process id of the fork server that this process made, if there is one."""
+    """Return the process id of the fork server that this process started, if there is one."""
     return _server.pid if _server is not None else None
 
 
 def spare_pid() -> int | None:
-    """Give the process id of the process that the fork server keeps in readiness for the next request, if it does."""
+    """Return the process id of the process that the fork server keeps in reserve for the next request, if any."""
     with _lock:
         server = _server
     if server is None:
@@ -180,23 +178,23 @@ def spare_pid() -> int | None:
             descriptor.close(writing)
         return _answer(server, reading, time.monotonic() + _PATIENCE) or None
     except ProcessError:
-        return None  # with a fork server that is dead; there is no other to ask
+        return None  # the fork server is dead
     finally:
         descriptor.close(reading)
 
 
 def adopt_channel(channel: int) -> None:
-    """Ask over this channel from now on: the fork server that made this process gave it to it."""
+    """Use a channel that the fork server gave to this process when it forked it."""
     global _server  # noqa: PLW0603
     _server = _Server(descriptor.keep(channel), None, os.getppid())
 
 
 def rouse() -> None:
-    """Have the fork server go on, if it was stopped; one that runs does not notice."""
+    """Continue the fork server if it was stopped; a running one does not notice."""
     server = _server
     if server is None:
         return
-    # Not reaped yet, or our parent at this moment: so the number is its own.
+    # Not reaped yet, or our parent at this moment: so the process id is still its own.
     pid = server.pid or (server.parent if os.getppid() == server.parent else 0)
     if pid:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -204,10 +202,10 @@ def rouse() -> None:
 
 
 def shut_down(timeout: float = 5.0) -> None:
-    """End the fork server that this process made, with all that it has made; the next start makes a new one.
+    """End the fork server that this process started, with all that it has forked; the next start begins a new one.
 
     Args:
-        timeout: how long to wait, in seconds, before it is killed.
+        timeout: how long to wait before it is killed, in seconds.
     """
     global _server
     with _lock:
@@ -217,7 +215,7 @@ def shut_down(timeout: float = 5.0) -> None:
 
 
 def _ask(line: int, pipe: int, linger: float) -> _Server:
-    """Send the request, and return whom to."""
+    """Send a request; return the fork server that has it."""
     handle = handle_of_self()
     out, err = _standard(1), _standard(2)
     passed = [pipe, line, out, err, *([handle] if handle >= 0 else [])]
@@ -231,7 +229,7 @@ def _ask(line: int, pipe: int, linger: float) -> _Server:
 
 
 def _send(server: _Server, data: bytes, passed: list[int]) -> None:
-    """Say something to the fork server. Requires `_lock`."""
+    """Send a message to the fork server. Requires `_lock`."""
     assert _lock.locked()
     stream = descriptor.socket_of(server.channel)
     try:
@@ -244,7 +242,7 @@ def _send(server: _Server, data: bytes, passed: list[int]) -> None:
 
 
 def _standard(number: int) -> int:
-    """Give a standard stream's descriptor, or one of ``/dev/null`` if the program has closed it."""
+    """Return a standard stream's descriptor, or one of ``/dev/null`` if the program has closed it."""
     try:
         os.fstat(number)
     except OSError:
@@ -271,7 +269,7 @@ def _answer(server: _Server, pipe: int, deadline: float) -> int:
 
 
 def _ensure() -> _Server:
-    """Give the fork server, and make it first if there is none. Requires `_lock`."""
+    """Return the fork server, started now if there is none. Requires `_lock`."""
     global _server  # noqa: PLW0603
     assert _lock.locked()
     if _server is None:
@@ -288,7 +286,7 @@ def _ensure() -> _Server:
 
 
 def _drop(server: _Server) -> None:
-    """Part with a fork server that is dead. Requires `_lock`."""
+    """Dispose of a fork server that is dead. Requires `_lock`."""
     global _server  # noqa: PLW0603
     assert _lock.locked()
     if _server is server:
@@ -311,7 +309,7 @@ def _end(server: _Server, timeout: float) -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _lock, _server  # the channel is the parent's; two would talk at once
+    global _lock, _server  # the channel is the parent's, and must not have two users
     _lock, _server = threading.Lock(), None
 
 

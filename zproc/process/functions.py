@@ -1,8 +1,8 @@
-"""Functions made fit for travel, once for many journeys where that changes nothing.
+"""Pickling functions, once for many uses where that makes no difference.
 
-The law: what travels is the function as it is when it is sent. One that another process finds under its name is its
-name. One that is nothing but its code, because it refers to nothing that can change without being another thing, is
-packed once. Any other is packed anew each time, and made anew where it arrives.
+The law: what travels is the function as it is when it is sent. A function that another process can import is sent by
+name. One that consists of nothing but its code, because all it refers to is immutable, is pickled once and cached on
+both sides. Any other is pickled, and unpickled, each time.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from zproc.process import parcel
 __all__ = ["FunctionPacker", "FunctionShelf", "PackedFunction"]
 
 PackedFunction = tuple[bytes, bool]
-"""A function, packed, and whether it is the same as the last that was packed like that."""
+"""A pickled function, and whether equal bytes may be unpickled once and cached."""
 
 _UNCHANGING: Final = frozenset({int, float, complex, str, bytes, bool, type(None), ModuleType, BuiltinFunctionType})
 _KEPT: Final = 256
 
 
 class FunctionPacker:
-    """Packs functions."""
+    """Pickles functions."""
 
     def __init__(self) -> None:
         self._packed: weakref.WeakKeyDictionary[Any, tuple[tuple[object, ...], bytes]] = weakref.WeakKeyDictionary()
@@ -37,14 +37,14 @@ class FunctionPacker:
         self._last: tuple[Callable[..., Any] | None, ModuleType | None, PackedFunction] = None, None, (b"", False)
 
     def pack(self, function: Callable[..., Any]) -> PackedFunction:
-        """Pack a function.
+        """Pickle a function.
 
         Raises:
             Exception: whatever pickle, or the classes of what it refers to, raise.
         """
         last, module, packed = self._last
         if function is last and _is_still_in(module, last) and not list_registry_pickle_by_value():
-            return packed  # nearly always, and for a quarter of what follows
+            return packed  # the common case, at a quarter of the cost
         packed = self._pack(function)
         if type(function) is FunctionType and _is_known_by_name(function):
             self._last = function, sys.modules[function.__module__], packed
@@ -62,7 +62,7 @@ class FunctionPacker:
         return data, True
 
     def _surroundings(self, function: Callable[..., Any]) -> tuple[object, ...] | None:
-        """Give what the function depends on, if none of that can change; else ``None``."""
+        """Return what the function depends on, if none of that can change; else ``None``."""
         if type(function) is not FunctionType:
             return () if type(function) is BuiltinFunctionType and isinstance(function.__self__, ModuleType) else None
         if _is_known_by_name(function):
@@ -78,13 +78,13 @@ class FunctionPacker:
 
 
 class FunctionShelf:
-    """Functions that have arrived, by how they were packed."""
+    """Cache of functions that have arrived, by their pickles."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, Callable[..., Any]] = OrderedDict()
 
     def function(self, packed: PackedFunction) -> Callable[..., Any]:
-        """Unpack a function, or give the one that was unpacked.
+        """Return a function, unpickled now or earlier.
 
         Raises:
             Exception: whatever the import of its module raises.
@@ -105,7 +105,7 @@ def _same(one: object, other: object) -> bool:
 
 
 def _is_still_in(module: ModuleType | None, function: Any) -> bool:
-    """Tell whether a function that was known by its name still is what a module has under that name."""
+    """Return whether a function that was importable by name still is."""
     return sys.modules.get(function.__module__) is module and getattr(module, function.__qualname__, None) is function
 
 
@@ -120,7 +120,7 @@ def _is_known_by_name(function: FunctionType) -> bool:
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    """Name what a function's code may look up, that of functions within it included."""
+    """Yield the names that a function's code may look up, nested functions included."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

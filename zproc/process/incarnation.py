@@ -1,12 +1,12 @@
-"""One life of a process, as its parent sees it: wait for it, end it.
+"""One operating system process as its parent sees it: wait for it, end it.
 
-The law: an `Incarnation` ends in exactly one of three ways, and everybody who waits hears the same: it returned a
-value, it raised (`RemoteError`, with the original as its cause), or it died (`ProcessError`). Waiting is waiting for
-descriptors: it costs nothing, ends at once when the user interrupts it, and any number of threads may do it. No thread
-of this process works for it, and no signal handler is installed.
+The law: an `Incarnation` ends in exactly one of three ways, and all who wait learn the same: it returned a value, it
+raised (`RemoteError`, with the original as its cause), or it died (`ProcessError`). Waiting means polling descriptors:
+it uses no processor time, ends at once when interrupted, and any number of threads may do it. It needs no thread and no
+signal handler in this process.
 
-What was answered counts, even if the process was killed between its answer and its end. Large answers are taken in by
-whoever looks (`wait`, `is_alive`, `exitcode`), so a process whose answer nobody wants does not end by itself.
+A result that was sent counts, even if the process is killed between sending it and exiting. Large results are received
+by whoever looks (`wait`, `is_alive`, `exitcode`), so a process whose result nobody wants does not exit by itself.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ __all__ = ["Incarnation", "await_ready", "lay_to_rest", "reap_ended", "stop_all"
 R = TypeVar("R")
 
 _VERIFYING = 5.0
-"""How long, in seconds, a killed process may take to be gone."""
+"""How long a killed process may take to be gone, in seconds."""
 
 _HOLDER: Final = 0
-"""Stands among the threads that wait for one that is none of them."""
+"""Stands among the waiting threads for `hold`, which is none of them."""
 
 _running: set[Incarnation[Any]] = set()
 
 
 class Incarnation(Generic[R]):
-    """One process of the operating system that was started here, and what becomes of it.
+    """One operating system process that was started here, and its outcome.
 
     It belongs to the process that started it; in a fork of that one, using it is an error.
 
     Attributes:
-        name: what it is called in messages.
+        name: its name in messages.
         pid: its process id.
-        method: how it was made.
-        attempt: which try of the same task it is.
+        method: its start method.
+        attempt: which attempt at the same task it is, from 1 on.
     """
 
     def __init__(self, name: str, method: StartMethod, offspring: Offspring, line: int) -> None:
@@ -95,9 +95,9 @@ class Incarnation(Generic[R]):
 
     @property
     def ready_value(self) -> Any:
-        """What the process announced when it was ready; ``None`` until then.
+        """The value that the process announced when it was ready; ``None`` until then.
 
-        Raises whatever the class of the value raises when it is rebuilt.
+        Raises whatever the class of the value raises when it is unpickled.
         """
         with self._mine():
             self._advance()
@@ -106,16 +106,16 @@ class Incarnation(Generic[R]):
     def wait(self, timeout: float | None = None) -> R:
         """Wait until the process has ended, and return what its target returned.
 
-        Any number of times, and by any thread; the answer stays. A process that left with exit code 0 before its target
-        returned, by ``sys.exit()``, gives ``None``.
+        May be called any number of times, by any thread. The result of a process that exited with 0 before its target
+        returned, by ``sys.exit()``, is ``None``.
 
         Args:
-            timeout: how long to wait, in seconds; ``None`` for as long as it takes.
+            timeout: how long to wait, in seconds; ``None`` for no limit.
 
         Raises:
             WaitTimeout: it still runs.
-            RemoteError: the target raised. The cause is the exception itself, with its traceback, if it can travel.
-            ProcessError: it died: killed by a signal, or by an exit code that is not 0.
+            RemoteError: the target raised. The cause is the exception itself, with its traceback, if it can be pickled.
+            ProcessError: it died: it was killed by a signal, or its exit code is not 0.
         """
         if not self._wait_until(self._ended, timeout):
             raise WaitTimeout(f"process {self.name} (pid {self.pid}) ends", timeout or 0.0)
@@ -123,17 +123,18 @@ class Incarnation(Generic[R]):
             return self._conclude()
 
     def ask(self, target: Callable[..., object], *args: object, timeout: float = 30.0) -> object:
-        """Give an order to a process that takes them (see `Orders`), and return its answer.
+        """Send a request to a process that takes them (see `Orders`), and return its answer.
 
         Args:
-            target: what is ordered; what it means is between the two.
-            args: the rest of the order.
+            target: what is requested; its meaning is up to the two processes.
+            args: the rest of the request.
             timeout: how long to wait, in seconds.
 
         Raises:
             Exception: the answer is this exception.
-            UsageError: the order cannot be sent.
-            WaitTimeout: there was no answer in time; the next one would be taken for it, so the process is killed.
+            UsageError: the request cannot be pickled.
+            WaitTimeout: there was no answer in time. The process is killed, because a late answer would be taken for
+                that to the next request.
             ProcessError: it ended before it answered.
         """
         body = parcel.pack_call(parcel.Call(target, args))
@@ -151,7 +152,7 @@ class Incarnation(Generic[R]):
         return cast("object", answer)
 
     def hand_over(self, numbers: Sequence[int], timeout: float = 30.0) -> None:
-        """Give descriptors to a process that waits for them; see `take_descriptors`.
+        """Pass descriptors to a process that waits for them; see `take_descriptors`.
 
         Raises:
             WaitTimeout: it does not take them.
@@ -184,8 +185,8 @@ class Incarnation(Generic[R]):
     def stop(self, grace: float = 5.0) -> None:
         """End the process and all its descendants, and wait until it is gone.
 
-        It gets SIGTERM, and ``grace`` seconds; what is left of it and of its descendants is then killed. Stopping what
-        has ended does nothing.
+        It gets SIGTERM; what is left of it and its descendants after ``grace`` seconds is killed. Does nothing if it
+        has ended.
 
         Raises:
             ProcessError: it cannot be killed.
@@ -205,11 +206,11 @@ class Incarnation(Generic[R]):
         self._send(signum)
 
     def has_failed(self) -> bool:
-        """Tell whether `wait` would raise. Only of one that has ended."""
+        """Return whether `wait` would raise; only for one that has ended."""
         return self._verdict() is not None
 
     def error(self) -> ProcessError:
-        """Make the error that `wait` would raise. Only of one that has failed."""
+        """Return the error that `wait` would raise; only for one that has failed."""
         error = self._verdict()
         assert error is not None, "it returned"
         return error
@@ -224,23 +225,23 @@ class Incarnation(Generic[R]):
     # --------------------------------------------------------------------------------------------- those who look after
 
     def hold(self) -> None:
-        """Keep the descriptors open until `release`, for somebody who polls them."""
+        """Keep the descriptors open until `release`, for a caller that polls them."""
         with self._mine():
             self._waiting.add(_HOLDER)
 
     def release(self) -> None:
-        """Let go of the descriptors."""
+        """Allow the descriptors to be closed."""
         with self._lock:
             self._waiting.discard(_HOLDER)
             self._tidy()
 
     def descriptors(self) -> dict[int, int]:
-        """Give what to poll, and for what; it changes when something happens on them."""
+        """Return what to poll, and for which events; it changes when something happens on them."""
         with self._lock:
             return self._descriptors()
 
     def advance(self) -> bool:
-        """Take note of what has happened, and tell whether it has ended."""
+        """Process what has happened, and return whether it has ended."""
         with self._mine():
             self._advance()
         return self._exitcode is not None
@@ -283,9 +284,9 @@ class Incarnation(Generic[R]):
         return found
 
     def _advance(self) -> None:
-        """Take note of what has happened. Requires the lock."""
+        """Process what has happened. Requires the lock."""
         if self._exitcode is None:
-            # In this order: what a process says, it says before it ends.
+            # In this order: whatever a process sends, it sends before it exits.
             exitcode = self._offspring.poll()
             self._listen()
             if exitcode is not None and self._offspring.orphaned and self._outcome is not None:
@@ -299,7 +300,7 @@ class Incarnation(Generic[R]):
                 data = os.read(self._line, 1 << 18)
             except BlockingIOError:
                 return
-            except ConnectionResetError:  # it died with unread instructions
+            except ConnectionResetError:  # it died with its instructions unread
                 data = b""
             if not data:
                 self._silent = True
@@ -318,7 +319,7 @@ class Incarnation(Generic[R]):
             self._outcome = frame
 
     def _tidy(self) -> None:
-        """Close what nobody polls any more. Before, a number might become somebody else's in the middle of a poll."""
+        """Close the descriptors once nobody polls them: in the middle of a poll, a number could be reused."""
         if self._exitcode is not None and not self._waiting:
             self._silent = True
             descriptor.close(self._line)
@@ -329,7 +330,7 @@ class Incarnation(Generic[R]):
     # --------------------------------------------------------------------------------------------------------- the end
 
     def _conclude(self) -> R:
-        """Return or raise what came of the process. Requires the lock, and that it has ended."""
+        """Return or raise the outcome. Requires the lock, and that the process has ended."""
         assert self._exitcode is not None
         if self._answer is None and self._outcome is not None:
             self._answer = self._read(self._outcome)
@@ -354,12 +355,12 @@ class Incarnation(Generic[R]):
             return raised
         try:
             return (parcel.unpack(outcome.body),)
-        except Exception as error:  # noqa: BLE001 - whatever the classes of the value raise when they are rebuilt
+        except Exception as error:  # noqa: BLE001 - whatever the classes of the value raise when it is unpickled
             self._original = error
             return Raised("returned what cannot be read here", parcel.describe(error), "")
 
     def _raise(self, raised: Raised) -> NoReturn:
-        # A new one each time, because raising hangs a traceback on it.
+        # A new one each time, because raising it sets its traceback.
         raise RemoteError(
             raised.reason,
             name=self.name,
@@ -394,20 +395,20 @@ class Incarnation(Generic[R]):
                 self._sent.append(signum)
 
     def _family(self) -> set[psutil.Process]:
-        """Find the process and its descendants; nothing if it has ended."""
+        """Return the process and its descendants; nothing if it has ended."""
         with self._mine():
             self._advance()
             if self._exitcode is not None:
                 return set()
             found = tree.family(self.pid)
-            # Asked again: an end is known here before the number is given away, so what was found is not a successor.
+            # Asked again: an end is known here before the process id is free, so this was not another process.
             return found if self.is_alive else set()
 
     def _finish_off(self, family: set[psutil.Process]) -> None:
-        """Kill what is left, and see that it is gone.
+        """Kill what is left, and wait until it is gone.
 
         Args:
-            family: who was found before the process was asked to end. Its descendants are nobody's when it has.
+            family: the processes found before this one was asked to end; afterwards its descendants are orphans.
         """
         with self._mine():
             self._advance()
@@ -422,11 +423,11 @@ class Incarnation(Generic[R]):
 def stop_all(processes: Sequence[Incarnation[Any]], grace: float = 5.0) -> None:
     """End several processes with all their descendants, and wait until they are gone.
 
-    All of them are asked first, in the given order; one grace goes for all.
+    All of them get SIGTERM first, in the given order; the grace period is shared.
 
     Args:
-        processes: which; those that have ended are passed over.
-        grace: how long, in seconds, they have after SIGTERM before they are killed.
+        processes: the processes; those that have ended are skipped.
+        grace: how long they have after SIGTERM before they are killed, in seconds.
 
     Raises:
         ProcessError: one of them cannot be killed. The others have been dealt with.
@@ -452,9 +453,9 @@ def await_ready(process: Incarnation[Any], timeout: float, deadline: float) -> N
     """Wait until a process has announced that it is ready.
 
     Args:
-        process: which; if this raises, it is gone.
-        timeout: how long it was given, in seconds, for the error's text.
-        deadline: until when to wait, as `time.monotonic` counts.
+        process: the process; if this raises, it is gone.
+        timeout: how long it was given, in seconds; for the error's text.
+        deadline: until when to wait, by `time.monotonic`.
 
     Raises:
         WaitTimeout: it was not ready in time.
@@ -473,23 +474,23 @@ def await_ready(process: Incarnation[Any], timeout: float, deadline: float) -> N
 
 
 def lay_to_rest(process: Incarnation[Any]) -> None:
-    """See a process off that has said its last or cannot be talked to, and raise what became of it, if that is bad."""
+    """Wait for the end of a process that is about to exit, or kill it; raise unless it returned."""
     if not process._wait_until(process._ended, _VERIFYING):  # noqa: SLF001
         process.kill()
     process.wait()
 
 
 def reap_ended() -> None:
-    """Reap what has ended and nobody waits for, so that it does not stay a zombie."""
+    """Reap processes that have ended and that nobody waits for, so that they do not stay zombies."""
     known = {each._offspring.fileno(): each for each in tuple(_running)}  # noqa: SLF001
     if not known:
         return
     poller = select.poll()
     for number in known:
-        if number >= 0:  # another thread is just about to forget it
+        if number >= 0:  # negative if another thread is just closing it
             poller.register(number, select.POLLIN)
     for number, _ in poller.poll(0):
-        # Only those that ended: taking in what a running one says would take it from a thread that waits for it.
+        # Only those that have ended: receiving from a running one would take it from a thread that waits for it.
         known[number].exitcode  # noqa: B018
 
 

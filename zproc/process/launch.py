@@ -1,7 +1,7 @@
-"""Starting a process: whatever the method, the same thing happens.
+"""Starting a process, the same way for every start method.
 
-The law: a child gets one line to its parent, over which it hears who it is and what to do, and says what came of it. A
-start that fails leaves no process behind, and one that succeeds returns as soon as the process exists.
+The law: a child has one line to its parent, over which it receives its identity and its task, and reports the outcome.
+A start that fails leaves no process behind; one that succeeds returns as soon as the process exists.
 """
 
 from __future__ import annotations
@@ -45,22 +45,21 @@ def start(
 ) -> Incarnation[R]:
     """Start a process that calls a function, and return as soon as it exists.
 
-    The process ends when this one does, however this one ends. It sees the environment, the working directory,
+    The process ends when this one does, however this one ends. It gets the environment, the working directory,
     ``sys.path`` and ``sys.argv`` as they are here and now; the main script is not run again.
 
     Args:
-        target: what to call. Lambdas, closures and functions of ``__main__`` will do.
+        target: what to call. Lambdas, closures and functions of ``__main__`` are allowed.
         args: its positional arguments.
         kwargs: its keyword arguments.
-        name: what to call the process in messages.
-        method: how to make it; `choose` tells what ``None`` means.
+        name: the name of the process in messages.
+        method: the start method; `choose` says what ``None`` means.
         ready: whether to wait until the process calls `announce_ready`.
-        timeout: how long, in seconds, it may take until it exists, or, with ``ready``, until it is ready. One that
-            takes longer is killed.
-        detached: whether it gets a session of its own, ignores Ctrl-C, and keeps nothing open that this process has
-            open, apart from standard output and error.
-        linger: how long, in seconds, it may outlive this process, to clean up. It has its own watch then; at the end of
-            that time it is killed.
+        timeout: how long it may take to exist, or with ``ready`` to be ready, in seconds. One that takes longer is
+            killed.
+        detached: whether it has a session of its own, ignores Ctrl-C, and inherits no open descriptors but standard
+            output and error.
+        linger: how long it may outlive this process to clean up, in seconds; then it is killed.
 
     Raises:
         UsageError: no such start method, or something cannot be sent to the process.
@@ -92,13 +91,13 @@ def start(
 
 
 def _make(method: StartMethod, setup: Setup, call: Call, deadline: float) -> Incarnation[R]:
-    """Make the process, and give it its instructions."""
+    """Create the process, and send it its instructions."""
     instructions = wire.packed()
     if method is not StartMethod.FORK:
         instructions = wire.packed(Frame(Kind.SETUP, pickle.dumps(setup)), Frame(Kind.CALL, parcel.pack_call(call)))
     try:
         return _bear(method, setup, call, instructions, deadline)
-    except forkserver.ServerDied:  # killed since the last time; now there is a new one
+    except forkserver.ServerDied:  # killed since the last start; the next request starts another
         return _bear(method, setup, call, instructions, deadline)
 
 
@@ -106,7 +105,7 @@ def _bear(method: StartMethod, setup: Setup, call: Call, instructions: memoryvie
     near, far = descriptor.pair()
     try:
         os.set_blocking(near, False)
-        # Before there is anybody to take them, so that he need not wait until we have heard of him.
+        # Before the process exists, so that it need not wait until we have heard of it.
         rest = wire.send_now(near, instructions)
         offspring = _offspring(method, far, setup, call, deadline)
     except BaseException:
@@ -118,7 +117,7 @@ def _bear(method: StartMethod, setup: Setup, call: Call, instructions: memoryvie
     try:
         wire.send_before(deadline, near, rest)
     except OSError:
-        lay_to_rest(process)  # it died at once
+        lay_to_rest(process)  # it has died already
     except BaseException:
         process.kill()
         raise

@@ -1,8 +1,8 @@
-"""The processes of one context: made, remembered, waited for and ended.
+"""The processes of one context.
 
-The law: every process of a context is made by `Manager.make`, so that what goes for one goes for all. A manager belongs
-to the operating system's process that made it. A fork has a copy of it, which begins empty: it neither lists nor ends
-what is its parent's. What has ended long ago is forgotten, so that a program may start processes for ever.
+The law: every process of a context is created by `Manager.make`, so that what holds for one holds for all. A manager
+belongs to the operating system process that created it. In a fork it starts empty: it neither lists nor ends the
+parent's processes. Those that ended long ago are forgotten, so that a program may start processes for ever.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ __all__ = ["Manager", "mapped", "times"]
 R = TypeVar("R")
 
 _ENDED_KEPT: Final = 1000
-"""How many processes that have ended stay in the record."""
+"""How many processes that have ended are remembered."""
 
 
 class Manager:
-    """Makes the processes of a context and keeps a record of them.
+    """Creates the processes of a context and keeps a list of them.
 
     Args:
-        defaults: the options of those that do not say otherwise.
-        tell: is given a report whenever something happens to one of them; see `Process`.
+        defaults: options of the processes, unless overridden.
+        tell: called with a report whenever something happens to one of them; see `Process`.
 
     Raises:
         UsageError: an option does not exist, or makes no sense.
@@ -48,11 +48,11 @@ class Manager:
         self.check({})
 
     def check(self, options: Options, known: Collection[str] = ()) -> None:
-        """Make sure that options make sense before there is a function that they are for.
+        """Check options before there is a function that they are for.
 
         Args:
             options: the options.
-            known: what else the caller could have been given, for who has misspelt it.
+            known: further names that the caller accepts, to suggest if one is misspelt.
 
         Raises:
             UsageError: one of them does not.
@@ -77,21 +77,21 @@ class Manager:
         options: Options | None = None,
         about: object = None,
     ) -> Process[R]:
-        """Make a process that calls a function, and start it unless it is not to be.
+        """Create a process that calls a function, and start it unless its options say otherwise.
 
         Args:
             target: what to call.
             args: its positional arguments.
-            kwargs: its named arguments.
-            first: what comes before ``args``, and before the ``retry_args`` that may take their place.
-            ready: whether to wait until it calls `announce_ready`; when it begins again, nobody waits.
-            options: what goes before the defaults.
-            about: the program's own function, if the target is one that calls it.
+            kwargs: its keyword arguments.
+            first: arguments that precede ``args``, and the ``retry_args`` that may replace them.
+            ready: whether to wait until it calls `announce_ready`; restarts do not wait.
+            options: options that override the defaults.
+            about: the program's own function, if the target is a wrapper that calls it.
 
         Raises:
             UsageError: an option makes no sense, or something cannot be sent to the process.
             RemoteError: with ``ready``: it raised before it was ready.
-            ProcessError: it cannot be made; with ``ready``: it ended before it was ready.
+            ProcessError: it cannot be started; with ``ready``: it ended before it was ready.
         """
         merged: Options = {**self._defaults, **(options or {})}
         process = Process(Task.of(target, args, kwargs, first, merged, about), self._tell)
@@ -112,7 +112,7 @@ class Manager:
         strategy: StrategyName = Strategy.ONE_FOR_ONE,
         options: Options | None = None,
     ) -> ProcessList[R]:
-        """Make a process for each call, and start all of them, unless they are not to be started."""
+        """Create a process for each call, and start all of them unless the options say otherwise."""
         held: Options = {**(options or {}), "start": False}
         made = [self.make(*call, first=first, options=held) for call in calls]
         processes = ProcessList(made, strategy)
@@ -121,12 +121,12 @@ class Manager:
         return processes
 
     def record(self) -> ProcessList[Any]:
-        """List the processes that were made here, in that order."""
+        """Return the processes that were created here, in that order."""
         with self._own():
             return ProcessList(self._made)
 
     def _own(self) -> threading.Lock:
-        if self._owner != os.getpid():  # nobody else can be in here yet, and who held the lock did not come along
+        if self._owner != os.getpid():  # in a fork: the thread that may have held the lock does not exist here
             self._owner, self._lock, self._made = os.getpid(), threading.Lock(), []
         return self._lock
 
@@ -138,14 +138,14 @@ class Manager:
 
 
 def _anything(*_args: object, **_kwargs: object) -> None:
-    """Stand for a function that is not known yet."""
+    """Stand in for a function that is not known yet."""
 
 
 def times(count: int) -> int:
-    """Return how many processes are to be made.
+    """Return a number of processes, checked.
 
     Raises:
-        UsageError: this is no such number.
+        UsageError: it is none.
     """
     expect("count", count, count_of("processes"))
     return count
@@ -159,10 +159,10 @@ def mapped(
     args: Sequence[object],
     kwargs: Mapping[str, object],
 ) -> Iterable[tuple[Callable[..., R], Sequence[object], Mapping[str, object]]]:
-    """Give the calls ``target(map_iter[i], *map_args[i], *args, **map_kwargs[i], **kwargs)``, until one runs out.
+    """Yield the calls ``target(map_iter[i], *map_args[i], *args, **map_kwargs[i], **kwargs)`` until one is exhausted.
 
     Raises:
-        UsageError: there is nothing that could run out.
+        UsageError: none of the three is given.
     """
     if map_iter is None and map_args is None and map_kwargs is None:
         raise UsageError("a map needs map_iter, map_args or map_kwargs")

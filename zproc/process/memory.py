@@ -1,6 +1,7 @@
 """Whether memory ran out.
 
-The law: a guess, and called one. The kernel counts whom it kills for want of memory, but does not say whom.
+The law: it is a guess, and presented as one. The kernel counts its out-of-memory kills, but does not say whom it
+killed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ _COUNTERS = "/proc/vmstat"
 
 
 def kills_for_memory() -> int:
-    """Tell how many processes of this machine the kernel has killed for want of memory; 0 where it does not tell."""
+    """Return how many processes of this machine the kernel's OOM killer has killed; 0 where that is unknown."""
     try:
         with open(_COUNTERS, encoding="ascii") as counters:
             return next((int(line.split()[1]) for line in counters if line.startswith("oom_kill ")), 0)

@@ -1,17 +1,17 @@
-"""The fork server: a process that makes the others, and is there when they end.
+"""The fork server: a process that forks the others, and sees them end.
 
-The law: it has one thread, no state of the program's and nothing to lose, so that a fork of it is safe. It serves its
-owner and all that it has made for it, each over a channel of its own. Every process it made has a logical parent: who
-asked for it. When that one dies, the process is killed with its descendants before anybody hears of the death; only who
-may linger gets its time. When the owner is gone, everything that descends from here goes, orphans too: they come back
-to this process, because it is the subreaper of its descendants. Then it leaves.
+The law: it has one thread and no state of the program, so that forking it is safe. It serves its owner and all that it
+has forked for it, each over a channel of its own. Each process that it forked has a logical parent: the process that
+requested it. When that one dies, the process is killed with its descendants before the death is reported to anybody;
+only one that may linger gets its time. When the owner is gone, everything that descends from here is killed, orphans
+included: they are reparented to this process, which is the subreaper of its descendants. Then it exits.
 
-Once it has been asked for a process, it keeps one more in readiness, which is told what it is for when the next one is
-asked for: to be born takes longer than all that most of them have to do. That one waits, holds nothing of anybody's,
-and what comes to it before it is somebody's (Ctrl-C goes to all processes of a terminal) is not for who it becomes. If
-the last that was asked for may linger, as state servers may, it is taken that the next will, too, and it rehearses.
+After the first request it keeps one process in reserve, forked already, which is told its task when the next request
+comes: forking takes longer than all that most processes have to do. The reserve waits, and holds nothing of anybody's;
+signals that reach it before it is assigned (Ctrl-C goes to all processes of a terminal) are discarded. If the last
+requested process may linger, as state servers may, the next one is expected to as well, and the reserve rehearses.
 
-Ctrl-C, and what ends a terminal or a session, are not for it: its owner decides, and it follows.
+Ctrl-C, and whatever ends a terminal or a session, do not end it: its owner decides, and it follows.
 """
 
 from __future__ import annotations
@@ -39,34 +39,33 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _PERIOD = 0.2
-"""How often, in seconds, to look after the owner where the kernel does not tell."""
-
+"""How often to check the owner where the kernel has no pidfds, in seconds."""
 
 _AGAIN = 0.02
-"""How long, in seconds, what was killed has to be gone before the next look."""
+"""How long what was killed has to disappear before the next scan, in seconds."""
 
 _PASSED = 5
 """How many descriptors come with a request, at most."""
 
 _HERE = b"."
-"""What a process says when it has heard whose it is."""
+"""What a process answers when it has received its request."""
 
 _LEAVING = 5.0
-"""How long, in seconds, to look for what cannot be killed."""
+"""How long to keep trying to kill what remains at the end, in seconds."""
 
 
 @dataclass(slots=True)
 class _Ward:
-    """A process that was made here.
+    """A process that was forked here for somebody.
 
     Attributes:
         pid: its process id.
-        parent: who asked for it; 0 for the owner.
-        pipe: where to report.
-        channel: where it asks for processes of its own.
+        parent: the process that requested it; 0 for the owner.
+        pipe: where to report its process id and exit code.
+        channel: where it requests processes of its own.
         linger: how long it may outlive its parent, in seconds.
-        deadline: when it has to be gone, once its parent is.
-        reported: whether who asked for it was told that it is there.
+        deadline: when it is killed, once its parent is gone.
+        reported: whether its process id was reported.
     """
 
     pid: int
@@ -80,7 +79,7 @@ class _Ward:
 
 @dataclass(frozen=True, slots=True)
 class _Spare:
-    """A process that is nobody's yet, and where it hears whose it is."""
+    """The process in reserve, and the channel over which it will receive its request."""
 
     pid: int
     channel: socket.socket
@@ -90,35 +89,35 @@ def main(channel: int, owner_handle: int, owner: int) -> None:
     """Serve until the owner is gone.
 
     Args:
-        channel: where the owner asks.
-        owner_handle: a handle of the owner; -1 if the kernel has none.
+        channel: where the owner sends requests.
+        owner_handle: a pidfd of the owner; -1 if the kernel has none.
         owner: the owner's process id.
     """
     for number in (channel, owner_handle):
         if number >= 0:
             os.set_inheritable(number, False)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    # Held back, not ignored: what a new process gets before it is ready must reach it, and what is ignored is lost.
+    # Blocked, not ignored: a signal sent to a new process before it is ready must reach it, and ignored ones are lost.
     signal.pthread_sigmask(signal.SIG_SETMASK, _HELD)
     _load()
     child.remember_environment()
     gc.collect()
     gc.freeze()
-    # Only children come further than this: all that is below on their stacks is this function.
+    # Only children get past this; below them on the stack there is nothing but this function.
     _become(_Nursery(channel, owner_handle, owner).serve())
 
 
 def _become(channel: socket.socket) -> NoReturn:
-    """Wait to be somebody's, in a process that was just made, and live as such."""
+    """Wait for a request, in a process that was just forked, and carry it out."""
     data, passed, *_ = socket.recv_fds(channel, REQUEST.size, 4)
-    if not data:  # the fork server has ended, and the kernel has not come to end this one
+    if not data:  # the fork server has ended, and the kernel is about to end this process
         os._exit(1)
     while early := signal.sigpending() & set(_HELD):
         signal.sigwait(early)
     linger, _ = REQUEST.unpack(data)
     if linger:
         _prctl(_PR_SET_PDEATHSIG, 0)
-    # From here on a signal is for who this is now, and is kept for him: so the number may be told.
+    # From here on signals are meant for what this process now is, and stay pending: so its id may be told.
     channel.sendall(_HERE)
     line, out, err, *handle = passed
     forkserver.adopt_channel(channel.detach())
@@ -127,19 +126,19 @@ def _become(channel: socket.socket) -> NoReturn:
 
 
 def _load() -> None:
-    """Load what children will need; the package knows what that is, and this module not even what a state is."""
+    """Import what children will need; the package knows what that is, this module knows nothing of state."""
     with contextlib.suppress(Exception):  # a child would meet the same error, and can report it
         importlib.import_module("zproc")._preload()  # noqa: SLF001 - it is there for this
 
 
 def _rehearse() -> None:
-    """Do for nothing what one who may linger begins with; like what is loaded, it is known to the package."""
+    """Run through what a process that may linger does first; what that is, the package knows."""
     with contextlib.suppress(Exception):
         importlib.import_module("zproc")._rehearse()  # noqa: SLF001 - it is there for this
 
 
 class _Nursery:
-    """The loop, and what it has made."""
+    """The loop, and the processes that it has forked."""
 
     def __init__(self, channel: int, owner_handle: int, owner: int) -> None:
         self._pid = os.getpid()
@@ -165,7 +164,7 @@ class _Nursery:
         self._listen(self._root, 0)
 
     def serve(self) -> socket.socket:
-        """Do what is asked; it returns in the children alone, with the channel over which each hears what it is for."""
+        """Serve requests; returns only in children, each with the channel over which it will receive its request."""
         while True:
             events = [number for number, _ in self._poller.poll(0 if self._wanted else self._patience())]
             if self._handle in events or os.getppid() != self._owner:
@@ -177,7 +176,7 @@ class _Nursery:
             for number in self._channels.keys() & set(events):
                 if (ward := self._newborn(number)) is not None:
                     self._greet(ward)
-                # Made before what is asked is taken in, so that it has none of the descriptors that go with it.
+                # Forked before the request is received, so that it inherits none of the descriptors passed with that.
                 elif self._spare is None and (channel := self._bear()) is not None:
                     return channel
                 else:
@@ -196,7 +195,7 @@ class _Nursery:
             channel.close()
 
     def _bear(self) -> socket.socket | None:
-        """Make a process to be had; in that one, return where it hears what it is for."""
+        """Fork the process in reserve; in that, return the channel over which it will receive its request."""
         assert self._spare is None, "one is enough"
         self._wanted = False
         try:
@@ -226,12 +225,12 @@ class _Nursery:
         return None
 
     def _newborn(self, number: int) -> _Ward | None:
-        """Tell whose channel it is, if that one has not said yet that it is there."""
+        """Return whose channel it is, if that process has not answered its request yet."""
         ward = self._wards.get(self._channels[number][1])
         return None if ward is None or ward.reported else ward
 
     def _greet(self, ward: _Ward) -> None:
-        """Take in that a process is there; if it is the end of it that is heard, its death will tell."""
+        """Receive a process's answer to its request; if it has died instead, `_reap` will see that."""
         with contextlib.suppress(ConnectionResetError):
             if ward.channel.recv(len(_HERE)):
                 self._present(ward)
@@ -239,7 +238,7 @@ class _Nursery:
         self._deafen(ward.channel)
 
     def _receive(self, number: int) -> None:
-        """Take in what somebody asks for, or, by an end, that he asks no more."""
+        """Receive a request, or the end of a channel."""
         channel, pid = self._channels[number]
         try:
             data, passed, *_ = socket.recv_fds(channel, REQUEST.size, _PASSED)
@@ -248,25 +247,25 @@ class _Nursery:
         if data:
             self._deliver(pid, data, passed)
             return
-        if channel is self._root:  # the owner has closed it, or become another program: either way it asks no more
+        if channel is self._root:  # the owner has closed it, or has exec'ed another program
             self._close()
         self._deafen(channel)
 
     def _deliver(self, parent: int, request: bytes, passed: list[int]) -> None:
-        """Give what somebody asked for to the process that waits for it."""
+        """Hand a request to the process in reserve."""
         linger, kind = REQUEST.unpack(request)
         if kind == WHO_WAITS:
             self._report(passed[0], 0 if self._spare is None else self._spare.pid)
             descriptor.close(*passed)
             return
         spare, self._spare = self._spare, None
-        if spare is None:  # then there may be no room for the rest of what was passed, either
+        if spare is None:  # no descriptors are left, possibly not even for the rest of what was passed
             self._report(passed[0], -self._errno)
             descriptor.close(*passed)
             return
         pipe, line, out, err, *handle = passed
         assert len(handle) == kind
-        with contextlib.suppress(OSError):  # it was killed, which is told like any other death
+        with contextlib.suppress(OSError):  # it was killed, which is reported like any other death
             socket.send_fds(spare.channel, [request], [line, out, err, *handle])
         descriptor.close(line, out, err, *handle)
         self._rehearsing = linger > 0
@@ -274,23 +273,23 @@ class _Nursery:
         self._listen(spare.channel, spare.pid)
 
     def _present(self, ward: _Ward) -> None:
-        """Tell who asked for a process that it is there."""
+        """Report a process to whoever requested it."""
         ward.reported = True
         self._report(ward.pipe, ward.pid)
         self._wanted = self._spare is None
 
     def _die_with_server(self) -> None:
-        """Have the kernel end this process when the fork server ends.
+        """Have the kernel kill this process when the fork server dies.
 
-        It never ends alone: before it leaves it has killed what it made. So this is for the fork server being killed,
-        after which nobody would look after this process. Who may linger looks after itself.
+        A fork server that exits has killed what it forked before. So this is for one that is killed, after which nobody
+        would supervise this process. One that may linger watches its parent itself.
         """
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != self._pid:  # it was too late
+        if os.getppid() != self._pid:  # it had died before
             os._exit(1)
 
     def _part(self) -> None:
-        """Let go, in a child, of all that is the fork server's."""
+        """Close, in a child, what belongs to the fork server."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for channel, _ in self._channels.values():
@@ -300,7 +299,7 @@ class _Nursery:
     # ---------------------------------------------------------------------------------------------------------- deaths
 
     def _reap(self) -> None:
-        """Collect whoever has ended: what was made here, and orphans that came back."""
+        """Reap what has ended: processes forked here, and orphans reparented to this process."""
         with contextlib.suppress(BlockingIOError):
             os.read(self._bell, 4096)
         with contextlib.suppress(ChildProcessError):
@@ -312,20 +311,20 @@ class _Nursery:
                 elif self._spare is not None and self._spare.pid == pid:
                     self._spare.channel.close()
                     self._spare = None
-                # The number is given back only now, when everybody has heard that it means nobody any more.
+                # The process id becomes free only now that its end has been reported.
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)
 
     def _bury(self, ward: _Ward, code: int) -> None:
         self._deafen(ward.channel)
-        if not ward.reported:  # killed before it could say that it is there
+        if not ward.reported:  # it was killed before it could answer
             self._present(ward)
         self._doom(self._children({ward.pid}))
         self._report(ward.pipe, code)
         os.close(ward.pipe)
 
     def _children(self, parents: set[int]) -> list[_Ward]:
-        """Find who was made for one of these, or for one of those, and so on; not beyond who may linger."""
+        """Return what was forked for these processes, for those in turn, and so on; not beyond one that may linger."""
         found: list[_Ward] = []
         while fresh := [each for each in self._wards.values() if each.parent in parents and each not in found]:
             found += fresh
@@ -333,7 +332,7 @@ class _Nursery:
         return found
 
     def _doom(self, wards: Iterable[_Ward]) -> None:
-        """End processes whose parent is gone: at once, or when they have lingered long enough."""
+        """Kill processes whose parent is gone: at once, or when they have lingered long enough."""
         now = time.monotonic()
         at_once = []
         for ward in wards:
@@ -357,10 +356,10 @@ class _Nursery:
         return max(0.0, min(waits)) * 1000 + 1 if waits else None
 
     def _close(self) -> NoReturn:
-        """Leave when everybody else has.
+        """Exit when everything else has.
 
-        One look is not enough. While it is taken, a process may die by another hand, that of its own watch for one, and
-        its children are nobody's for that moment; then they come back to here, and are found by the next look.
+        One scan is not enough. Meanwhile a process may be killed by others, by its own watch for example, and its
+        children have no parent for a moment; then they are reparented to this process, and found by the next scan.
         """
         self._doom(self._lingering())
         poller = select.poll()
@@ -378,12 +377,12 @@ class _Nursery:
 
     @staticmethod
     def _report(pipe: int, number: int) -> None:
-        with contextlib.suppress(OSError):  # who asked is gone
+        with contextlib.suppress(OSError):  # whoever requested it is gone
             os.write(pipe, NUMBER.pack(number))
 
 
 def _ensure_room() -> None:
-    """Make sure that what comes with a request can be taken in, once a process is there for it.
+    """Check that the next request can be received once a process is there for it.
 
     Raises:
         OSError: too many descriptors are open.
@@ -398,7 +397,7 @@ def _ensure_room() -> None:
 
 def _childless() -> bool:
     try:
-        # Without `waitid` this reaps; by now nobody asks any more how somebody ended.
+        # Without `waitid` this reaps; by now nobody needs exit codes any more.
         _next_exit()
     except ChildProcessError:
         return True
@@ -406,7 +405,7 @@ def _childless() -> bool:
 
 
 def _next_exit() -> tuple[int, int] | None:
-    """Tell who has ended, and how, without giving its number back; ``None`` if nobody has."""
+    """Return the process id and exit code of a process that has ended, without reaping it; ``None`` if none has."""
     if not hasattr(os, "waitid"):  # macOS before Python 3.13
         pid, status = os.waitpid(-1, os.WNOHANG)
         return (pid, os.waitstatus_to_exitcode(status)) if pid else None
@@ -421,7 +420,7 @@ def _find_prctl() -> Callable[..., int] | None:
 
 
 _found_prctl = _find_prctl()
-"""Looked up once: in each child it would be a tenth of what a start costs."""
+"""Looked up once: in each child that would be a tenth of the cost of a start."""
 
 
 def _prctl(option: int, value: int) -> None:

@@ -1,11 +1,10 @@
-"""Code and values made fit for travel between a parent and its child.
+"""Pickling code, values and exceptions for the way between a parent and its child.
 
-The law: what goes down is a call, and what comes up is a value or an exception; in between are bytes. A function
-travels by its name where a new process would find the very same function under it, and by value otherwise. What cannot
-travel becomes words about it, never an error in the machinery: a child that cannot say what happened to it would be a
-riddle to its parent.
+The law: a call travels down, and a value or an exception up. A function is pickled by name where a new process would
+find the same function under it, and by value otherwise. An exception that cannot be pickled is described in words, and
+never becomes an error of the machinery: a child must always be able to say what happened to it.
 
-Nothing but the line between a parent and the child it started carries what is made here (P9).
+What is pickled here travels over the line between a parent and the child it started, and nowhere else (P9).
 """
 
 from __future__ import annotations
@@ -59,27 +58,27 @@ if hasattr(os, "register_at_fork"):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a child is to do."""
+    """The call that a child is to make."""
 
     target: Callable[..., object]
     args: Sequence[object] = ()
     kwargs: Mapping[str, object] | None = None
 
     def perform(self) -> object:
-        """Do it."""
+        """Make the call."""
         return self.target(*self.args, **(self.kwargs or {}))
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What came of a call that did not return.
+    """The outcome of a call that did not return.
 
     Attributes:
         reason: what was being done.
         error: the ``repr`` of the exception.
         traceback: its traceback, as text.
-        original: the exception itself, packed; ``None`` if it cannot travel.
-        kinds: the full names of its classes, from its own to ``object``.
+        original: the exception itself, pickled; ``None`` if it cannot be.
+        kinds: the full names of its classes, in method resolution order.
     """
 
     reason: str
@@ -90,10 +89,10 @@ class Raised:
 
 
 def pack_call(call: Call) -> bytes:
-    """Pack a call for a process that shares nothing with this one.
+    """Pickle a call for a process that shares no memory with this one.
 
     Raises:
-        UsageError: something of it cannot travel; the cause says what.
+        UsageError: something in it cannot be pickled; the cause says what.
     """
     try:
         return dump(call, unfindable(call.target))
@@ -102,24 +101,24 @@ def pack_call(call: Call) -> bytes:
 
 
 def pack_value(value: object) -> bytes:
-    """Pack a value on its way up.
+    """Pickle a value on its way to the parent.
 
-    Plain pickle comes first, because names suffice for nearly everything a child returns, and in a forked child they
-    are right even for classes of ``__main__``: the parent has them, too.
+    Plain pickle is tried first: names suffice for nearly everything that a child returns, and in a forked child they
+    are right even for classes of ``__main__``, which the parent has as well.
     """
     try:
         return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception:  # noqa: BLE001 - pickle raises what `__reduce__` raises; the second try tells the story
+    except Exception:  # noqa: BLE001 - whatever a `__reduce__` raises; the second try raises what matters
         return dump(value)
 
 
 def unpack(data: bytes) -> Any:
-    """Unpack what `pack_call` or `pack_value` made; raises whatever the classes inside raise."""
+    """Unpickle what `pack_call` or `pack_value` returned; raises whatever the classes inside raise."""
     return pickle.loads(data)
 
 
 def pack_error(reason: str, error: BaseException) -> bytes:
-    """Pack an exception with its traceback, causes and notes, and with words in case it cannot be unpacked."""
+    """Pickle an exception with its traceback, causes and notes, and in words in case it cannot be unpickled."""
     text = "".join(traceback.format_exception(error))
     kinds = tuple(map(full_name, type(error).__mro__))
     raised = Raised(reason, describe(error), text, _pack_exception(error), kinds)
@@ -127,18 +126,18 @@ def pack_error(reason: str, error: BaseException) -> bytes:
 
 
 def unpack_error(raised: Raised) -> BaseException | None:
-    """Give the original exception, or ``None`` if it cannot be had here."""
+    """Return the original exception, or ``None`` if it cannot be unpickled here."""
     if raised.original is None:
         return None
     try:
         original = pickle.loads(raised.original)
-    except Exception:  # noqa: BLE001 - an exception class of somebody may raise anything when it is rebuilt
+    except Exception:  # noqa: BLE001 - an exception class may raise anything when it is rebuilt
         return None
     return original if isinstance(original, BaseException) else None
 
 
 def full_name(kind: type) -> str:
-    """Name a class with its module."""
+    """Return the full name of a class, module included."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -156,7 +155,7 @@ def unsendable(function: object, error: Exception) -> UsageError:
 
 
 def describe(value: object) -> str:
-    """Give the ``repr`` of anything, shortened, and never fail."""
+    """Return the ``repr`` of anything, shortened; never raise."""
     try:
         text = repr(value)
     except Exception as error:  # noqa: BLE001 - it is the object's own `__repr__`
@@ -169,11 +168,11 @@ def describe(value: object) -> str:
 
 @contextlib.contextmanager
 def by_value(module: ModuleType | None) -> Iterator[None]:
-    """Have what a module defines travel by value."""
+    """Pickle by value what a module defines, within a ``with`` block."""
     if module is None:
         yield
         return
-    with _registering:  # cloudpickle's list of such modules is the whole program's
+    with _registering:  # cloudpickle's registry is global
         cloudpickle.register_pickle_by_value(module)
         try:
             yield
@@ -182,7 +181,7 @@ def by_value(module: ModuleType | None) -> Iterator[None]:
 
 
 def dump(value: object, module: ModuleType | None = None) -> bytes:
-    """Pack a value, and by value whatever a module defines that another process would not find.
+    """Pickle a value, and by value whatever a given module defines.
 
     Raises:
         Exception: whatever pickle, or the classes of the value, raise.
@@ -195,22 +194,22 @@ def dump(value: object, module: ModuleType | None = None) -> bytes:
 
 
 class CodePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
-    """Pickles code with the name of its file, and what pydantic made of a class for its own sake.
+    """Pickles code with its file name, and pydantic's validators without sharing parts of their schemas.
 
-    cloudpickle leaves the file out, so that the same function is the same bytes everywhere. A traceback without it
-    shows neither where nor what went wrong.
+    cloudpickle drops the file name, so that equal functions are equal bytes everywhere. A traceback without it shows no
+    source lines.
 
-    The validators of two models share parts of their schemas if one model is a field of the other. On arrival such a
-    part may be still empty when the first validator is made of it, because the class it names comes in between.
+    The validators of two models share parts of their schemas if one model is a field of the other. When unpickled, such
+    a part may still be empty when the first validator is built from it, because the class that it names is in between.
 
     The lock of a cached property, which it has up to Python 3.11, is for the threads of one process.
     """
 
     def reducer_override(self, obj: object) -> Any:
-        """Give the recipe of an object, as pickle asks for it."""
+        """Return how to rebuild an object, as pickle asks."""
         if isinstance(obj, CodeType):
             return _code_of_file, (obj.co_filename, *self.dispatch_table[CodeType](obj))
-        core = sys.modules.get("pydantic_core")  # not imported for those who have none of these
+        core = sys.modules.get("pydantic_core")  # not imported here: without it, there are no such objects
         if core is not None and isinstance(obj, (core.SchemaValidator, core.SchemaSerializer)):
             make, parts = cast("tuple[object, tuple[object, ...]]", obj.__reduce__())
             return make, tuple(map(_unshared, parts))
@@ -220,7 +219,7 @@ class CodePickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined]
 
 
 def _unshared(part: object) -> object:
-    """Return a copy of a schema that has no part in common with another."""
+    """Return a copy of a schema that shares no part with another."""
     if isinstance(part, dict):
         return {key: _unshared(value) for key, value in part.items()}
     return list(map(_unshared, part)) if isinstance(part, list) else part
@@ -231,17 +230,16 @@ def _code_of_file(name: str, make: Callable[..., CodeType], args: tuple[object, 
 
 
 def unfindable(target: object) -> ModuleType | None:
-    """Give the target's module if it is in use here, but another process would not find it under its name.
+    """Return the target's module if another process could not import it under its name; else ``None``.
 
-    Modules that were run from a file, or made by a test runner, are of that kind. (``__main__`` is, too, and
-    cloudpickle knows.)
+    Such modules were run from a file, or created by a test runner. (``__main__`` is one, which cloudpickle knows.)
     """
     name = getattr(target, "__module__", None)
     if not isinstance(name, str) or name in ("__main__", "builtins") or name not in sys.modules:
         return None
     module = sys.modules[name]
     origin = getattr(module, "__file__", None)
-    # What has no file is built in, frozen or a namespace; or made by hand, and then its import fails, with its name.
+    # A module without a file is built in, frozen or a namespace; or created by hand, and then its import fails by name.
     if origin is None or _found_at(name, tuple(sys.path)) == origin:
         return None
     return module
@@ -249,9 +247,9 @@ def unfindable(target: object) -> ModuleType | None:
 
 @lru_cache(maxsize=1024)
 def _found_at(name: str, path: tuple[str, ...]) -> str | None:  # noqa: ARG001 - the path is there for the cache
-    """Tell which file a new process would import under this name.
+    """Return the file that a new process would import under this name.
 
-    `importlib.util.find_spec` cannot tell: it looks at ``sys.modules`` first, and imports the parents.
+    `importlib.util.find_spec` will not do: it consults ``sys.modules`` first, and imports the parents.
     """
     where: Sequence[str] | None = None
     origin: str | None = None
@@ -281,9 +279,9 @@ def _pack_exception(error: BaseException) -> bytes | None:
 
 
 class _Pickler(pickle.Pickler):
-    """Pickles exceptions whole.
+    """Pickles exceptions with their tracebacks.
 
-    tblib offers to teach the ``pickle`` of the whole program. A library must not.
+    tblib can register that globally, which a library must not do.
     """
 
     def reducer_override(self, obj: object) -> Any:
@@ -292,7 +290,7 @@ class _Pickler(pickle.Pickler):
 
 
 class _ValuePickler(CodePickler):
-    """The same, for exceptions whose classes have to travel by value."""
+    """The same, for exceptions whose classes have to be pickled by value."""
 
     def reducer_override(self, obj: object) -> Any:
         reduced = _reduce(obj)
@@ -308,20 +306,20 @@ def _reduce(obj: object) -> tuple[object, ...] | None:
 
 
 _HEAP_TYPE = 1 << 9
-"""The flag of types that were made by a ``class`` statement."""
+"""The flag of types created by a ``class`` statement."""
 
 
 def _reduce_exception(error: BaseException) -> tuple[object, ...]:
-    """Give the recipe of an exception: how to make it, and then what it is to have.
+    """Return how to rebuild an exception: how to create it, and then its state.
 
-    What it has comes last, as state, because exceptions refer to each other in circles: one that is raised while
-    another is handled has that as its context, and may be an attribute of it.
+    The state comes last, because exceptions refer to each other in cycles: one raised while another is handled has that
+    as its context, and may be an attribute of it.
     """
     kind = type(error)
     hung = (error.__traceback__, error.__cause__, error.__context__, error.__suppress_context__)
     plain = kind.__reduce__ in (BaseException.__reduce__, OSError.__reduce__)
     if plain and kind.__flags__ & _HEAP_TYPE and "__init__" in _methods(kind):
-        # Its `args` are seldom those of its own `__init__`: made again by calling the class, it would fail or lie.
+        # Its `args` are rarely those of its own `__init__`: rebuilt by calling the class, it would fail or lie.
         extra = {name: getattr(error, name, None) for name in ("errno", "strerror", "filename", "filename2")}
         known = {name: value for name, value in extra.items() if value is not None and isinstance(error, OSError)}
         return _revive, (kind, error.args), ({**error.__dict__, **known}, hung), None, None, _restore
@@ -333,7 +331,7 @@ def _reduce_exception(error: BaseException) -> tuple[object, ...]:
 
 
 def _methods(kind: type[BaseException]) -> set[str]:
-    """Name what the classes of Python, as opposed to the built-in ones, bring along."""
+    """Return the attributes defined by its Python classes, as opposed to built-in ones."""
     return {name for each in kind.__mro__ if each.__flags__ & _HEAP_TYPE for name in vars(each)}
 
 
@@ -349,7 +347,7 @@ def _restore(
         dict[str, object] | None, tuple[TracebackType | None, BaseException | None, BaseException | None, bool]
     ],
 ) -> None:
-    """Give an exception, as unpickled so far, what it had."""
+    """Restore the state of an exception that was just rebuilt."""
     attributes, hung = state
     if attributes:
         error.__setstate__(attributes)
@@ -358,9 +356,9 @@ def _restore(
 
 
 def _entries(trace: TracebackType | None) -> Iterator[tuple[object, int]]:
-    """List a traceback, outermost call first.
+    """Yield the entries of a traceback, outermost call first.
 
-    A list, because a chain as deep as that of a RecursionError cannot be pickled.
+    As a flat sequence, because a chain as long as that of a RecursionError cannot be pickled.
     """
     while trace is not None:
         yield tblib.Frame(trace.tb_frame), trace.tb_lineno  # type: ignore[attr-defined]

@@ -1,8 +1,8 @@
-"""Processes as a program has them: futures that can be stopped, and that begin again if that was agreed.
+"""Processes as programs use them: futures that can be stopped, and that are restarted by policy.
 
-The law: a `Process` is one task, with as many tries as its policy gives it, and is settled once, by the last of them.
-What follows an ending is decided by `zproc.core.supervisor`, by whichever thread sees the ending first, and carried out
-by the supervision thread. A process that was told to stop is not tried again, whatever its policy says.
+The law: a `Process` is one task, with as many attempts as its policy allows, and is settled once, by the last of them.
+What follows the end of an attempt is decided by `zproc.core.supervisor`, in whichever thread sees the end first, and
+carried out by the supervision thread. A process that was stopped on command is not restarted, whatever its policy.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ _OVER = frozenset(stage for stage, ways in LIFE.items() if not ways)
 
 
 class Group(Protocol):
-    """Those who go down with a process, and come back with it."""
+    """The processes that are restarted and stopped together with a process."""
 
     def failed(self, process: Process[Any], at: float) -> None:
-        """See that the others rest, too, and that all of them begin again at that time; must not wait for that."""
+        """Arrange that the others rest as well, and that all are restarted at that time; must not block."""
         ...
 
     def gave_up(self, process: Process[Any]) -> None:
-        """See that those stop who cannot go on without it; must not wait for that."""
+        """Arrange that those stop that depend on it; must not block."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a process was at the moment when something happened to it.
+    """A process at the moment when something happened to it.
 
     Attributes:
-        process: which.
-        stage: where it was in its life from then on.
-        pid: the process id of its newest try.
-        exitcode: how that ended, if it had.
-        restarts: how many tries there had been after the first.
-        failure: makes the error of the last try that failed.
+        process: the process.
+        stage: its stage from then on.
+        pid: the process id of its latest attempt.
+        exitcode: the exit code of that, if it had ended.
+        restarts: how many attempts had followed the first.
+        failure: makes the error of the latest attempt that failed.
         at: when, in seconds since 1970, for people.
     """
 
@@ -69,18 +69,18 @@ class Report:
 
 
 class Process(Future[R]):
-    """A process, and what becomes of it: a future of what its function returns.
+    """A process, as a future of what its function returns.
 
-    It is a `concurrent.futures.Future`, so `concurrent.futures.wait`, ``as_completed`` and `asyncio.wrap_future` take
-    it. It belongs to the process that made it; in a fork of that one, using it is an error. Functions that were given
-    to ``add_done_callback`` are called by the thread that sees the end, and must not wait for other processes.
+    It is a `concurrent.futures.Future`: `concurrent.futures.wait`, ``as_completed`` and `asyncio.wrap_future` accept
+    it. It belongs to the process that created it; in a fork of that one, using it is an error. Callbacks of
+    ``add_done_callback`` are called by the thread that sees the end, and must not wait for other processes.
 
     Args:
         task: what it does.
-        tell: is given a report whenever something happens to it, at once and in order; must not wait for anything.
+        tell: called with a report whenever something happens to it, at once and in order; must not block.
 
     Attributes:
-        name: what it is called in messages.
+        name: its name in messages.
     """
 
     def __init__(self, task: Task[R], tell: Callable[[Report], None] | None = None) -> None:
@@ -106,7 +106,7 @@ class Process(Future[R]):
         return f"<{type(self).__qualname__} {self.name}{pid}: {self._stage}>"
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to travel."""
+        """Refuse to be pickled."""
         raise UsageError(
             f"process {self.name} belongs to the process that made it, and cannot be sent to another; what has become "
             "of it is told to everybody by ctx.processes"
@@ -119,52 +119,52 @@ class Process(Future[R]):
 
     @property
     def function(self) -> str:
-        """The full name of the function that it is about; of the program's own, where zproc calls that."""
+        """The full name of its function; of the program's own, where zproc wraps that."""
         return self._task.function
 
     @property
     def stage(self) -> Stage:
-        """Where it is in its life: new, running, resting, returned, failed, stopped or cancelled."""
+        """Its stage: new, running, resting (before a restart), returned, failed, stopped or cancelled."""
         self._attend()
         return self._stage
 
     @property
     def pid(self) -> int | None:
-        """The process id of the newest try; ``None`` before the first."""
+        """The process id of the latest attempt; ``None`` before the first."""
         incarnation = self._incarnation
         return None if incarnation is None else incarnation.pid
 
     @property
     def exitcode(self) -> int | None:
-        """The exit code of the newest try, negative for the signal that ended it; ``None`` while it runs."""
+        """The exit code of the latest attempt, negative for the signal that ended it; ``None`` while it runs."""
         incarnation = self._incarnation
         return None if incarnation is None else incarnation.exitcode
 
     @property
     def signal(self) -> signals.Signals | None:
-        """The signal that ended the newest try, if one did."""
+        """The signal that ended the latest attempt, if one did."""
         return ProcessError("", exitcode=self.exitcode).signal
 
     @property
     def is_alive(self) -> bool:
-        """Whether a try of it runs."""
+        """Whether an attempt is running."""
         incarnation = self._incarnation
         return incarnation is not None and incarnation.is_alive
 
     @property
     def restarts(self) -> int:
-        """How many tries there were after the first, on command or by its policy."""
+        """How often it was restarted, on command or by its policy."""
         return max(0, self._attempts - 1)
 
     @property
     def last_error(self) -> ProcessError | None:
-        """How the last try failed that did, even if there was another after it."""
+        """The error of the latest attempt that failed, even if another has followed."""
         failure = self._last_failure
         return None if failure is None else failure()
 
     @property
     def ready_value(self) -> Any:
-        """What the newest try announced when it was ready; ``None`` until then."""
+        """The value that the latest attempt announced when it was ready; ``None`` until then."""
         incarnation = self._incarnation
         return None if incarnation is None else incarnation.ready_value
 
@@ -173,16 +173,16 @@ class Process(Future[R]):
     def wait(self, timeout: float | None = None) -> R:
         """Wait until the process has ended for good, and return what its function returned; the same as `result`.
 
-        Any number of times, and by any thread. A process that left with exit code 0 before its function returned, by
-        ``sys.exit()`` or `ProcessExit`, gives ``None``.
+        May be called any number of times, by any thread. The result of a process that exited with 0 before its function
+        returned, by ``sys.exit()`` or `ProcessExit`, is ``None``.
 
         Args:
-            timeout: how long to wait, in seconds; ``None`` for as long as it takes.
+            timeout: how long to wait, in seconds; ``None`` for no limit.
 
         Raises:
-            WaitTimeout: it still runs, or rests before its next try.
-            RemoteError: the function raised. The cause is the exception itself, with its traceback, if it can travel.
-            ProcessError: it died: killed by a signal, or by an exit code that is not 0.
+            WaitTimeout: it still runs, or rests before it is restarted.
+            RemoteError: the function raised. The cause is the exception, with its traceback, if it can be pickled.
+            ProcessError: it died: it was killed by a signal, or its exit code is not 0.
             UsageError: it was not started.
             concurrent.futures.CancelledError: it was cancelled before it began.
         """
@@ -196,10 +196,10 @@ class Process(Future[R]):
         return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait as `wait` does, and return what it would raise because of how the process ended; ``None`` if nothing.
+        """Wait as `wait` does, and return the error that it would raise about the end; ``None`` if it would return.
 
         Args:
-            timeout: how long to wait, in seconds; ``None`` for as long as it takes.
+            timeout: how long to wait, in seconds; ``None`` for no limit.
 
         Raises:
             WaitTimeout, UsageError: as `wait` does.
@@ -212,22 +212,22 @@ class Process(Future[R]):
             known = super().exception(timeout)
         except TimeoutError:
             raise WaitTimeout(f"process {self.name} (pid {self.pid}) ends", timeout or 0.0) from None
-        # A new one for everybody who asks, because raising it hangs a traceback on it.
+        # A new one for each caller, because raising it sets its traceback.
         return self._failure() if known is not None and self._failure is not None else known
 
     # ------------------------------------------------------------------------------------------------- to begin, to end
 
     def start(self) -> None:
-        """Start it, if it was made with ``start=False``.
+        """Start it, if it was created with ``start=False``.
 
         Raises:
             UsageError: it was started before, or something cannot be sent to it.
-            ProcessError: it cannot be made.
+            ProcessError: it cannot be started.
         """
         self.launch()
 
     def launch(self, *, ready: bool = False) -> None:
-        """Start it, and wait, if asked, until it is ready; that goes for the first try only."""
+        """Start it, and wait, if asked, until it is ready; restarts do not wait."""
         with self._mine():
             if self._stage is not Stage.NEW:
                 raise UsageError(f"process {self.name} was started before: it is {self._stage}")
@@ -235,7 +235,7 @@ class Process(Future[R]):
             self.set_running_or_notify_cancel()
 
     def cancel(self) -> bool:
-        """Have it never begin, and tell whether that was still possible."""
+        """Cancel it before it is started; return whether that was still possible."""
         with self._mine():
             if self._stage is not Stage.NEW:
                 return self._stage is Stage.CANCELLED
@@ -246,8 +246,8 @@ class Process(Future[R]):
     def stop(self, grace: float = 5.0) -> None:
         """End it for good, with all its descendants, and wait until it is gone.
 
-        It gets SIGTERM; what is left of it and of its descendants after the grace is killed. What has ended stays as it
-        was; what has not begun is cancelled.
+        It gets SIGTERM; what is left of it and its descendants after the grace period is killed. Does nothing if it has
+        ended; cancels it if it was not started.
 
         Args:
             grace: how long it may take to end by itself, in seconds.
@@ -258,7 +258,7 @@ class Process(Future[R]):
         stop_processes([self], grace)
 
     def kill(self) -> None:
-        """Kill it, with all its descendants, at once and for good, and wait until it is gone.
+        """Kill it and all its descendants at once and for good, and wait until it is gone.
 
         Raises:
             ProcessError: it cannot be killed.
@@ -269,16 +269,16 @@ class Process(Future[R]):
         self._settled()
 
     def restart(self, grace: float = 5.0) -> None:
-        """End the running try, if there is one, as `stop` does, and begin the next at once.
+        """End the running attempt, if there is one, as `stop` does, and begin the next at once.
 
-        This is no failure, and is not counted as one.
+        This is not counted as a failure.
 
         Args:
             grace: how long it may take to end by itself, in seconds.
 
         Raises:
             UsageError: it has ended for good.
-            ProcessError: it cannot be killed, or not be made.
+            ProcessError: it cannot be killed, or not be started.
         """
         expect("grace", grace, SECONDS)
         if self._stage is Stage.NEW:
@@ -289,19 +289,19 @@ class Process(Future[R]):
         self.resume()
 
     def send_signal(self, signum: signals.Signals) -> None:
-        """Send it a signal, if a try of it runs; never to another process of that number.
+        """Send it a signal, if an attempt is running; never to another process with its id.
 
-        If the signal ends it, it has failed as if somebody else had sent it; to end it for good, `stop` it.
+        If the signal ends it, that is a failure like any other; to end it for good, `stop` it.
 
         Args:
-            signum: which one, as ``signal.SIGUSR1``.
+            signum: the signal, as ``signal.SIGUSR1``.
         """
         with self._mine():
             if self._incarnation is not None:
                 self._incarnation.send_signal(signum)
 
     def hand_over(self, numbers: Sequence[int]) -> None:
-        """Give descriptors to the running try, which waits for them.
+        """Pass descriptors to the running attempt, which waits for them.
 
         Raises:
             UsageError: it was not started.
@@ -314,7 +314,7 @@ class Process(Future[R]):
         incarnation.hand_over(numbers)
 
     def pause(self, grace: float) -> bool:
-        """End the running try, and leave it to `resume` to begin the next; tell whether it rests now."""
+        """End the running attempt, and leave it to `resume` to begin the next; return whether it rests now."""
         with self._mine():
             self._cancel_call()
             self._pausing = True
@@ -329,14 +329,14 @@ class Process(Future[R]):
         return self._stage is Stage.RESTING
 
     def resume(self) -> None:
-        """Begin the next try now, if it rests."""
+        """Begin the next attempt now, if it rests."""
         with self._mine():
             if self._stage is Stage.RESTING:
                 self._cancel_call()
                 self._begin()
 
     def resume_at(self, at: float) -> None:
-        """Begin the next try at a time, as `time.monotonic` counts, if it rests."""
+        """Begin the next attempt at a time, by `time.monotonic`, if it rests."""
         with self._mine():
             if self._stage is Stage.RESTING:
                 self._cancel_call()
@@ -354,19 +354,19 @@ class Process(Future[R]):
         self.report()
 
     def report(self) -> None:
-        """Tell what it is now, whoever is to be told."""
+        """Send a report of what it is now, if somebody wants them."""
         if self._tell is not None:
             exitcode = None if self._stage is Stage.RUNNING else self.exitcode
             self._tell(Report(self, self._stage, self.pid, exitcode, self.restarts, self._last_failure, time.time()))
 
     def _begin(self, *, ready: bool = False) -> None:
-        """Make the next try. Requires the lock."""
+        """Begin the next attempt. Requires the lock."""
         task = self._task
         args, kwargs = task.call(self._attempts + 1)
         incarnation = start(task.target, args, kwargs, name=self.name, method=task.method, ready=ready)
         try:
             supervision.watch(incarnation, self._attend)
-        except OSError as error:  # no descriptors left for the thread that would see its end
+        except OSError as error:  # no descriptors left for the supervision thread, which would see its end
             incarnation.kill()
             raise refusal(error) from error
         self._attempts += 1
@@ -375,7 +375,7 @@ class Process(Future[R]):
         self._move(Event.BEGIN)
 
     def _attend(self) -> None:
-        """Take note of the end of a try, and do what follows from it."""
+        """Process the end of an attempt, if it has ended, and do what follows from it."""
         with self._mine():
             incarnation = self._incarnation
             if self._stage is not Stage.RUNNING or incarnation is None or not incarnation.advance():
@@ -384,14 +384,14 @@ class Process(Future[R]):
         follow()
 
     def _retry(self) -> None:
-        """Begin the next try, now that the time has come."""
+        """Begin the next attempt, now that it is due."""
         with self._mine():
             self._call = None
             if self._stage is not Stage.RESTING:
                 return
             try:
                 self._begin()
-            except Exception as error:  # noqa: BLE001 - a try that cannot be made is one that failed
+            except Exception as error:  # noqa: BLE001 - an attempt that cannot be started has failed
                 reason = f"cannot be started again: {error}"
                 follow = self._conclude(lambda: ProcessError(reason, name=self.name))
             else:
@@ -399,7 +399,7 @@ class Process(Future[R]):
         follow()
 
     def _conclude(self, failure: Callable[[], ProcessError] | None) -> Callable[[], None]:
-        """Move on after a try has ended, and return what is to be done without the lock, which this requires."""
+        """Move on after an attempt; return what is left to do without the lock, which this requires."""
         if failure is not None:
             self._failure = self._last_failure = failure
         if self._pausing and not self._commanded:
@@ -442,7 +442,7 @@ class Process(Future[R]):
         return lambda: _log_crash(error, f"; begins again in {delay:.3g} s, try {attempt}")
 
     def _settle(self, ending: Ending) -> None:
-        """Have the future know. Requires that the lock is not held, because this calls whoever asked to be told."""
+        """Settle the future. The lock must not be held, because this runs the callbacks."""
         incarnation = self._incarnation
         assert incarnation is not None
         error = self._failure() if self._failure is not None else None
@@ -456,7 +456,7 @@ class Process(Future[R]):
             self._group.gave_up(self)
 
     def _command(self) -> Incarnation[R] | None:
-        """See that it is not tried again, and return what is to be ended now."""
+        """Prevent further attempts, and return the one to be ended now, if any."""
         if self.cancel():
             return None
         with self._mine():
@@ -477,7 +477,7 @@ class Process(Future[R]):
         return None
 
     def _settled(self) -> None:
-        """Wait until whoever saw its end has made it known."""
+        """Wait until the future is settled, by whichever thread saw the end."""
         self._attend()
         if not self.cancelled():
             super().exception()
@@ -491,7 +491,7 @@ class Process(Future[R]):
 def stop_processes(processes: list[Process[Any]], grace: float = 5.0) -> None:
     """End several processes for good, with all their descendants, and wait until they are gone.
 
-    All of them are asked first, the last one before the others, and one grace goes for all.
+    All of them get SIGTERM first, in reverse order; the grace period is shared.
 
     Raises:
         ProcessError: one of them cannot be killed. The others have been dealt with.
@@ -518,7 +518,7 @@ def _noted(failure: Callable[[], ProcessError], note: str) -> Callable[[], Proce
 
 
 def _log_crash(error: ProcessError, consequence: str) -> None:
-    """Write one record, with the traceback that the process had, as an exception if it could travel."""
+    """Log a crash as one record, with the traceback from the process, as an exception if it could be pickled."""
     text = error.traceback if isinstance(error, RemoteError) and error.__cause__ is None else ""
     label = f"process {error.name}" + (f" (pid {error.pid})" if error.pid else "")
     LOG.error("%s: %s%s%s", label, error.reason, consequence, f"\n{text}".rstrip(), exc_info=error.__cause__)

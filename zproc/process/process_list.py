@@ -1,7 +1,7 @@
-"""Several processes as one thing: waited for, started and stopped together, and supervised as a group.
+"""Several processes as one: started, stopped and waited for together, and supervised as a group.
 
-The law: a list is a sequence of processes and adds nothing to any of them but what their strategy says: who goes down
-with one that has failed, and comes back with it. A member that has ended for good stays so.
+The law: a list is a sequence of processes, and adds nothing to them but its strategy: which ones are restarted together
+with one that failed. A member that has ended for good stays so.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class ProcessList(Sequence[Process[R]]):
     """Processes, in the order in which they are started.
 
     Args:
-        processes: which.
-        strategy: who is restarted when one of them is, by its own policy: that one alone (``"one_for_one"``), all of
-            them (``"one_for_all"``), or that one and those after it (``"rest_for_one"``). If it is not to be restarted
-            any more, the same are stopped.
+        processes: the processes.
+        strategy: which are restarted when one of them is, by its own policy: that one alone (``"one_for_one"``), all of
+            them (``"one_for_all"``), or that one and those after it (``"rest_for_one"``). If one is given up, the same
+            are stopped.
 
     Raises:
         UsageError: there is no such strategy.
@@ -73,21 +73,21 @@ class ProcessList(Sequence[Process[R]]):
             return self._processes == list(other)
         return NotImplemented
 
-    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # as a list has none
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # like a list
 
     def start(self) -> None:
         """Start those that were not started yet, in order.
 
         Raises:
             UsageError: something cannot be sent to one of them.
-            ProcessError: one of them cannot be made.
+            ProcessError: one of them cannot be started.
         """
         for each in self._processes:
             if each.stage is Stage.NEW:
                 each.start()
 
     def stop(self, grace: float = _GRACE) -> None:
-        """End all of them for good, the last one first.
+        """End all of them for good, the last one first; the grace period is shared.
 
         Args:
             grace: how long they may take to end by themselves, all together, in seconds.
@@ -106,14 +106,14 @@ class ProcessList(Sequence[Process[R]]):
 
         Args:
             timeout: how long to wait for all of them together, in seconds.
-            safe: whether to wait for all in any case, and return errors in the places of results.
+            safe: whether to wait for all in any case, and return errors in place of results.
 
         Returns:
             What they returned, in their order.
 
         Raises:
             WaitTimeout: one of them still runs.
-            RemoteError: one of them raised; notes tell of others that had failed by then.
+            RemoteError: one of them raised; notes mention others that had failed by then.
             ProcessError: one of them died; likewise.
             UsageError: one of them was not started.
         """
@@ -141,9 +141,9 @@ class ProcessList(Sequence[Process[R]]):
 
 
 class _Group:
-    """The strategy of a list, carried out.
+    """Carries out the strategy of a list.
 
-    What takes time, ending processes, is done by a thread that is made for it, one at a time.
+    Ending processes takes time, so each action has a thread of its own; they run one at a time.
     """
 
     def __init__(self, strategy: Strategy, members: list[Process[Any]]) -> None:
@@ -163,7 +163,7 @@ class _Group:
 
     def _restart(self, process: Process[Any], at: float) -> None:
         with self._acting:
-            if process.stage is not Stage.RESTING:  # it came back with another, or was told to stop
+            if process.stage is not Stage.RESTING:  # restarted with another one, or stopped
                 return
             concerned = affected(self._strategy, self._members, self._members.index(process))
             for each in reversed(concerned):

@@ -1,14 +1,14 @@
-"""The mark by which all that descends from a run's processes is known.
+"""The mark by which every descendant of a run is recognized.
 
-The law: the first process of a program that starts another is the run's root, and names the run. What is started from
-then on by zproc carries the name, and so does everything that is started, by anybody, by those or by theirs; `sweep`
-ends what carries it. It is the last guard, for processes that nobody is related to any more. The root itself carries
-nothing: what a program starts without zproc is none of zproc's business.
+The law: the first process of a program to start another is the root of the run, and names it. Every process that zproc
+starts from then on carries that name, and so does everything started by those, with or without zproc; `sweep` ends
+whatever carries it. It is the last line of defence, for processes whose ancestors are gone. The root itself is not
+marked: what a program starts without zproc is none of zproc's business.
 
 What was exec'ed carries the name in its environment. What was only forked does not, because the kernel shows the
-environment that a program began with; so a process that zproc forked opens an empty file of that name in memory, and
-its forks have it open, too. What clears its environment *and* closes its descriptors is not found. zproc's own children
-need none of this as long as their watch over their parent works.
+environment that a program started with; so a process forked by zproc opens an empty in-memory file of that name, which
+its forks inherit. A process that clears its environment *and* closes its descriptors is not found. zproc's own children
+need none of this as long as their watch on their parent works.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ VARIABLE = "ZPROC_RUN_ID"
 """The environment variable that names the run."""
 
 _LOOKS = 3
-"""How many looks in a row have to find nobody: who is between a fork and an exit can be missed by one."""
+"""How many scans in a row have to find nothing: a process between fork and exit can be missed by one."""
 
 _LOOKS_AT_MOST = 20
-"""How many, while somebody on this machine makes processes: it may be whom we look for."""
+"""The same while new processes appear on this machine: they may be the ones to be found."""
 
 _named: tuple[str, int] | None = None
-"""The run that was named here, and by which process: a fork of it has this, too."""
+"""The run that was named here, and by which process: forks inherit this."""
 
 _marked: set[str] = set()
 
 
 def run_id() -> str:
-    """Give the name of this run; the first call in the first process makes it, and this process the root."""
+    """Return the name of this run; the first call in its first process creates it, and makes this process the root."""
     global _named  # noqa: PLW0603 - there is one run
     if VARIABLE in os.environ:
         return os.environ[VARIABLE]
@@ -52,17 +52,17 @@ def run_id() -> str:
 
 
 def is_root() -> bool:
-    """Tell whether the run began in this very process; only then may the run be swept when it ends."""
+    """Return whether the run began in this process; only then may it be swept when this process ends."""
     return VARIABLE not in os.environ and _named is not None and _named[1] == os.getpid()
 
 
 def environment() -> dict[str, str]:
-    """Give the environment for a process that is to carry the name of the run."""
+    """Return the environment for a process that is to be marked."""
     return {**os.environ, VARIABLE: run_id()}
 
 
 def join() -> None:
-    """Have this process carry the name of the run, and its forks."""
+    """Mark this process, and thereby its forks."""
     name = os.environ[VARIABLE] = run_id()
     create = getattr(os, "memfd_create", None)  # Linux
     if create is not None and name not in _marked:
@@ -74,8 +74,8 @@ def sweep(run: str, *, spare: Collection[int] = ()) -> set[int]:
     """Kill every process of a run.
 
     Args:
-        run: what `run_id` told in a process of that run.
-        spare: processes that live on, but not their descendants. The calling process lives on anyway.
+        run: what `run_id` returned in a process of that run.
+        spare: processes to leave alive, though not their descendants. The calling process is always spared.
 
     Returns:
         The processes that were killed.
@@ -89,8 +89,8 @@ def sweep(run: str, *, spare: Collection[int] = ()) -> set[int]:
     kept = {os.getpid(), *spare}
 
     def members() -> Iterator[psutil.Process]:
-        # The newest first, and each of them dealt with before the next is looked at: a process that forks and leaves,
-        # again and again, is nowhere for long.
+        # Newest first, each dealt with before the next is examined: a process that keeps forking and exiting does not
+        # stay anywhere for long.
         for pid in latest_first(psutil.pids(), _newest_process()):
             if pid not in kept and _belongs(pid, run):
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -103,32 +103,32 @@ def sweep(run: str, *, spare: Collection[int] = ()) -> set[int]:
         found = tree.end_all(members, spare=kept)
         looks = 0 if found else looks + 1
         killed |= {process.pid for process in found}
-        # A killed process can be seen for a moment longer; one that cannot be killed must not keep this going for ever.
+        # A killed process remains visible for a moment; one that cannot be killed must not keep this going for ever.
         _, stuck = psutil.wait_procs(list(found), timeout=1)
         kept |= {process.pid for process in stuck}
     return killed
 
 
 def latest_first(pids: Iterable[int], newest: int) -> list[int]:
-    """Put processes in the order in which they were made, the latest one first.
+    """Return processes in the order of their creation, the latest first.
 
     Args:
         pids: their process ids.
-        newest: the one that was given away last. Those above it are of the round before: after the highest one that the
-            system allows, often 32768, it begins anew with low ones.
+        newest: the id that was assigned last. Higher ones are older: after the system's highest id, often 32768,
+            numbering starts over.
     """
     return sorted(pids, key=lambda pid: (pid > newest, -pid))
 
 
 def _newest_process() -> int:
-    """Tell which process was made last; where the kernel does not tell, one that is above all."""
+    """Return the id of the newest process; where the kernel does not tell, one above all."""
     with contextlib.suppress(OSError), open("/proc/loadavg", encoding="ascii") as file:
         return int(file.read().split()[-1])
     return sys.maxsize
 
 
 def _belongs(pid: int, run: str) -> bool:
-    with contextlib.suppress(psutil.Error, OSError):  # ended just now, a zombie, or another user's
+    with contextlib.suppress(psutil.Error, OSError):  # just ended, a zombie, or another user's
         if os.path.isdir("/proc/self/fd"):
             return _has_mark(f"/proc/{pid}", run)
         process = psutil.Process(pid)
@@ -137,7 +137,7 @@ def _belongs(pid: int, run: str) -> bool:
 
 
 def _has_mark(folder: str, run: str) -> bool:
-    """Look for the name of a run at a process, without psutil, which takes ten times as long for the same."""
+    """Return whether a process is marked; without psutil, which takes ten times as long."""
     with open(f"{folder}/environ", "rb") as file:
         if f"{VARIABLE}={run}".encode() in file.read().split(b"\0"):
             return True

@@ -1,7 +1,7 @@
-"""Signals as exceptions, and leaving a process with an exit code of one's own.
+"""Signals as exceptions, and exiting with a status.
 
-The law: nothing is installed unless the program asks, and what it had before it gets back. Handlers belong to the main
-thread, so both conversions are for the main thread only.
+The law: no handler is installed unless the program asks, and the previous one can be restored. Handlers are installed
+by the main thread only, so both conversions are for the main thread.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["ProcessExit", "SignalException", "exception_to_signal", "send_signal
 Handler: TypeAlias = "Callable[[int, FrameType | None], object] | int | None"
 
 _before: dict[int, Handler] = {}
-"""What signals did before they were made exceptions."""
+"""The previous handlers of the signals that were turned into exceptions."""
 
 
 def signal_name(signum: int) -> str:
-    """Name a signal."""
+    """Return the name of a signal."""
     try:
         return signal.Signals(signum).name
     except ValueError:  # a real-time signal
@@ -31,10 +31,10 @@ def signal_name(signum: int) -> str:
 
 
 class SignalException(Exception):
-    """A signal that was made an exception by `signal_to_exception`.
+    """A signal, raised as an exception because of `signal_to_exception`.
 
     Attributes:
-        signum: which one.
+        signum: the signal.
     """
 
     def __init__(self, signum: int) -> None:
@@ -46,9 +46,9 @@ class SignalException(Exception):
 
 
 class ProcessExit(SystemExit):
-    """Raised in a process to end it with an exit code; a good ending if that is 0.
+    """Raised in a process to end it with an exit status; a success if that is 0.
 
-    Everything that ends a program in order is done: ``finally`` clauses, functions of `atexit`, flushing.
+    The process exits in good order: ``finally`` clauses and `atexit` functions run, streams are flushed.
     """
 
     def __init__(self, status: int = 0) -> None:
@@ -56,13 +56,13 @@ class ProcessExit(SystemExit):
 
 
 def signal_to_exception(signum: int) -> None:
-    """Have a signal raise `SignalException` in the main thread, wherever that is, until `exception_to_signal`.
+    """Make a signal raise `SignalException` in the main thread, wherever that is, until `exception_to_signal`.
 
     Args:
         signum: which one, as ``signal.SIGUSR1``.
 
     Raises:
-        UsageError: this is not the main thread, or there is nothing to be done about that signal.
+        UsageError: this is not the main thread, or that signal cannot be handled.
     """
     before = _handle(signum, _raise)
     if before is not _raise:
@@ -70,7 +70,7 @@ def signal_to_exception(signum: int) -> None:
 
 
 def exception_to_signal(signum: int | SignalException) -> None:
-    """Have a signal do what it did before `signal_to_exception`.
+    """Restore what a signal did before `signal_to_exception`.
 
     Args:
         signum: which one, or the exception that it raised.
@@ -86,15 +86,15 @@ def exception_to_signal(signum: int | SignalException) -> None:
 def send_signal(signum: int, pid: int | None = None) -> None:
     """Send a signal to a process, by default to this one.
 
-    A process that zproc started is better sent signals by its ``send_signal``, which cannot hit another of its number.
+    For a process that zproc started, use its ``send_signal`` method, which cannot hit another process with the same id.
 
     Args:
         signum: which one, as ``signal.SIGTERM``.
         pid: the number of the process; ``None`` for this one.
 
     Raises:
-        ProcessLookupError: there is none.
-        PermissionError: it is somebody else's.
+        ProcessLookupError: there is no such process.
+        PermissionError: it belongs to another user.
     """
     os.kill(os.getpid() if pid is None else pid, signum)
 
@@ -105,7 +105,7 @@ def _raise(signum: int, _frame: FrameType | None) -> None:
 
 def _handle(signum: int, handler: Handler) -> Handler:
     try:
-        # What was not installed by Python cannot be installed by it again.
+        # `None` stands for a handler that was not installed from Python, and cannot be reinstalled.
         return signal.signal(signum, signal.SIG_DFL if handler is None else handler)
     except (ValueError, OSError) as error:
         raise UsageError(f"signal {signum} cannot be handled here: {error}") from error

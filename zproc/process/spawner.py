@@ -1,7 +1,7 @@
-"""The typed call that makes a process: `ctx.spawn`, in all its forms.
+"""The typed call that starts a process: `ctx.spawn`, in all its forms.
 
 The law: a type checker sees the arguments of the function itself. Options are never among them, so that no argument of
-a function can be taken for an option; they go into a call of their own, which gives the call that makes the process.
+a function can be taken for an option; they go into a call of their own, which returns the call that starts the process.
 """
 
 from __future__ import annotations
@@ -25,53 +25,53 @@ S = TypeVar("S")
 
 
 class First(Protocol):
-    """Gives what comes before a function's own arguments."""
+    """Returns the arguments that precede a function's own."""
 
     def __call__(self, *, stateful: bool, pass_context: bool) -> tuple[object, ...]:
-        """Give it: the state, the context or nothing."""
+        """Return them: the state, the context or nothing."""
         ...
 
 
 class With(Protocol[F]):
-    """Makes a process of a function that takes one more argument first."""
+    """Starts a process that calls a function which takes one more argument first."""
 
     def __call__(self, function: Callable[Concatenate[F, P], R], /, *args: P.args, **kwargs: P.kwargs) -> Process[R]:
-        """Make it."""
+        """Start it."""
         ...
 
 
 class WithMany(Protocol[F]):
-    """Makes several processes of such a function."""
+    """Starts several processes that call such a function."""
 
     def __call__(
         self, function: Callable[Concatenate[F, P], R], /, *args: P.args, **kwargs: P.kwargs
     ) -> ProcessList[R]:
-        """Make them."""
+        """Start them."""
         ...
 
 
 class Bare(Protocol):
-    """Makes a process of a function that takes nothing more."""
+    """Starts a process that calls a function with its own arguments only."""
 
     def __call__(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Process[R]:
-        """Make it."""
+        """Start it."""
         ...
 
 
 class BareMany(Protocol):
-    """Makes several processes of such a function."""
+    """Starts several processes that call such a function."""
 
     def __call__(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> ProcessList[R]:
-        """Make them."""
+        """Start them."""
         ...
 
 
 class Spawn(Generic[S, C]):
-    """Makes processes of a context; how, is told at ``Context.spawn``.
+    """Starts processes of a context; see ``Context.spawn``.
 
     Args:
-        manager: who makes them.
-        first: gives what comes before the function's own arguments.
+        manager: creates them.
+        first: returns the arguments that precede the function's own.
     """
 
     def __init__(self, manager: Manager, first: First) -> None:
@@ -123,7 +123,7 @@ class Spawn(Generic[S, C]):
         self, *, stateful: Literal[True] = ..., pass_context: Literal[False] = ..., **options: Unpack[Options]
     ) -> With[S]: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]  # a ParamSpec's arguments are any, too
-        """Make a process of a function and its arguments; or, given options, what does that."""
+        """Start a process that calls a function with its arguments; given options, return what does that."""
         if args:
             function, *rest = args
             return self._manager.make(function, rest, kwargs, first=self._first(stateful=True, pass_context=False))

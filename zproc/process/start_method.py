@@ -1,7 +1,7 @@
-"""How a child comes into being: the choices, and which one is taken when nobody chose.
+"""The start methods, and which one applies.
 
-The law: the program's word counts before the environment's, and the environment's before the platform's. This module
-knows the names of the methods and nothing about how they work.
+The law: an explicit choice overrides the environment, which overrides the platform's default. This module knows the
+names of the methods and nothing about how they work.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ VARIABLE = "ZPROC_START_METHOD"
 
 
 class StartMethod(enum.StrEnum):
-    """How a child process is made.
+    """How a child process is started.
 
-    * ``forkserver``: a small process, single-threaded and with zproc loaded, forks it. Milliseconds, safe with threads.
-    * ``spawn``: a new interpreter. Slowest, and needs nothing of the platform.
-    * ``fork``: a copy of this process. Fastest, and refused when the program has threads.
+    * ``forkserver``: forked by a single-threaded process that has zproc loaded. Takes milliseconds, safe with threads.
+    * ``spawn``: a new interpreter. Slowest, and available everywhere.
+    * ``fork``: a copy of this process. Refused when the program has threads.
     """
 
     FORK = "fork"
@@ -31,10 +31,10 @@ class StartMethod(enum.StrEnum):
 
 
 def choose(method: StartMethod | str | None = None) -> StartMethod:
-    """Tell which start method applies.
+    """Return the start method that applies.
 
     Args:
-        method: what the caller asked for; ``None`` leaves it to `VARIABLE`, and that to the platform.
+        method: the caller's choice; ``None`` for that of the environment variable `VARIABLE`, or else the platform's.
 
     Raises:
         UsageError: there is no such method, or not on this platform.
@@ -52,7 +52,7 @@ def choose(method: StartMethod | str | None = None) -> StartMethod:
 
 
 def _available() -> tuple[StartMethod, ...]:
-    """List the methods of this platform, its default first."""
+    """Return the methods of this platform, its default first."""
     if hasattr(os, "fork"):
         return StartMethod.FORKSERVER, StartMethod.SPAWN, StartMethod.FORK
     return (StartMethod.SPAWN,)

@@ -1,8 +1,8 @@
-"""The thread that sees processes end, and is there when they are to begin again.
+"""The thread that sees processes end, and calls back when they are due to be restarted.
 
-The law: one thread for all the processes of this one, and none when there is nothing to look after. It sleeps until one
-of them says something or ends, or until a time has come; then it calls whoever asked. It decides nothing, and what it
-calls must not wait for what only it can bring about.
+The law: one thread for all processes of this one, and none while there is nothing to supervise. It sleeps until one of
+them sends something or ends, or until a time has come; then it calls back. It decides nothing, and the callbacks must
+not wait for what only this thread can bring about.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOG = logging.getLogger("zproc")
 
 
 class _Place:
-    """A process that is looked after."""
+    """A process under supervision."""
 
     def __init__(self, incarnation: Incarnation[Any], ended: Callable[[], None]) -> None:
         self.incarnation = incarnation
@@ -35,7 +35,7 @@ class _Place:
 
 
 class Supervision:
-    """Looks after processes, and calls at times."""
+    """Watches processes, and makes calls at given times."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -44,19 +44,19 @@ class Supervision:
         self._calls: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._bell = self._ringing = -1
-        # These are the thread's own, the first one from when there is a thread.
+        # These belong to the thread, the first one once it runs.
         self._poller: select.poll
         self._places: dict[int, _Place] = {}
 
     def watch(self, incarnation: Incarnation[Any], ended: Callable[[], None]) -> None:
-        """Take in what a process says, and call once when it has ended."""
+        """Receive what a process sends, and call back once when it has ended."""
         incarnation.hold()
         with self._lock:
             self._arrived.append(_Place(incarnation, ended))
             self._wake()
 
     def call_at(self, at: float, function: Callable[[], None]) -> int:
-        """Call a function when `time.monotonic` has come to a time; return what `cancel` knows that call by."""
+        """Call a function at a time, by `time.monotonic`; return the number by which `cancel` knows the call."""
         with self._lock:
             number = next(self._numbers)
             heapq.heappush(self._calls, (at, number, function))
@@ -64,7 +64,7 @@ class Supervision:
         return number
 
     def cancel(self, number: int) -> None:
-        """Forget a call, if it was not made yet."""
+        """Cancel a call, if it was not made yet."""
         with self._lock:
             if kept := [call for call in self._calls if call[1] != number]:
                 heapq.heapify(kept)
@@ -73,7 +73,7 @@ class Supervision:
                 self._wake()
 
     def _wake(self) -> None:
-        """Have the thread look again, or begin. Requires the lock."""
+        """Wake the thread, or start it. Requires the lock."""
         assert self._lock.locked()
         if self._thread is not None:
             os.write(self._ringing, b".")
@@ -111,11 +111,11 @@ class Supervision:
         for number, _ in self._poller.poll(patience):
             if number == self._bell:
                 os.read(self._bell, 4096)
-            elif number in self._places:  # it may have gone with another descriptor of the same process
+            elif number in self._places:  # if not removed with another descriptor of the same process
                 self._attend(self._places[number])
 
     def _attend(self, place: _Place) -> None:
-        """Look after one process: register what is to be polled now, or see it off."""
+        """Attend to one process: register what is to be polled now, or call back if it has ended."""
         ended = place.incarnation.advance()
         wanted = {} if ended else place.incarnation.descriptors()
         for number in place.polled.keys() - wanted.keys():
@@ -134,16 +134,16 @@ class Supervision:
 def _call(function: Callable[[], None]) -> None:
     try:
         function()
-    except BaseException:  # the others must not suffer for it
+    except BaseException:  # the other processes must not suffer for it
         LOG.exception("an error in the supervision of processes")
 
 
 supervision: Supervision = Supervision()
-"""That of this process."""
+"""The one of this process."""
 
 
 def _after_fork_in_child() -> None:
-    supervision.__init__()  # type: ignore[misc]  # the thread did not come along, and the descriptors are closed
+    supervision.__init__()  # type: ignore[misc]  # the thread does not exist here, and the descriptors are closed
 
 
 if hasattr(os, "register_at_fork"):

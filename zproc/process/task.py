@@ -1,6 +1,6 @@
-"""What a process is to do, and what is to happen when it fails.
+"""What a process is to do, and what happens when it fails.
 
-The law: a task is complete and makes sense before anything is started of it. A name that is no option is an error here.
+The law: a task is complete and consistent before any process is started for it. An unknown option is an error here.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ __all__ = ["Options", "Reason", "Task", "listed"]
 R = TypeVar("R")
 
 Reason: TypeAlias = type[BaseException] | signal.Signals
-"""What one may try again for: an exception of the function's, a signal that ended the process."""
+"""A reason to restart: an exception of the function, or a signal that ended the process."""
 
 
 class Options(TypedDict, total=False):
-    """How a process is made, and what happens when it fails.
+    """How a process is started, and what happens when it fails.
 
     Attributes:
-        name: what it is called in messages; by default what its function is called.
-        start: whether to start it at once (it does), or to leave that to `Process.start`.
-        start_method: how it is made.
-        restart: after which endings it is started again: ``"never"``, ``"on_failure"`` or ``"always"``, whatever it
-            was that ended it. A process that was told to stop stays stopped.
-        retry_for: exceptions, and signals, after which it is started again, whatever ``restart`` says.
-        retry_delay: how long it rests after its first failure, in seconds.
-        backoff: how many times longer each further rest is; 1 for always the same.
-        max_delay: the longest rest, in seconds.
-        jitter: which part of a rest is left to chance.
-        max_retries: how many tries there may be after the first.
-        intensity: how many failures may fall into how many seconds; with one more it is given up. By default 5 a
-            minute, unless ``max_retries`` says how often.
-        retry_args: the arguments of all tries but the first.
-        retry_kwargs: the named arguments of all tries but the first.
+        name: its name in messages; by default that of its function.
+        start: whether to start it at once (the default), or to leave that to `Process.start`.
+        start_method: its start method.
+        restart: when to restart it: ``"never"``, ``"on_failure"`` or ``"always"``, whatever ended it. One that was
+            stopped on command stays stopped.
+        retry_for: exceptions and signals after which to restart it, whatever ``restart`` says.
+        retry_delay: how long to wait before the first restart, in seconds.
+        backoff: the factor by which each further delay is longer; 1 for equal delays.
+        max_delay: the longest delay, in seconds.
+        jitter: the fraction of a delay that is random.
+        max_retries: how many restarts there may be.
+        intensity: how many failures are allowed within how many seconds; with one more it is given up. By default 5 in
+            a minute, unless ``max_retries`` is given.
+        retry_args: the positional arguments of all attempts but the first.
+        retry_kwargs: the keyword arguments of all attempts but the first.
     """
 
     name: str
@@ -90,18 +90,18 @@ OPTIONS: Final = frozenset({*Options.__annotations__, "count", "strategy", "pass
 
 @dataclasses.dataclass(frozen=True)
 class Task(Generic[R]):
-    """A call, and what goes with it.
+    """A call, and its options.
 
     Attributes:
         target: what to call.
-        first: its first arguments, in each try.
-        args: the others, and the named ones in ``kwargs``.
-        retry_args: what takes their place in all tries but the first; likewise ``retry_kwargs``.
-        name: what the process is called in messages.
-        method: how it is made.
-        policy: when it is tried again.
-        retry_for: what it is tried again for, whatever the policy says.
-        function: the full name of the function that this is about.
+        first: its first arguments, in each attempt.
+        args: its other positional arguments; the keyword arguments are ``kwargs``.
+        retry_args: what replaces them in all attempts but the first; likewise ``retry_kwargs``.
+        name: the name of the process in messages.
+        method: its start method.
+        policy: when it is restarted.
+        retry_for: the reasons to restart it, whatever the policy says.
+        function: the full name of the program's function.
     """
 
     target: Callable[..., R]
@@ -126,18 +126,18 @@ class Task(Generic[R]):
         options: Mapping[str, Any],
         about: object = None,
     ) -> Task[R]:
-        """Make a task of a call and of `Options`.
+        """Make a task of a call and `Options`.
 
         Args:
             target: what to call.
             args: its positional arguments.
-            kwargs: its named arguments.
-            first: what comes before ``args`` in each try.
+            kwargs: its keyword arguments.
+            first: arguments that precede ``args`` in each attempt.
             options: the options.
-            about: the program's own function, if the target is one that calls it.
+            about: the program's own function, if the target is a wrapper that calls it.
 
         Raises:
-            UsageError: an option does not exist, or makes no sense, or the target does not take these arguments.
+            UsageError: an option does not exist or makes no sense, or the target does not accept these arguments.
         """
         expect("what is called", target, FUNCTION)
         refuse_unfinished(target)
@@ -167,17 +167,17 @@ class Task(Generic[R]):
         )
 
     def call(self, attempt: int) -> tuple[Sequence[object], Mapping[str, object]]:
-        """Give the arguments of a try; the first is 1."""
+        """Return the arguments of an attempt; the first is 1."""
         if attempt == 1:
             return (*self.first, *self.args), self.kwargs
         return (*self.first, *self.retry_args), self.retry_kwargs
 
 
 def listed(error: ProcessError, reasons: Iterable[Reason]) -> bool:
-    """Tell whether a process ended in one of the ways that are listed.
+    """Return whether a process ended for one of the listed reasons.
 
-    An exception counts as the original and as the `ProcessError` that tells of it. One that could not travel is known
-    by the names of its classes.
+    An exception is matched by the original and by the `ProcessError` that reports it. One that could not be pickled is
+    matched by the names of its classes.
     """
     kinds = set(error.kinds) if isinstance(error, RemoteError) else set()
     cause = error.__cause__

@@ -1,9 +1,8 @@
 """Ending whole trees of processes.
 
-The law: stop first, look again until nothing new is found and all of it stands still, and only then kill. A process
-that is killed while its relatives run leaves behind whatever they made since the last look, and orphans cannot be found
-by their parents any more. A process is known by its number and its birth, so that a number that was given away is not
-hit.
+The law: stop (SIGSTOP) everything first, scanning again until nothing new is found, and only then kill. Killing a
+process while its relatives run would miss what they forked since the last scan, and orphans can no longer be found
+through their parents. A process is identified by its id and its creation time, so that a reused id is never hit.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ import psutil
 __all__ = ["descendants", "describe", "end_all", "end_self", "family", "kill_descendants", "kill_families", "kill_tree"]
 
 _SETTLING = 0.5
-"""How long, in seconds, to wait for a stop to take effect: a process that waits for a disk obeys later."""
+"""How long to wait for stops to take effect, in seconds: a process in uninterruptible sleep stops later."""
 
 _STILL = frozenset({psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 
 
 def family(pid: int) -> set[psutil.Process]:
-    """Find a process and its descendants; nothing if it is gone."""
+    """Return a process and its descendants; nothing if it is gone."""
     found: set[psutil.Process] = set()
     stack = _processes([pid])
     while stack:
@@ -40,12 +39,12 @@ def family(pid: int) -> set[psutil.Process]:
 
 
 def descendants(pid: int) -> set[psutil.Process]:
-    """Find the children, grandchildren ... of a process; not itself."""
+    """Return the children, grandchildren ... of a process, not itself."""
     return {process for process in family(pid) if process.pid != pid}
 
 
 def describe(pid: int) -> str:
-    """Say what a process is, in a line for people."""
+    """Describe a process in a line for people."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():
@@ -58,29 +57,29 @@ def kill_tree(*pids: int, spare: Collection[int] = ()) -> None:
     """Kill processes with all their descendants.
 
     Args:
-        pids: the roots; one that is gone is passed over.
-        spare: processes that live on, with their descendants.
+        pids: the roots; those that are gone are skipped.
+        spare: processes to leave alive, with their descendants.
     """
     kill_families(_processes(pids), spare=spare)
 
 
 def kill_families(roots: Iterable[psutil.Process], *, spare: Collection[int] = ()) -> None:
-    """Kill processes that were found before, with all their descendants; a later bearer of their number is not hit."""
+    """Kill processes that were found earlier, with all their descendants; a process that reused an id is not hit."""
     roots = list(roots)
     end_all(lambda: [each for each in roots if each.is_running()], spare=spare)
 
 
 def kill_descendants(pid: int, *, spare: Collection[int] = ()) -> set[psutil.Process]:
-    """Kill all descendants of a process, leave it alone, and return them."""
+    """Kill all descendants of a process, but not itself, and return them."""
     return end_all(lambda: _processes(_children(pid)), spare=spare)
 
 
 def end_all(find: Callable[[], Iterable[psutil.Process]], *, spare: Collection[int] = ()) -> set[psutil.Process]:
-    """Stop what a search finds, and its descendants, until there is nothing new, kill all of it, and return it.
+    """Stop what a search finds, and its descendants, until there is nothing new; then kill all of it, and return it.
 
     Args:
-        find: searches; it is called again and again, and may find what it has found before.
-        spare: processes that live on, with their descendants. The calling process is one of them.
+        find: the search; it is called repeatedly, and may find the same again.
+        spare: processes to leave alive, with their descendants. The calling process is always spared.
     """
     kept = {os.getpid(), *spare}
     stopped: set[psutil.Process] = set()
@@ -93,8 +92,8 @@ def end_all(find: Callable[[], Iterable[psutil.Process]], *, spare: Collection[i
 def end_self() -> NoReturn:
     """Kill this process and all its descendants.
 
-    A process cannot stop itself and go on looking; so that its other threads make no more children, each of them is
-    held at the next thing that the interpreter reports, and making a process is one of those.
+    A process cannot stop itself and go on scanning. So that its other threads create no more children, each is blocked
+    at the next audit event that it raises; creating a process raises one.
     """
     me = threading.get_ident()
 
@@ -104,7 +103,7 @@ def end_self() -> NoReturn:
 
     sys.addaudithook(hold)
     kill_descendants(os.getpid())
-    kill_descendants(os.getpid())  # what was half-way through its making at the first time
+    kill_descendants(os.getpid())  # what was being forked during the first scan
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("survived SIGKILL")
 
@@ -112,11 +111,11 @@ def end_self() -> NoReturn:
 def _freeze(
     roots: Iterable[psutil.Process], stopped: set[psutil.Process], kept: Collection[int]
 ) -> set[psutil.Process]:
-    """Go through trees, stop who is not, and return those.
+    """Walk trees, stop what is not stopped yet, and return that.
 
-    Each of them is stopped as soon as it is seen, and its children are looked for right then. To look at all processes
-    first and stop some of them after that takes longer than a fork: a chain of processes, of which the last one always
-    makes the next, would be followed for ever and never caught.
+    Each process is stopped as soon as it is seen, before its children are listed. Scanning first and stopping
+    afterwards takes longer than a fork: a chain of processes, each of which forks the next and exits, would never be
+    caught.
     """
     fresh: set[psutil.Process] = set()
     walked: set[psutil.Process] = set()
@@ -144,11 +143,11 @@ def _processes(pids: Iterable[int]) -> list[psutil.Process]:
 
 
 def _children(pid: int) -> list[int]:
-    """List the children of a process; of one that is not stopped, perhaps not all."""
+    """Return the children of a process; possibly not all of them if it is not stopped."""
     try:
         lists = [f"/proc/{pid}/task/{task}/children" for task in os.listdir(f"/proc/{pid}/task")]
         return [int(child) for each in lists for child in _read(each).split()]
-    except (FileNotFoundError, ProcessLookupError):  # it is gone, or this kernel does not tell
+    except (FileNotFoundError, ProcessLookupError):  # it is gone, or this kernel does not list children
         with contextlib.suppress(psutil.NoSuchProcess):
             return [each.pid for each in psutil.Process(pid).children()]
     return []
@@ -161,12 +160,12 @@ def _read(path: str) -> str:
 
 def _signal(processes: Iterable[psutil.Process], signum: signal.Signals) -> None:
     for process in processes:
-        with contextlib.suppress(psutil.Error):  # gone, or a setuid program's: nothing that we may do
+        with contextlib.suppress(psutil.Error):  # gone, or setuid: there is nothing that we may do
             process.send_signal(signum)
 
 
 def _settle(processes: Iterable[psutil.Process]) -> None:
-    """Wait until they stand still: a fork that was under way when the signal came is completed first."""
+    """Wait until they are stopped: a fork under way when the signal came is completed first."""
     deadline = time.monotonic() + _SETTLING
     for process in processes:
         while _moves(process) and time.monotonic() < deadline:

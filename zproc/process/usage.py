@@ -1,6 +1,6 @@
-"""What a process uses of the machine, measured when somebody asks.
+"""What a process uses of the machine, measured on request.
 
-The law: nothing is measured in the background, and a number that was given to another process is not measured for it.
+The law: nothing is measured in the background, and a process id that was reused is not mistaken for its first owner.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import psutil
 __all__ = ["Usage", "usage_of"]
 
 _TOLERANCE: Final = 2.0
-"""By how much, in seconds, a process may seem to be younger than its start: the kernel counts from the machine's."""
+"""How much younger than its start a process may seem, in seconds: the kernel counts from the boot of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Usage:
     """What a process uses.
 
     Attributes:
-        cpu: how many processors it has kept busy since it began, on average.
-        cpu_time: how long it has computed, in seconds.
-        memory: how much memory it has in use, in bytes: its resident set.
+        cpu: the processors that it has kept busy since its start, on average.
+        cpu_time: its processor time so far, in seconds.
+        memory: its resident set size, in bytes.
     """
 
     cpu: float
@@ -37,7 +37,7 @@ def usage_of(pid: int | None, started: float | None) -> Usage | None:
 
     Args:
         pid: its process id.
-        started: when it was started, in seconds since 1970; one of that number that is younger is another.
+        started: when it was started, in seconds since 1970; a younger process with that id is another one.
 
     Returns:
         What it uses; ``None`` if it has ended.

@@ -1,8 +1,8 @@
-"""Knowing when a process has ended, whoever's child it is.
+"""Learning when a process has ended, whoever its parent is.
 
-The law: a `Watch` is something a loop can poll, and it becomes readable once and for good when its process has ended,
-zombies included. It means one process and never a later one of the same number. On Linux it is a pidfd; elsewhere a
-thread looks after the process and closes a pipe, twenty times slower and just as true.
+The law: a `Watch` can be polled, and becomes readable, for good, when its process has ended; a zombie has ended. It
+stands for one process and never for a later one with the same id. On Linux it is a pidfd; elsewhere a thread polls the
+process and closes a pipe, which is slower by the polling interval and just as reliable.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ _PERIOD = 0.05
 
 
 class Watch(Protocol):
-    """A process that is looked after; close it when done."""
+    """A watch on one process; to be closed."""
 
     pid: int
 
     def fileno(self) -> int:
-        """Give the descriptor that becomes readable, and stays so, when the process has ended."""
+        """Return the descriptor that becomes readable, for good, when the process has ended."""
         ...
 
     def close(self) -> None:
-        """Look no longer."""
+        """Stop watching."""
         ...
 
     def gone(self) -> bool:
-        """Tell whether the process has ended."""
+        """Return whether the process has ended."""
         ...
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for its end, for at most ``timeout`` seconds, and tell whether it came."""
+        """Wait for its end, for at most ``timeout`` seconds, and return whether it came."""
         ...
 
     def send_signal(self, signum: int) -> None:
-        """Send it a signal, unless it has ended; never to a later process of its number."""
+        """Send it a signal, unless it has ended; never to a later process with its id."""
         ...
 
 
 class _Descriptor:
-    """A watch that is a descriptor."""
+    """A watch that is a pidfd, or a pipe that is closed."""
 
     def __init__(self, pid: int, number: int) -> None:
         self.pid = pid
@@ -68,7 +68,7 @@ class _Descriptor:
         return wire.poll({self._number: select.POLLIN}, deadline)
 
     def send_signal(self, signum: int) -> None:
-        if not self.gone():  # of a process that was gone from the beginning, this is no pidfd
+        if not self.gone():  # the watch of a process that was gone from the beginning is no pidfd
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._number, signum)
 
@@ -84,7 +84,7 @@ class _Descriptor:
 
 
 class _Lookout(_Descriptor):
-    """A watch for platforms whose kernel has no handle of a process."""
+    """A watch for platforms without pidfds."""
 
     def __init__(self, process: psutil.Process) -> None:
         reading, self._writing = os.pipe()
@@ -111,17 +111,16 @@ class _Lookout(_Descriptor):
 
 
 def watch_process(pid: int, born: float | None = None) -> Watch:
-    """Look after a process.
+    """Watch a process.
 
-    A process that is gone already gets a watch that says so, because between two looks it may have ended anyway.
+    For one that is gone already, the watch says so: it might have ended at any moment anyway.
 
     Args:
         pid: its process id.
-        born: when it was created, as psutil tells; a process of that number with another birth is not the one that is
-            meant.
+        born: its creation time, according to psutil; a process with that id and another one is not the one meant.
     """
     handle = _handle(pid)
-    if handle >= 0 and born is None:  # whichever it is; to ask who it was takes longer than to make the watch
+    if handle >= 0 and born is None:  # psutil would take longer than all the rest
         return _Descriptor(pid, handle)
     try:
         process = psutil.Process(pid)
@@ -134,13 +133,13 @@ def watch_process(pid: int, born: float | None = None) -> Watch:
 
 
 def watch_child(pid: int) -> Watch:
-    """Look after a child of this process that is not reaped yet."""
+    """Watch a child of this process that has not been reaped yet."""
     handle = _handle(pid)
     return _Descriptor(pid, handle) if handle >= 0 else watch_process(pid)
 
 
 def adopt(pid: int, handle: int) -> Watch:
-    """Look after a process by a handle that another process opened."""
+    """Watch a process by a pidfd that another process opened."""
     return _Descriptor(pid, handle)
 
 
@@ -148,10 +147,9 @@ _own: tuple[int, int] = (0, -1)
 
 
 def handle_of_self() -> int:
-    """Give a handle of this very process for its children to hold; -1 where the kernel has none.
+    """Return a pidfd of this process for its children to hold; -1 where the kernel has none.
 
-    It names the right process beyond doubt: whoever opens a process by its number has to ask afterwards which one it
-    was.
+    It certainly stands for this process, whereas a pidfd opened by process id has to be verified afterwards.
     """
     global _own  # noqa: PLW0603 - there is one self
     if _own[0] != os.getpid():
@@ -160,12 +158,12 @@ def handle_of_self() -> int:
 
 
 def identity_of_self() -> float | None:
-    """Tell when this process was created, where there is no handle to pass on."""
+    """Return when this process was created, where there is no pidfd to pass on; else ``None``."""
     return None if handle_of_self() >= 0 else psutil.Process().create_time()
 
 
 def _handle(pid: int) -> int:
-    opener = getattr(os, "pidfd_open", None)  # Linux, and not under every sandbox there
+    opener = getattr(os, "pidfd_open", None)  # on Linux, though some sandboxes refuse it
     if opener is None:
         return -1
     with contextlib.suppress(OSError):

@@ -1,9 +1,9 @@
-"""What a parent and its child say to each other over their line.
+"""The protocol between a parent and its child over their line.
 
-The law: a line is a stream of frames, each a kind, a length and a body. The parent speaks first (`Setup`, then the
-call); a child that takes orders gets them later, and answers each. The child says ``READY`` at most once, and at last
-``RETURNED`` or ``RAISED``, or nothing at all, if it died. What bodies mean is known to `zproc.process.parcel`; here
-they are bytes.
+The law: a line is a stream of frames, each a kind, a length and a body. The parent sends first (`Setup`, then the
+call); a child that takes orders receives them later, and answers each. The child sends ``READY`` at most once, and
+finally ``RETURNED`` or ``RAISED``, or nothing if it died. The meaning of bodies is known to `zproc.process.parcel`;
+here they are bytes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _CHUNK = 1 << 18
 
 
 class Kind(enum.IntEnum):
-    """What a frame is."""
+    """The kinds of frames."""
 
     SETUP = 1
     CALL = 2
@@ -57,7 +57,7 @@ class Kind(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One thing that was said."""
+    """One message."""
 
     kind: Kind
     body: bytes
@@ -65,7 +65,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The parent's world at the moment of the start, for a child that does not inherit it.
+    """The parent's environment at the moment of the start, for a child that does not inherit it.
 
     Attributes:
         path: ``sys.path``.
@@ -82,15 +82,15 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a child is told before it is told what to do.
+    """What a child is told before its call.
 
     Attributes:
-        name: the process's name.
-        parent: the process id of the process that asked for it, which need not be the one that made it.
-        parent_born: when that one was created, where the kernel offers no handle of it.
-        surroundings: what to take over from it; ``None`` if everything is there by inheritance.
-        handled: the signals that have a handler of the parent's in it; none unless it was forked.
-        interruptible: whether Ctrl-C is an exception in it.
+        name: its name.
+        parent: the process id of the process that requested it, which need not be the one that forked it.
+        parent_born: when that one was created, where the kernel has no pidfds.
+        surroundings: what to take over from it; ``None`` if it is inherited.
+        handled: the signals for which it inherits a handler of the parent's; none unless it was forked.
+        interruptible: whether Ctrl-C raises KeyboardInterrupt in it.
         detached: whether it has a session of its own.
         linger: how long it may outlive its parent, in seconds.
     """
@@ -106,13 +106,13 @@ class Setup:
 
 
 class Decoder:
-    """Makes frames of the bytes as they come."""
+    """Decodes frames from bytes as they come."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Take what came, and yield what is complete."""
+        """Take bytes, and yield the frames that are complete."""
         self._buffer += data
         while len(self._buffer) >= _HEADER.size:
             kind, length = _HEADER.unpack_from(self._buffer)
@@ -125,11 +125,11 @@ class Decoder:
 
 
 def poll(descriptors: dict[int, int], deadline: float | None) -> bool:
-    """Wait until something happens on one of the descriptors; costs nothing while it does not.
+    """Wait until something happens on one of the descriptors.
 
     Args:
-        descriptors: number -> the events of `select.poll` to wait for.
-        deadline: when to give up, as `time.monotonic` counts; ``None`` for never.
+        descriptors: the events of `select.poll` to wait for, by descriptor.
+        deadline: when to give up, by `time.monotonic`; ``None`` for never.
 
     Returns:
         Whether something happened.
@@ -140,13 +140,13 @@ def poll(descriptors: dict[int, int], deadline: float | None) -> bool:
     if deadline is None:
         return bool(poller.poll())
     left = deadline - time.monotonic()
-    # Rounded up: a wait that ends a fraction of a millisecond early would be repeated without rest until its end. But a
-    # look is a look, and takes no millisecond.
+    # Rounded up: a wait that ends a fraction of a millisecond early would be repeated in a busy loop. But a deadline
+    # that has passed means a look, which takes no millisecond.
     return bool(poller.poll(int(left * 1000) + 1 if left > 0 else 0))
 
 
 def send(line: int, frame: Frame) -> None:
-    """Say something, and wait until it is on its way.
+    """Send a frame, and wait until it is on its way.
 
     Raises:
         OSError: the other side is gone.
@@ -157,12 +157,12 @@ def send(line: int, frame: Frame) -> None:
 
 
 def packed(*frames: Frame) -> memoryview:
-    """Give frames as they are sent."""
+    """Return frames as they are sent."""
     return memoryview(b"".join(_HEADER.pack(frame.kind, len(frame.body)) + frame.body for frame in frames))
 
 
 def send_now(line: int, data: memoryview) -> memoryview:
-    """Say as much as can be said without waiting, over a line that does not block, and return the rest.
+    """Send as much as a non-blocking line takes now, and return the rest.
 
     Raises:
         OSError: the child is gone.
@@ -174,11 +174,11 @@ def send_now(line: int, data: memoryview) -> memoryview:
 
 
 def send_before(deadline: float, line: int, data: memoryview) -> None:
-    """Say something to a child that may not be listening yet, over a line that does not block.
+    """Send data to a child that may not be listening yet, over a non-blocking line.
 
     Raises:
         OSError: the child is gone.
-        WaitTimeout: it took in less than all of it, and no more.
+        WaitTimeout: it has not received all of it before the deadline.
     """
     began = time.monotonic()
     while data := send_now(line, data):
@@ -187,7 +187,7 @@ def send_before(deadline: float, line: int, data: memoryview) -> None:
 
 
 def hand_over(deadline: float, line: int, numbers: Sequence[int]) -> None:
-    """Send descriptors to a child that waits for them by `take_over`, over a line that does not block.
+    """Send descriptors to a child that waits for them in `take_over`, over a non-blocking line.
 
     Raises:
         OSError: the child is gone.
@@ -205,7 +205,7 @@ def hand_over(deadline: float, line: int, numbers: Sequence[int]) -> None:
 
 
 def take_over(line: int, count: int) -> list[int]:
-    """Wait for so many descriptors, and return them.
+    """Wait for descriptors, and return them.
 
     Raises:
         EOFError: the other side is gone.
@@ -230,7 +230,7 @@ def receive(line: int, kind: Kind) -> bytes:
 
 
 def is_abandoned(line: int) -> bool:
-    """Tell whether the other side has closed the line and nothing that it has said is left to be read."""
+    """Return whether the other side has closed the line, and nothing is left to be read."""
     with _as_socket(line) as stream, contextlib.suppress(BlockingIOError):
         return not stream.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     return False
@@ -248,7 +248,7 @@ def _exactly(line: int, count: int) -> bytes:
 
 @contextlib.contextmanager
 def _as_socket(line: int) -> Iterator[socket.socket]:
-    """Write as to a socket: `os.write` to the dead would end a program that has SIGPIPE at its default."""
+    """Use a line as a socket: `os.write` to a dead peer would end a program whose SIGPIPE is at its default."""
     stream = socket_of(line)
     try:
         yield stream
