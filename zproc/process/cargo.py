@@ -58,7 +58,7 @@ class Cargo(NamedTuple):
             ValueError: it has out-of-band buffers.
         """
         if self.buffers:
-            raise ValueError("a cargo with out-of-band buffers is not one piece")
+            raise ValueError("what has parts outside is not one piece")
         return self.pieces[0] if len(self.pieces) == 1 and isinstance(self.pieces[0], bytes) else b"".join(self.pieces)
 
 
