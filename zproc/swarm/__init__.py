@@ -1,7 +1,7 @@
-"""Workers, and the work that is spread over them.
+"""Worker pools: workers, and the work that is distributed over them.
 
-The law: which item goes to which worker, and what follows when one is lost, is decided in `zproc.core.scheduler`; here
-it is done. Only the process that has started a worker talks to it, over two sockets that nobody else has, and no item
+The law: which item goes to which worker, and what follows when one is lost, is decided in `zproc.core.scheduler` and
+carried out here. Only the process that started a worker talks to it, over two sockets that nobody else has; no item
 ever passes through the state server.
 """
 

@@ -1,8 +1,8 @@
 """Single calls, as futures.
 
-The law: what becomes of a call's arguments after it was submitted does not matter: they are packed at once, unless they
-are of kinds that cannot change. Its future is settled whatever happens. Who submits shares nothing with the engine but
-a queue, in which a call is or is not: so whatever interrupts him, no call is taken for another.
+The law: changing a call's arguments after it was submitted has no effect: they are pickled at once, unless they are
+immutable. Its future is settled whatever happens. The submitting thread shares nothing with the engine but a queue, to
+which a call is appended in one step: so whatever interrupts that thread, calls are never mixed up.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _NO_KEYWORDS: Final[dict[str, Any]] = {}
 
 
 class Task(Future[R]):
-    """A call that was submitted: a future of what it returns, which can be cancelled even when it has begun."""
+    """A submitted call: a future of what it returns, which can be cancelled even while it is running."""
 
     _calls: Calls
     _call: Any
     _index: int = -1
 
     def cancel(self, *, running: bool = False) -> bool:
-        """Have the call not done, and tell whether that was still possible.
+        """Cancel the call, and return whether that was still possible.
 
         Args:
-            running: whether to kill the worker if it is at it.
+            running: whether to kill the worker if the call is running.
         """
         if self.done():
             return self.cancelled()
@@ -51,7 +51,7 @@ class Task(Future[R]):
         return self.cancelled()
 
     def running(self) -> bool:
-        """Tell whether a worker is at it, as far as this process knows. It can be cancelled all the same."""
+        """Return whether a worker is running it, as far as this process knows; it can still be cancelled."""
         return not self.done() and self._calls.is_under_way(self)
 
     def _settled(self) -> None:
@@ -60,12 +60,12 @@ class Task(Future[R]):
 
 
 class Calls:
-    """Calls on the same terms, and their futures: a sink of what comes of them.
+    """Calls with the same terms, and their futures: a sink for their outcomes.
 
     Args:
-        engine: who does them.
+        engine: carries them out.
         terms: the terms.
-        successor: gives those that take calls on these terms when this has retired, if there are any.
+        successor: returns what accepts calls with these terms once this is retired, if anything does.
     """
 
     def __init__(self, engine: Engine, terms: Terms, successor: Callable[[], Calls | None]) -> None:
@@ -81,23 +81,23 @@ class Calls:
 
     @property
     def is_broken(self) -> bool:
-        """Whether the engine has given them up, so that it takes others to have more done."""
+        """Whether the engine has given them up, so that further calls need another object."""
         return self._broken is not None
 
     def retire(self) -> None:
-        """Have it end with what was submitted; what comes in the same moment goes to its successor."""
+        """Finish what was submitted, and accept no more; calls that arrive at this moment go to the successor."""
         self._retired = True
         self._tray.ended = True
         with contextlib.suppress(UsageError):  # the engine has ended
             self._tell()
 
     def submit(self, function: Callable[..., R], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Task[R]:
-        """Have a call done."""
+        """Submit a call."""
         expect("what is called", function, FUNCTION)
         refuse_unfinished(function)
         task: Task[R] = Task()
         try:
-            task._call = self._packed(function, args, kwargs)  # noqa: SLF001 - the two are one thing
+            task._call = self._packed(function, args, kwargs)  # noqa: SLF001 - the two classes belong together
         except Exception as error:  # noqa: BLE001 - whatever the classes of the arguments raise
             refusal = parcel.unsendable(function, error)
             refusal.__cause__ = error
@@ -107,13 +107,13 @@ class Calls:
         return task
 
     def take(self, task: Task[Any]) -> None:
-        """Have a call done that is packed."""
+        """Submit a call that is pickled already."""
         task._calls = self  # noqa: SLF001
         self._tray.put(task)
         self._tell()
 
     def _packed(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """Make a call fit to wait: what cannot change is packed later, with others, for a tenth of the cost."""
+        """Pickle a call, unless it is immutable: those are pickled later in batches, at a tenth of the cost."""
         try:
             pack_function, pack = self._packers.both
         except AttributeError:
@@ -124,7 +124,7 @@ class Calls:
         return pack(call, parcel.unfindable(function))
 
     def withdraw(self, task: Task[Any], *, running: bool) -> None:
-        """Have one call not done, if it was not begun; wait until that is settled."""
+        """Cancel one call if it has not begun, and wait until that is settled."""
         tried = threading.Event()
         try:
             # Its place is known to the engine, once that has taken it in.
@@ -135,7 +135,7 @@ class Calls:
             tried.wait()
 
     def is_under_way(self, task: Task[Any]) -> bool:
-        """Tell whether a worker is at one call: asked when somebody wants to know, because few do."""
+        """Return whether a worker is running a call; asked on demand, because that is rare."""
         try:
             return self._engine.is_under_way(self._job, lambda: task._index)  # noqa: SLF001
         except UsageError:
@@ -163,14 +163,14 @@ class Calls:
     def settled(self, first: int, values: Sequence[Any]) -> None:
         """Settle the futures of calls that returned."""
         for index, value in enumerate(values, first):
-            with_result = self._futures.pop(index)
+            future = self._futures.pop(index)
             try:
-                with_result.set_result(value)
-            except InvalidStateError:  # somebody else has settled it: it is the program's, too
+                future.set_result(value)
+            except InvalidStateError:  # the program has settled it itself
                 continue
 
     def failed(self, index: int, error: BaseException) -> None:
-        """Settle the future of a call that did not."""
+        """Settle the future of a call that failed."""
         _settle_error(self._futures.pop(index), error)
 
     def broken(self, error: BaseException) -> None:
@@ -181,7 +181,7 @@ class Calls:
             self.failed(index, error)
 
     def ended(self, total: int, error: BaseException | None) -> None:  # noqa: ARG002 - a sink's; a tray raises nothing
-        """Settle those that will not be done."""
+        """Settle those that will not be carried out."""
         for index in [index for index in list(self._futures) if index >= total]:
             self.failed(index, CancelledError())
 

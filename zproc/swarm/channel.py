@@ -1,9 +1,9 @@
-"""What a worker and its parent say to each other.
+"""The protocol between a worker and its parent.
 
-The law: tasks come as messages, whole or not at all, over a socket of which the parent has both ends: so it can take
-back what the worker has not taken in, and the kernel sees to it that each message is had by one of the two. The rest
-goes over a line, as frames: functions down, results up. A body is a packed value; what is long lies in a segment, whose
-descriptor comes along, and then the body tells where in it.
+The law: tasks are messages, whole or not at all, over a socket of which the parent holds both ends: so it can take back
+what the worker has not received, and the kernel makes sure that each message goes to one of the two. Everything else
+goes over a line, as frames: functions down, results up. A body is a pickled value; long ones lie in a shared segment
+whose descriptor is passed along, and then the body says where.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ __all__ = [
 Ancillary: TypeAlias = "list[tuple[int, int, bytes]]"
 
 MESSAGE: Final = 64 << 10
-"""Room for a message or a few frames, in bytes. More would cost a page fault for each page, each time."""
+"""The receive buffer, for a message or a few frames, in bytes. A larger one would cost page faults each time."""
 
 ANCILLARY: Final = socket.CMSG_SPACE(16 * array.array("i").itemsize)
-"""Room for the descriptors that come along."""
+"""Room for the descriptors that are passed along."""
 
 _FRAME: Final = struct.Struct("!BQIBdI")
 _TASK: Final = struct.Struct("!QQIBd")
@@ -51,21 +51,21 @@ _WORD: Final = struct.Struct("!Q")
 
 
 class Kind(enum.IntEnum):
-    """What a frame is."""
+    """The kinds of frames."""
 
     HELLO = 1
-    """Up: the worker listens."""
+    """Up: the worker is ready."""
     FUNCTION = 2
-    """Down: a function, by the number in the place of the chunk's."""
+    """Down: a function; its number is in place of the chunk's."""
     FORGET = 3
-    """Down: the function of that number is not needed any more."""
+    """Down: the function with that number is no longer needed."""
     DONE = 4
-    """Up: what came of the next items of a chunk."""
+    """Up: the outcomes of the next items of a chunk."""
     REST = 5
-    """Up: the rest of a chunk is not done."""
+    """Up: the rest of a chunk is given back."""
 
 
-class Flag:  # numbers, because to combine those of an `IntFlag` takes microseconds
+class Flag:  # plain numbers, because combining members of an `IntFlag` takes microseconds
     """How a body is to be read."""
 
     SEGMENT: Final = 1
@@ -73,19 +73,19 @@ class Flag:  # numbers, because to combine those of an `IntFlag` takes microseco
     CAREFUL: Final = 2
     """Of items: the result of each is sent before the next is begun."""
     ALONE: Final = 4
-    """There is one, and the body is it; otherwise it is a list."""
+    """The body is one value rather than a list."""
     FAILED: Final = 8
-    """The one is an error."""
+    """That value is an error."""
     MIXED: Final = 16
-    """The body is a list of values and a dict of the errors among them."""
+    """The body is a list of values, and a dict of the errors among them."""
     RETURNED: Final = 32
-    """The segment that the items came in may be used again."""
+    """The segment in which the items came may be reused."""
     PACKED: Final = 64
-    """Of items: each is packed by itself."""
+    """Of items: each is pickled separately."""
 
 
 class Frame(NamedTuple):
-    """One thing that was said over the line."""
+    """One message over the line."""
 
     kind: int
     chunk: int
@@ -95,7 +95,7 @@ class Frame(NamedTuple):
     body: memoryview | bytes
 
     def packed(self) -> bytes:
-        """Give it as it travels."""
+        """Return its encoding."""
         head = _FRAME.pack(self.kind, self.chunk, self.items, self.flags, self.seconds, len(self.body))
         return head + self.body
 
@@ -105,10 +105,10 @@ class Task(NamedTuple):
 
     Attributes:
         chunk: its number.
-        function: the number of what is to be called with each item.
-        items: how many.
+        function: the number of the function to call with each item.
+        items: how many there are.
         flags: how the body is to be read.
-        budget: after how many seconds the rest is to be given back; 0 for never.
+        budget: after how many seconds to give the rest back; 0 for never.
         body: the items.
     """
 
@@ -120,18 +120,18 @@ class Task(NamedTuple):
     body: memoryview | bytes
 
     def packed(self) -> bytes:
-        """Give it as it travels."""
+        """Return its encoding."""
         return _TASK.pack(self.chunk, self.function, self.items, self.flags, self.budget) + self.body
 
     @classmethod
     def read(cls, message: bytes) -> Task:
-        """Read it."""
+        """Decode one."""
         chunk, function, items, flags, budget = _TASK.unpack_from(message)
         return cls(chunk, function, items, flags, budget, memoryview(message)[_TASK.size :])
 
 
 class Reader:
-    """Makes frames of what comes over a line, and keeps the descriptors that came along until they are asked for."""
+    """Decodes frames from a line, and keeps the descriptors passed along until they are asked for."""
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
@@ -139,7 +139,7 @@ class Reader:
         self.descriptors: deque[int] = deque()
 
     def read(self) -> Iterator[Frame] | None:
-        """Take in what there is, and give what is complete; ``None`` when the other side is gone.
+        """Receive once, and return the complete frames; ``None`` when the other side is gone.
 
         Raises:
             BlockingIOError: there is nothing now.
@@ -164,13 +164,13 @@ class Reader:
         self._rest = data[start:] if start < end else b""
 
     def close(self) -> None:
-        """Let go of descriptors that nobody has asked for."""
+        """Close descriptors that nobody has asked for."""
         while self.descriptors:
             descriptor.close(self.descriptors.popleft())
 
 
 def rights(ancillary: Ancillary) -> list[int]:
-    """Take the descriptors out of what came along with a message; they are this process's own from now on."""
+    """Extract the descriptors from ancillary data, and register them as this process's own."""
     numbers = array.array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -179,19 +179,19 @@ def rights(ancillary: Ancillary) -> list[int]:
 
 
 def locate(number: int, segment: Segment, layout: Sequence[int]) -> bytes:
-    """Describe where in which segment something lies."""
+    """Encode where in which segment a value lies."""
     return struct.pack(f"!{len(layout) + 2}Q", number, segment.size, *layout)
 
 
 def located(body: memoryview | bytes) -> tuple[int, int, tuple[int, ...]]:
-    """Read that: the segment's number, its size, and where in it."""
+    """Decode that: the segment's number, its size, and the layout."""
     number, size, *layout = struct.unpack(f"!{len(body) // _WORD.size}Q", body)
     return number, size, tuple(layout)
 
 
 def pairs() -> tuple[tuple[socket.socket, int], tuple[socket.socket, int]]:
-    """Make the socket for tasks and the line; of each, this side's end and the descriptor of the worker's."""
-    # Messages that arrive in order and tell of the other's end; where there are none, messages.
+    """Open the socket for tasks and the line; of each, return this side's end and the worker's descriptor."""
+    # Messages with an end of file; where the system has none, datagrams.
     kind = getattr(socket, "SOCK_SEQPACKET", socket.SOCK_DGRAM) if os.uname().sysname == "Linux" else socket.SOCK_DGRAM
     made = []
     for each in (kind, socket.SOCK_STREAM):
@@ -205,9 +205,9 @@ _adopted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
 
 def adopt(number: int, kind: int) -> socket.socket:
-    """Make a socket of a descriptor that is entered as this process's own; `descriptor.close` closes it.
+    """Return a socket object for a descriptor registered as this process's own; `descriptor.close` closes it.
 
-    Its object must not close the number when it is collected: in a fork, that may mean something else by then.
+    The object must not close its number when it is collected in a fork, where that may mean something else by then.
     """
     adopted = _Adopted(socket.AF_UNIX, kind, 0, number)
     adopted.setblocking(True)
@@ -232,7 +232,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def attached(cargo_descriptors: Sequence[int]) -> Ancillary:
-    """Give what goes along with a message so that the other side gets these descriptors."""
+    """Return the ancillary data that passes descriptors along with a message."""
     if not cargo_descriptors:
         return []
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", cargo_descriptors).tobytes())]

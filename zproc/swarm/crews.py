@@ -1,7 +1,7 @@
 """The swarms of a context.
 
 The law: a context has one swarm that its maps share, and any number of others; all of them end with it. Their workers
-are in its record of processes, and not in the list of those that it waits for, because they do not end by themselves.
+are in its record of processes, but not among those that it waits for, because they do not end by themselves.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ R = TypeVar("R")
 
 
 class Crews:
-    """Makes the swarms of one context, and ends them.
+    """Creates the swarms of one context, and ends them.
 
     Args:
-        manager: who makes the processes of their workers.
-        state: gives the live state, and refuses to when the context is closed.
+        manager: creates the workers' processes.
+        state: returns the live state, or raises if the context is closed.
     """
 
     def __init__(self, manager: Manager, state: Callable[[], Any]) -> None:
@@ -39,11 +39,11 @@ class Crews:
 
     @property
     def workers(self) -> ProcessList[Any]:
-        """The processes of all workers that are there now."""
+        """The processes of all current workers."""
         return ProcessList([process for swarm in list(self._made) for process in swarm.workers])
 
     def make(self, count: int | None, *, stateful: bool) -> Swarm:
-        """Make a swarm."""
+        """Create a swarm."""
         state = self._state()
         swarm = Swarm(count, first=(state,) if stateful else (), manager=self._manager)
         self._made.add(swarm)
@@ -59,8 +59,8 @@ class Crews:
         new: bool,
         **options: Unpack[MapOptions],
     ) -> Results[R]:
-        """Do a map, by the shared swarm or by one for it alone."""
-        state = self._state()  # refuses a context that is closed, whatever is passed
+        """Start a map, on the shared swarm or on one of its own."""
+        state = self._state()  # raises if the context is closed, whatever is passed
         first = (state,) if stateful else ()
         if new:
             swarm = self.make(count, stateful=False)
@@ -70,7 +70,7 @@ class Crews:
         return self._common(count).start_map(function, map_iter, options, first=first)
 
     def task(self, results: Results[Any], keep: float) -> str:
-        """Keep results for who asks by the id that this returns."""
+        """Keep results for whoever asks by the id that this returns."""
         return outbox().keep(results, keep)
 
     def _common(self, count: int | None) -> Swarm:
@@ -82,30 +82,30 @@ class Crews:
             return self._shared
 
     def close(self) -> None:
-        """End all of them, with what they are at."""
+        """End all of them at once, whatever they are doing."""
         for swarm in list(self._made):
             swarm.close("context")
 
 
 class Maps:
-    """What a context offers of maps and swarms."""
+    """The methods of a context for maps and swarms."""
 
     _crews: Crews
 
     @property
     def worker_list(self) -> ProcessList[Any]:
-        """The processes of the workers that this context's maps and swarms have now."""
+        """The processes of the current workers of this context's maps and swarms."""
         return self._crews.workers
 
     def create_swarm(self, count: int | None = None, *, stateful: bool = False) -> Swarm:
-        """Make a swarm: workers that are there for whatever is given to them; see `zproc.Swarm`.
+        """Create a swarm, a pool of workers; see `zproc.Swarm`.
 
         Args:
-            count: how many workers there may be; by default as many as there are processors for this process.
-            stateful: whether each function is given the live state before its own arguments.
+            count: the maximum number of workers; by default the number of processors available to this process.
+            stateful: whether each function receives the live state before its own arguments.
 
         Returns:
-            A swarm that ends with this context, if it was not shut down before.
+            A swarm that ends with this context, unless it is shut down before.
 
         Raises:
             UsageError: this context is closed, or the count makes no sense.
@@ -151,17 +151,17 @@ class Maps:
     ) -> Results[R] | str:
         """Call ``function(map_iter[i], *map_args[i], *args, **map_kwargs[i], **kwargs)`` for each ``i``, in workers.
 
-        The shortest of the three iterables says how many; those that are not given are left out. They may be endless.
-        Workers begin at once, stay for the next map, and are never further ahead of what was taken than a window.
+        The shortest of the given iterables determines how many calls there are; they may be infinite. Workers begin at
+        once, stay for the next map, and never run further ahead of the results taken than a window.
 
         Args:
             function: what to call.
-            map_iter: gives the first argument of each call.
-            count: how many workers there are to be, from now on, for all maps that share them.
-            stateful: whether the function is given the live state before its own arguments.
-            new: whether to have workers for this map alone.
-            return_task: whether to return an id by which any process can get the results, by `zproc.Swarm.result`.
-            keep: how long these are kept when the map is done, in seconds.
+            map_iter: the first argument of each call.
+            count: the number of workers from now on, for all maps that share them.
+            stateful: whether the function receives the live state before its own arguments.
+            new: whether this map gets workers of its own.
+            return_task: whether to return an id by which any process can get the results, with `zproc.Swarm.result`.
+            keep: how long those are kept once the map is done, in seconds.
             options: see `zproc.swarm.MapOptions`: the other arguments, ``chunksize``, ``timeout``, ``retries``,
                 ``on_error``, ``progress`` ...
 

@@ -1,8 +1,8 @@
-"""The thread that has the workers: it feeds the scheduler with what happens, and does what the scheduler says.
+"""The thread that runs a swarm's workers: it tells the scheduler what happens, and does what the scheduler says.
 
-The law: one thread, which owns all there is; whoever else wants something of it posts a call, and shares no lock with
-it. So no signal handler and no thread of the program's can leave its affairs half done. It sleeps until something
-happens: in a descriptor, or by the clock. It decides nothing.
+The law: one thread owns everything; others post calls to it, and share no lock with it. So no signal handler and no
+other thread can leave its state inconsistent. It sleeps until something happens on a descriptor, or until a deadline.
+It decides nothing.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ from zproc.typing import ChunkId, JobId, WorkerId
 __all__ = ["Engine"]
 
 _GRACE: Final = 2.0
-"""How long workers may take to end when there is nothing more to do, in seconds."""
+"""How long workers may take to exit when there is nothing more to do, in seconds."""
 
 _SILENCE: Final = 0.5
-"""How long a worker may be without its line before it is killed, in seconds."""
+"""How long a worker may survive the end of its line before it is killed, in seconds."""
 
 
 class Engine:
-    """Has the workers of one swarm.
+    """Runs the workers of one swarm.
 
     Args:
-        size: how many there may be.
-        make: makes the process of one; it is called by the engine's thread.
+        size: the maximum number of workers.
+        make: starts the process of one; called by the engine's thread.
 
     Attributes:
-        closed: what is to be called closed when it has ended.
+        closed: what messages say is closed once it has ended.
     """
 
     def __init__(self, size: int, make: Callable[[], Process[Any]]) -> None:
@@ -58,14 +58,14 @@ class Engine:
         self.closed: str = "swarm"
         self._make = make
         self._posted: deque[Callable[[], None]] = deque()
-        self._ringing = threading.RLock()  # a collector may post anywhere
+        self._ringing = threading.RLock()  # reentrant: the garbage collector may call `post` anywhere
         self._bell, self._bell_end = map(descriptor.keep, os.pipe())
         os.set_blocking(self._bell, False)
         os.set_blocking(self._bell_end, False)
         self._nap = 0
         self._rung = -1
         self._over = False
-        # What follows is the thread's.
+        # What follows belongs to the thread.
         self._scheduler = Scheduler(size)
         self._jobs: dict[JobId, Job] = {}
         self._links: dict[WorkerId, Link] = {}
@@ -88,7 +88,7 @@ class Engine:
     # -------------------------------------------------------------------------------------------- called by any thread
 
     def post(self, call: Callable[[], None]) -> None:
-        """Have the thread do something.
+        """Have the thread make a call.
 
         Raises:
             UsageError: it has ended.
@@ -100,45 +100,45 @@ class Engine:
         with self._ringing:
             if self._over:
                 raise self.refusal()
-            # In this order: who is interrupted in between has rung once too often, and not once too seldom.
+            # In this order: an interruption in between means one ring too many rather than one too few.
             os.write(self._bell_end, b".")
             self._rung = nap
 
     def refusal(self) -> UsageError:
-        """Make the error of what comes too late."""
+        """Return the error for what comes too late."""
         return UsageError(f"this {self.closed} is closed")
 
     def begin(self, job: Job) -> Callable[[], None]:
-        """Take in a job; return what is to be called when it has more items."""
+        """Accept a job; return what is to be called when it has more items."""
         self.post(partial(self._begin, job))
         return partial(self.post, partial(self._fed, job))
 
     def fed(self, job: Job) -> None:
-        """Hear that a job has more items."""
+        """Take note that a job has more items."""
         self.post(partial(self._fed, job))
 
     def consumed(self, job: Job, items: int) -> None:
-        """Hear that outcomes were taken."""
+        """Take note that outcomes were consumed."""
         self.post(partial(self._consumed, job, items))
 
     def cancel(self, job: Job, *, running: bool) -> None:
-        """Do no more of a job."""
+        """Cancel the rest of a job."""
         self.post(partial(self._cancel, job, running=running))
 
     def withdraw(self, job: Job, index: Callable[[], int], *, running: bool, done: Callable[[], None]) -> None:
-        """Do not do one item, whose place is asked for when it is known, and say when that was tried."""
+        """Cancel one item, whose index is asked for once it is known, and call back when that was tried."""
         self.post(partial(self._withdraw, job, index, running=running, done=done))
 
     def is_under_way(self, job: Job, index: Callable[[], int]) -> bool:
-        """Tell whether a worker is at an item."""
+        """Return whether a worker has an item."""
         return bool(self.ask(lambda: self._scheduler.is_under_way(job.id, index())))
 
     def resize(self, size: int) -> None:
-        """Have more or fewer workers."""
+        """Change the maximum number of workers."""
         self.post(lambda: self._scheduler.resize(size, now=time.monotonic()))
 
     def ask(self, question: Callable[[], Any]) -> Any:
-        """Have the thread find something out, and wait for the answer."""
+        """Have the thread answer a question, and wait for the answer."""
         if self.is_here():
             return question()
         answered = threading.Event()
@@ -155,15 +155,15 @@ class Engine:
         return answer[0]
 
     def is_here(self) -> bool:
-        """Tell whether this is its thread, which must not wait for itself."""
+        """Return whether this is its own thread, which must not wait for itself."""
         return threading.current_thread() is self._thread
 
     def processes(self) -> list[Process[Any]]:
-        """List the workers' processes."""
+        """Return the workers' processes."""
         return [link.process for link in tuple(self._links.values())]
 
     def shut(self, *, cancel: bool, running: bool = False) -> None:
-        """Take no more, and end when everything is done that is going to be."""
+        """Accept no more, and end when everything is done that is going to be."""
         try:
             self.post(partial(self._shut, cancel=cancel, running=running))
         except UsageError:
@@ -180,7 +180,7 @@ class Engine:
         try:
             while not self._is_done():
                 self._turn()
-        except BaseException as error:  # noqa: BLE001 - the program is to hear of it, not to wait for ever
+        except BaseException as error:  # noqa: BLE001 - the program must learn of it, rather than wait for ever
             LOG.exception("an error in the engine of a swarm")
             self._trouble = error
         finally:
@@ -193,14 +193,14 @@ class Engine:
         self._register()
         deadline = min(filter(None, (self._scheduler.next_deadline(), *self._silent.values())), default=None)
         patience = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000 + 1
-        # Whoever posts a call rings once for each nap. In this order: what is posted after the look is rung for.
+        # `post` rings once for each nap. In this order: whatever is posted after the check below rings.
         self._nap += 1
         for number, events in self._poller.poll(0 if self._posted else patience):
             if number == self._bell:
                 os.read(self._bell, 64)
                 continue
             _, link = self._polled[number]
-            assert link is not None, "what is polled is the bell, or a link's"
+            assert link is not None, "whatever is polled is the bell, or a link's"
             if events & select.POLLOUT:
                 link.flush()
             if events & ~select.POLLOUT:
@@ -211,11 +211,11 @@ class Engine:
             self._end_silent(now)
 
     def _obey(self) -> None:
-        # What was decided is done before anything else is heard, because it may be about what that takes away.
+        # Effects are carried out before anything else is processed, because that could remove what they are about.
         self._perform()
         while self._posted:
             call = self._posted.popleft()
-            while self._posted and self._posted[0] is call:  # a burst: the last of them does what all of them want
+            while self._posted and self._posted[0] is call:  # a burst: one call does for all of them
                 self._posted.popleft()
             call()
             self._perform()
@@ -248,7 +248,7 @@ class Engine:
                 self._break(reason)
 
     def _register(self) -> None:
-        """See that what is polled is what there is to hear."""
+        """Update what is polled."""
         wanted: dict[int, tuple[int, Link | None]] = {self._bell: (select.POLLIN, None)}
         for link in (*self._links.values(), *self._leaving):
             for number, events in link.polled().items():
@@ -278,7 +278,7 @@ class Engine:
         self._fed(job)
 
     def _wake_for(self, job: Job) -> None:
-        """Called by a feeder's thread."""
+        """Take note of more items; called by a feeder's thread."""
         try:
             self.fed(job)
         except UsageError:
@@ -287,7 +287,7 @@ class Engine:
     def _fed(self, job: Job) -> None:
         if job.id not in self._jobs or job.total is not None:
             if isinstance(job.source, Tray):
-                job.source.close()  # what came too late is told so
+                job.source.close()  # which refuses what came too late
             return
         ended = job.source.ended
         items = job.source.arrived()
@@ -329,10 +329,10 @@ class Engine:
         if job.id not in self._jobs:
             return
         total = self._scheduler.cancel(job.id, running=running, now=time.monotonic())
-        job.outcomes -= self._scheduler.withdrawn(job.id)  # which are not among those that are awaited
+        job.outcomes -= self._scheduler.withdrawn(job.id)  # those are not awaited any more
         job.source.close()
         if job.total is None or total < job.total:
-            self._end_of(job, total, CancelledError())  # whoever cancelled it: an end that is too early is no end
+            self._end_of(job, total, CancelledError())  # so that a cancelled map does not seem complete
 
     def _withdraw(self, job: Job, index: Callable[[], int], *, running: bool, done: Callable[[], None]) -> None:
         if job.id in self._jobs:
@@ -381,10 +381,10 @@ class Engine:
             self.post(partial(self._bury, link))
 
     def _bury(self, link: Link) -> None:
-        """Take note of the end of a worker's process."""
+        """Process the end of a worker's process."""
         while not link.eof and self._listen(link):
             pass
-        self._perform()  # what follows from its last words may be another chunk for it, which is then taken back
+        self._perform()  # its last results may have earned it another chunk, which is taken back below
         self._silent.pop(link.worker, None)
         if link in self._leaving:
             self._leaving.discard(link)
@@ -423,7 +423,7 @@ class Engine:
             return
         try:
             task, storage, along = self._loader.load(job, chunk, items)
-        except Exception as error:  # noqa: BLE001 - whatever the items' classes raise, or memory that is not there
+        except Exception as error:  # noqa: BLE001 - whatever the items' classes raise, or no memory
             self._unsendable(worker, chunk, job, items, error)
             return
         if storage is not None:
@@ -434,7 +434,7 @@ class Engine:
 
     def _unsendable(self, worker: WorkerId, chunk: Chunk, job: Job, items: Sequence[Any], error: Exception) -> None:
         now = time.monotonic()
-        if chunk.count > 1:  # one of them is to blame: which, is seen when each goes by itself
+        if chunk.count > 1:  # one of them is to blame; which one shows when each is sent alone
             job.stray.update(zip(range(chunk.first, chunk.first + chunk.count), items, strict=True))
             self._scheduler.unsent(worker, chunk.id, again=True, now=now)
             return
@@ -444,7 +444,7 @@ class Engine:
         self._settle_error(job, chunk.first, refusal)
 
     def _short(self, worker: WorkerId, chunk: Chunk, job: Job) -> None:
-        """Settle what the source has promised and not kept."""
+        """Settle items that the source announced and did not deliver."""
         self._scheduler.unsent(worker, chunk.id, again=False, now=time.monotonic())
         for index in range(chunk.first, chunk.first + chunk.count):
             self._settle_error(
@@ -465,7 +465,7 @@ class Engine:
     # ---------------------------------------------------------------------------------------------------- from workers
 
     def _listen(self, link: Link) -> bool:
-        """Take in what a worker has said; results of one chunk that came one by one are settled together."""
+        """Process what a worker has sent; single results of the same chunk are settled together."""
         run: list[Any] = []
         heard, seconds, last = False, 0.0, 0
         for frame in link.hear():
@@ -473,7 +473,7 @@ class Engine:
             if frame.kind == Kind.DONE and frame.flags == Flag.ALONE and (not run or frame.chunk == last):
                 try:
                     run.append(unpack_cargo(frame.body))
-                except Exception:  # noqa: BLE001, S110 - `_hear` meets it, too, and says so
+                except Exception:  # noqa: BLE001, S110 - `_hear` below meets the same, and reports it
                     pass
                 else:
                     seconds, last = seconds + frame.seconds, frame.chunk
@@ -559,7 +559,7 @@ class Engine:
         self._finish(job)
 
     def _stow(self, held: Held) -> None:
-        """Keep the items of a chunk that have no result, for when they are sent again."""
+        """Keep the items of a chunk that have no result, to be sent again."""
         start = held.first + held.done
         held.job.stray.update(zip(range(start, held.first + len(held.items)), held.items[held.done :], strict=True))
 

@@ -1,6 +1,6 @@
-"""What is to be done with which items, and where what came of them goes.
+"""A job: a function, its items, and where the outcomes go.
 
-The law: a job is complete when it is handed to the engine, and from then on the engine's alone.
+The law: a job is complete when it is handed to the engine, and from then on belongs to the engine alone.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["Function", "Held", "Job", "Sink", "known_cost", "note_cost"]
 
 
 class Sink(Protocol):
-    """Where what came of a job's items goes; called by the engine's thread, and must not wait."""
+    """Receives the outcomes of a job's items; called by the engine's thread, and must not block."""
 
     def settled(self, first: int, values: Sequence[Any]) -> None:
-        """Take the results of some items, from a place on."""
+        """Take the results of consecutive items."""
         ...
 
     def failed(self, index: int, error: BaseException) -> None:
@@ -32,26 +32,26 @@ class Sink(Protocol):
         ...
 
     def broken(self, error: BaseException) -> None:
-        """Hear that nothing more is settled."""
+        """Take note that nothing more will be settled."""
         ...
 
     def ended(self, total: int, error: BaseException | None) -> None:
-        """Hear how many items there are, and what was raised in place of the next."""
+        """Take note of how many items there are, and of what was raised in place of the next."""
         ...
 
 
 @dataclass(eq=False)
 class Function:
-    """What is called with each item, as it travels.
+    """What is called with each item, pickled.
 
     Attributes:
-        name: what it is called in messages.
-        cargo: itself, packed.
-        origin: the function itself, if it is one that can be remembered.
-        module: the module that travels with it, because another process would not find it.
-        number: what workers know it by.
-        segment: where it lies, if it is long.
-        layout: where in it.
+        name: its name in messages.
+        cargo: its pickle; ``None`` if each item is a whole call.
+        module: a module to be pickled by value with it, because another process could not import it.
+        origin: the function itself, if its cost can be remembered.
+        number: the number by which workers know it.
+        segment: where its pickle lies, if it is long.
+        layout: where in the segment.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Function:
         *,
         spread: bool = False,
     ) -> Function:
-        """Pack a function, with what goes with each call of it.
+        """Pickle a function, with the arguments that all its calls share.
 
         Raises:
             UsageError: something of it cannot be sent to another process.
@@ -88,16 +88,16 @@ class Function:
 
 @dataclass(eq=False)
 class Job:
-    """A map, or calls that were submitted on the same terms.
+    """A map, or calls that were submitted with the same terms.
 
     Attributes:
         function: what is called with each item.
         source: the items.
-        sink: where what came of them goes.
-        terms: how they are to be done.
-        id: what the scheduler knows it by.
-        stray: items that were sent, or put there, and are to be sent again.
-        fresh: the place of the next item that comes from the source.
+        sink: where the outcomes go.
+        terms: how the items are to be processed.
+        id: the id by which the scheduler knows it.
+        stray: items to be sent again, by index.
+        fresh: the index of the next item from the source.
         supplied: how many items there are so far.
         outcomes: how many were settled.
         total: how many there are in all, once that is known.
@@ -117,7 +117,7 @@ class Job:
     consumed: int = 0
 
     def label(self, index: int) -> str:
-        """Name an item in messages."""
+        """Return the name of an item in messages."""
         return "a call" if self.function.cargo is None else f"item {index} of {self.function.name}"
 
     @property
@@ -126,7 +126,7 @@ class Job:
         return self.total is not None and self.outcomes >= self.total
 
     def items(self, first: int, count: int) -> list[Any]:
-        """Take items, new ones or such as come again; fewer if the source has fewer than it said."""
+        """Take items, fresh or stray; fewer if the source delivers fewer than it announced."""
         if first < self.fresh:
             return [self.stray.pop(index) for index in range(first, first + count)]
         if first > self.fresh:  # those between were withdrawn
@@ -137,7 +137,7 @@ class Job:
 
 @dataclass(slots=True)
 class Held:
-    """A chunk in a worker's hands: its items, until their results are there."""
+    """A chunk that a worker has: its items, until their results are there."""
 
     job: Job
     first: int
@@ -150,11 +150,11 @@ _costs: weakref.WeakKeyDictionary[Callable[..., Any], float] = weakref.WeakKeyDi
 
 
 def known_cost(function: Function) -> float | None:
-    """Tell how long an item of a function took the last time, in seconds."""
+    """Return how long an item of a function took the last time, in seconds, if known."""
     return None if function.origin is None else _costs.get(function.origin)
 
 
 def note_cost(function: Function, cost: float | None) -> None:
-    """Remember that."""
+    """Remember how long an item took."""
     if cost is not None and function.origin is not None:
         _costs[function.origin] = cost

@@ -1,7 +1,7 @@
-"""A worker, as its parent holds it: its process, its two sockets, and what it has been given.
+"""A worker as its parent sees it: its process, its two sockets, and what it has been sent.
 
-The law: nothing here waits, and nothing here decides. A message that the kernel does not take yet is kept, in order,
-and goes when it does.
+The law: nothing here blocks, and nothing here decides. Messages that the kernel does not accept yet are queued, and
+sent in order when it does.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from zproc.typing import ChunkId, WorkerId
 __all__ = ["Link"]
 
 
-class _Outbox:
-    """Sends what can be sent, and keeps the rest."""
+class _SendQueue:
+    """Sends what can be sent, and queues the rest."""
 
     def __init__(self, stream: socket.socket, *, whole: bool) -> None:
         self.waiting: deque[tuple[bytes, Sequence[int]]] = deque()
@@ -46,7 +46,7 @@ class _Outbox:
             except OSError as error:
                 if error.errno == errno.ENOBUFS:
                     return
-                self.waiting.clear()  # the worker is dead: whoever sees it off will say so
+                self.waiting.clear()  # the worker is dead, which shows elsewhere
                 return
             if self._whole or sent == len(data):
                 self.waiting.popleft()
@@ -58,12 +58,12 @@ class Link:
     """One worker.
 
     Attributes:
-        functions: the numbers of those that it was given.
+        functions: the numbers of the functions that it was sent.
         eof: whether its end of the line is closed.
-        kills_before: how many processes the kernel had killed for want of memory before it began.
+        kills_before: the kernel's count of out-of-memory kills when it began.
 
     Args:
-        worker: which.
+        worker: its id.
         process: its process, which waits for its sockets.
 
     Raises:
@@ -79,8 +79,8 @@ class Link:
         (self._tasks, far_tasks), (self._line, far_line) = pairs()
         self._far = adopt(far_tasks, self._tasks.type)
         self._reader = Reader(self._line)
-        self._messages = _Outbox(self._tasks, whole=True)
-        self._frames = _Outbox(self._line, whole=False)
+        self._messages = _SendQueue(self._tasks, whole=True)
+        self._frames = _SendQueue(self._line, whole=False)
         try:
             process.hand_over([far_tasks, far_line])
         except Error:
@@ -91,7 +91,7 @@ class Link:
         self._line.setblocking(False)
 
     def polled(self) -> dict[int, int]:
-        """Give what to poll, and for what."""
+        """Return what to poll, and for which events."""
         line = 0 if self.eof else select.POLLIN
         found = {self._line.fileno(): line | (select.POLLOUT if self._frames.waiting else 0)}
         if self._messages.waiting:
@@ -99,12 +99,12 @@ class Link:
         return {number: events for number, events in found.items() if events}
 
     def flush(self) -> None:
-        """Send what waits."""
+        """Send what is queued."""
         self._frames.flush()
         self._messages.flush()
 
     def tell(self, frame: Frame, descriptors: Sequence[int] = ()) -> None:
-        """Say something over the line."""
+        """Send a frame over the line."""
         self._frames.put(frame.packed(), descriptors)
 
     def give(self, task: Task, descriptors: Sequence[int] = ()) -> None:
@@ -112,7 +112,7 @@ class Link:
         self._messages.put(task.packed(), descriptors)
 
     def hear(self) -> Iterator[Frame]:
-        """Take in what the worker has said, at most a few frames at a time."""
+        """Receive frames from the worker, a few at most."""
         if self.eof:
             return
         with contextlib.suppress(BlockingIOError):
@@ -123,11 +123,11 @@ class Link:
                 yield from frames
 
     def next_descriptor(self) -> int:
-        """Give the descriptor that came with the frame that was just heard."""
+        """Return the descriptor passed with the frame that was just received."""
         return self._reader.descriptors.popleft()
 
     def recall(self) -> Sequence[ChunkId]:
-        """Take back what the worker has not taken in."""
+        """Take back the chunks that the worker has not received."""
         back = []
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -141,12 +141,12 @@ class Link:
         return back
 
     def dismiss(self) -> None:
-        """Tell the worker that there is no more to do."""
+        """Tell the worker to exit when it has done what it has."""
         self._messages.waiting.clear()
         self._tasks.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close all sockets."""
         self._reader.close()
         self._tasks.close()
         self._line.close()
@@ -155,7 +155,7 @@ class Link:
     # The end of its process
 
     def death(self) -> ProcessError:
-        """Tell what the worker died of."""
+        """Return the error of the worker's end."""
         error = self.process.exception(0)
         if isinstance(error, ProcessError):
             return error
@@ -170,11 +170,11 @@ class Link:
             LOG.exception("a worker cannot be killed")
 
     def kill_soon(self) -> None:
-        """Do so in another thread."""
+        """Kill it in another thread."""
         threading.Thread(target=self.kill, name="zproc-kill", daemon=True).start()
 
     def end(self, deadline: float) -> None:
-        """Wait until the worker has ended by itself, or kill it then."""
+        """Wait until the worker has exited, and kill it after the deadline."""
         try:
             self.process.exception(max(0.0, deadline - time.monotonic()))
         except Error:

@@ -1,7 +1,7 @@
-"""Items and functions, as they go to workers.
+"""Pickling items and functions for workers.
 
-The law: items that share their fate are packed together, and those that do not each by itself, so that one that cannot
-be read harms no other. A function goes to each worker once.
+The law: the items of a chunk are pickled together, unless each is to have an outcome of its own: then separately, so
+that one that cannot be unpickled harms no other. A function is sent to each worker once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zproc.swarm.storage import Storage
 __all__ = ["HARMLESS", "Loader", "Place"]
 
 HARMLESS: Final = frozenset({int, float, complex, str, bytes, bool, type(None)})
-"""Kinds that cannot change, and cannot fail to be read, so that there is nobody to blame."""
+"""Types that are immutable and always can be unpickled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Place:
     """Where items lie that are too long for a message.
 
     Attributes:
-        number: the segment's.
-        nbytes: how long they are.
+        number: the number of the segment.
+        nbytes: their length.
     """
 
     number: int
@@ -37,10 +37,10 @@ class Place:
 
 
 class Loader:
-    """Packs what workers are sent.
+    """Pickles what workers are sent.
 
     Args:
-        storage: where it puts what is too long for a message.
+        storage: where to put what is too long for a message.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -48,7 +48,7 @@ class Loader:
         self._storage = storage
 
     def load(self, job: Job, chunk: Chunk, items: Sequence[Any]) -> tuple[Task, Place | None, Sequence[int]]:
-        """Pack a chunk: the message, where its items lie if not in there, and the descriptors that go along.
+        """Pickle a chunk; return the message, where its items lie if not in it, and the descriptors to pass along.
 
         Raises:
             Exception: whatever the items' classes raise.
@@ -79,7 +79,7 @@ class Loader:
         return self._packer.pack(packed), Flag.CAREFUL | Flag.PACKED
 
     def _packed_calls(self, calls: Sequence[Any]) -> tuple[Cargo, int]:
-        """Pack calls, apart from those that were packed when they were submitted."""
+        """Pickle calls, except those that were pickled when they were submitted."""
         if len(calls) == 1:
             return self._packed_call(calls[0]), Flag.ALONE
         if Cargo not in map(type, calls):
@@ -91,7 +91,7 @@ class Loader:
         return call if type(call) is Cargo else self._packer.pack(call)
 
     def teach(self, link: Link, function: Function) -> None:
-        """See that a worker has a function."""
+        """Send a function to a worker, unless it has it."""
         cargo = function.cargo
         if cargo is None or function.number in link.functions:
             return

@@ -1,8 +1,8 @@
-"""Results that are kept until somebody asks for them by the id of their map, from whatever process.
+"""Results that are kept until some process asks for them by the id of their map.
 
-The law: what another process is given is data, as the state is: values that `zproc.schema.codec` knows, and words about
-errors, over a socket that only this user can reach. Neither pickles nor code leave the process this way (P9). Results
-are given once, or not at all when their time is over; then they are gone.
+The law: another process receives data only, as with the state: values that `zproc.schema.codec` can encode, and errors
+in words, over a socket that only this user can reach. Neither pickles nor code leave the process this way (P9). Results
+are handed out once, or dropped when their time is over.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from zproc.typing import PeerId
 __all__ = ["Outbox", "fetch", "outbox"]
 
 _PART: Final = 1 << 20
-"""How long a part of the results is, in bytes, unless one result is longer."""
+"""The length of a part of the results, in bytes, unless a single result is longer."""
 
 _PERIOD: Final = 0.5
-"""How often somebody who waits for results asks again, in seconds."""
+"""How often a process that waits for results asks again, in seconds."""
 
 
 @dataclass(slots=True)
@@ -49,11 +49,12 @@ class _Parcel:
     """The results of one map.
 
     Attributes:
-        values: what has come so far.
-        error: what has come instead of the next.
-        complete: whether that is all.
-        expires: when it is given up.
-        encoded: the values as another process gets them.
+        keep: how long to keep them once complete, in seconds.
+        values: the results so far.
+        error: what was raised in place of the next.
+        complete: set when that is all.
+        expires: when they are dropped.
+        encoded: the values as another process receives them.
     """
 
     keep: float
@@ -79,7 +80,7 @@ class Outbox:
         self._closed = False
 
     def keep(self, results: Iterable[Any], seconds: float) -> str:
-        """Take results as they come, keep them for so long, and return the id by which they are asked for."""
+        """Collect results, keep them for so many seconds, and return the id by which they are asked for."""
         number = uuid.uuid4().hex
         entry = _Parcel(seconds)
         with self._lock:
@@ -89,11 +90,11 @@ class Outbox:
         return f"{address}#{number}"
 
     def take(self, number: str, timeout: float | None) -> list[Any]:
-        """Give results to this process.
+        """Hand results out to this process.
 
         Raises:
             WaitTimeout: the map is not done in time.
-            UsageError: there are none of this id.
+            UsageError: there are none with this id.
         """
         with self._lock:
             self._expire()
@@ -110,23 +111,23 @@ class Outbox:
         return entry.values
 
     def has_address(self, address: str) -> bool:
-        """Tell whether that is where others ask this one."""
+        """Return whether this is, or was, its address."""
         return address in self._addresses
 
     @property
     def is_closed(self) -> bool:
-        """Whether it keeps nothing any more."""
+        """Whether it was closed."""
         return self._closed
 
     def holds(self) -> int:
-        """Tell how many maps have results here, or will have."""
+        """Return how many maps have results here, or will have."""
         with self._lock:
             self._expire()
             return len(self._parcels)
 
     def close(self) -> None:
-        """Give nothing any more."""
-        if self.owner != os.getpid():  # a fork ends, with a lock that a thread may hold which did not come along
+        """Drop everything, and hand nothing out any more."""
+        if self.owner != os.getpid():  # a fork exits; its copy of the lock may be held by a thread that it lacks
             return
         with self._lock:
             self._closed = True
@@ -139,7 +140,7 @@ class Outbox:
             thread.join()
 
     def _serve(self) -> str:
-        """See that other processes are answered, and tell where. Requires the lock."""
+        """Listen for other processes, if not yet, and return the address. Requires the lock."""
         if self._listener is None:
             self._listener = listen(fresh_address())
             self._addresses.add(self._listener.address)
@@ -149,7 +150,7 @@ class Outbox:
         return self._listener.address
 
     def _run(self) -> None:
-        """Answer while there is anything to be had, and until the last who asked has gone with it."""
+        """Answer as long as anything is kept, and until the last client has disconnected."""
         listener = self._listener
         assert listener is not None, "it was made before this thread"
         try:
@@ -177,13 +178,13 @@ class Outbox:
             number, start = cast("tuple[str, int]", tuple(cast("list[Any]", self._codec.decode(arrival.frame))))
             answer = self._part(number, start)
         except (ProtocolError, LimitExceeded, ValueError, TypeError):
-            listener.disconnect(arrival.peer, "that is no question")
+            listener.disconnect(arrival.peer, "this is not a request for results")
             return
         listener.allow(arrival.peer, 1 << 12)
         listener.send(arrival.peer, self._codec.encode(answer))
 
     def _part(self, number: str, start: int) -> list[Any]:
-        """Give a part of some results; with the last they are gone."""
+        """Return the answer with a part of some results; with the last part they are dropped."""
         with self._lock:
             self._expire()
             entry = self._parcels.get(number)
@@ -223,7 +224,7 @@ class Outbox:
             self._parcels.pop(number, None)
 
     def _expire(self) -> None:
-        """Give up what nobody has asked for. Requires the lock."""
+        """Drop what nobody has asked for in time. Requires the lock."""
         now = time.monotonic()
         for number, entry in list(self._parcels.items()):
             if entry.complete.is_set() and entry.expires is None:
@@ -233,9 +234,9 @@ class Outbox:
 
 
 def _words(text: str) -> str:
-    """Make a text one that can be sent, whatever an exception of the program's has put into it: its end, if it is long.
+    """Make any text one that can be sent; of a long one, return the end.
 
-    What cannot be encoded are halves of surrogate pairs; names of files have some where they are not UTF-8.
+    Lone surrogates cannot be encoded; file names that are not UTF-8 contain some.
     """
     return text[-_PART:].encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -254,14 +255,14 @@ def fetch(task_id: str, timeout: float | None) -> list[Any]:
 
     Args:
         task_id: the id.
-        timeout: how long to wait until the map is done, in seconds; ``None`` for as long as it takes.
+        timeout: how long to wait until the map is done, in seconds; ``None`` for no limit.
 
     Raises:
         WaitTimeout: the map is not done in time.
         RemoteError: an item has raised, and errors were neither returned nor skipped.
-        SchemaError: a result is no data that the state could hold.
-        Unavailable: the process that has them is gone, or has nothing for anybody any more.
-        UsageError: there are none of this id: it was never one, they were asked for before, or their time is over.
+        SchemaError: a result is not a value that a state could hold.
+        Unavailable: the process that has them is gone, or keeps no results any more.
+        UsageError: there are none with this id: it is no id, they were handed out before, or their time is over.
     """
     expect("the id of a map", task_id, TEXT)
     expect("timeout", timeout, PATIENCE)
@@ -312,7 +313,7 @@ _making = threading.Lock()
 
 
 def outbox() -> Outbox:
-    """Give the one of this process."""
+    """Return the outbox of this process."""
     global _outbox  # noqa: PLW0603 - there is one
     with _making:
         if _outbox is None or _outbox.owner != os.getpid() or _outbox.is_closed:

@@ -1,7 +1,7 @@
-"""What came of items: read from what a worker has said, or made up when it can say nothing any more.
+"""The outcomes of items: read from what a worker has sent, or inferred from its death.
 
-The law: an exception of the function's is given as it is, with the traceback that it had there. What is no exception of
-the function's is zproc's own error, which tells what was being done.
+The law: an exception of the function is passed on as it is, with its traceback in the worker. Anything else is an error
+of zproc, which says what was being done.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ __all__ = ["Answer", "UnreadableError", "lost_item", "read"]
 
 
 class UnreadableError(Exception):
-    """Results that came together cannot be read here; one of them is to blame."""
+    """Results that came together cannot be unpickled here; one of them is to blame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of some items.
+    """The outcomes of some items.
 
     Attributes:
-        values: the results, in order; anything where there is an error.
-        errors: by the places of the items.
-        nbytes: how long it was, if it was long.
+        values: the results, in order; arbitrary where there is an error.
+        errors: the errors, by the indexes of the items.
+        nbytes: their length, if they came in a segment.
     """
 
     values: Sequence[Any]
@@ -41,16 +41,16 @@ class Answer:
 
 
 def read(job: Job, first: int, frame: Frame, link: Link) -> Answer:
-    """Read what a worker says of the next items of a chunk.
+    """Read the outcomes of the next items of a chunk.
 
     Args:
-        job: whose.
-        first: the place of the first.
-        frame: what it says.
+        job: the job.
+        first: the index of the first of these items.
+        frame: what the worker has sent.
         link: the worker.
 
     Raises:
-        UnreadableError: there are several, and they cannot be read together.
+        UnreadableError: there are several, and they cannot be unpickled together.
     """
     nbytes = 0
     try:
@@ -99,7 +99,7 @@ def _error(raised: parcel.Raised, job: Job, index: int, process: Process[Any]) -
 
 
 def lost_item(job: Job, index: int, loss: Loss, death: ProcessError | None, *, starved: bool) -> BaseException:
-    """Make the error of an item that nobody can say anything of."""
+    """Return the error of an item that has no outcome of its own."""
     match loss:
         case Loss.CANCELLED:
             return CancelledError()

@@ -1,8 +1,8 @@
-"""Bars that show how far a map is.
+"""Progress bars for maps.
 
-The law: a bar is told of outcomes as they are taken, by whoever takes them. A bar of the program's is anything that is
-called like tqdm, with ``total=``, and has ``update`` and ``close``; without one there is rich's, if it is installed, or
-else a line.
+The law: a bar is updated as results are taken, by the thread that takes them. The program's own bar is anything that is
+called like tqdm, with ``total=``, and has ``update`` and ``close``; by default there is rich's, if it is installed, or
+else a line of text.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from typing import Any, Final, Protocol, TextIO
 __all__ = ["Bar", "Progress", "bar_of"]
 
 _PERIOD: Final = 0.1
-"""How long a line stays as it is, in seconds."""
+"""How often a line is updated at most, in seconds."""
 
 
 class Bar(Protocol):
-    """What tqdm makes, as far as it is used."""
+    """The part of a tqdm bar that is used."""
 
     def update(self, n: int, /) -> object:
-        """Show that so many more are done."""
+        """Advance by a number of items."""
         ...
 
     def close(self) -> object:
-        """Show no more."""
+        """Finish the bar."""
         ...
 
 
 Progress = bool | Callable[..., Bar]
-"""Whether to show a bar, or what makes one: called with ``total=``, a number or ``None``."""
+"""Whether to show a bar, or a factory for one: called with ``total=``, a number or ``None``."""
 
 
 def bar_of(progress: Progress, name: str, total: int | None) -> Bar | None:
-    """Make the bar that was asked for.
+    """Return the requested bar, if any.
 
     Args:
-        progress: what was asked for.
-        name: what is being done.
-        total: how many items there are, if that is known.
+        progress: the request.
+        name: its label.
+        total: the number of items, if known.
     """
     if progress is False:
         return None

@@ -1,8 +1,8 @@
 """The results of a map, as they come.
 
-The law: they are given in the order of the items, or as they come if that was asked for; none is lost, and none is
-given twice. Whoever takes them paces the map: no more than a window of items is begun beyond what was taken. Results
-that nobody holds any more are results that nobody wants: what has not begun of them is not begun.
+The law: they come in the order of the items, or as they are done if that was requested; none is lost, and none comes
+twice. The consumer paces the map: no more than a window of items is begun beyond what was taken. When the results are
+garbage, the rest of the map is cancelled.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ __all__ = ["Claim", "Failure", "Inbox", "OnError", "Results"]
 R = TypeVar("R")
 
 OnError: TypeAlias = Literal["raise", "return", "skip"]
-"""What an item without a result gives: its error is raised, which ends the map; is given; or is passed over."""
+"""What to do about an item that fails: raise its error, which ends the map; return it as the result; or skip it."""
 
 
 class Failure:
-    """An item that has no result, and why."""
+    """An item that failed, and its error."""
 
     __slots__ = ("error",)
 
@@ -43,10 +43,10 @@ Batch: TypeAlias = "Sequence[Any] | Failure"
 
 
 class Inbox:
-    """Where an engine puts what came of the items of a map, and its owner takes it.
+    """The queue from an engine to the consumer of a map's results.
 
     Args:
-        ordered: whether it is taken in the order of the items.
+        ordered: whether results are taken in the order of the items.
     """
 
     def __init__(self, *, ordered: bool) -> None:
@@ -61,25 +61,25 @@ class Inbox:
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything that comes has been taken."""
+        """Whether everything has been taken."""
         return self._total is not None and self._next >= self._total
 
     def settled(self, first: int, values: Sequence[Any]) -> None:
-        """Take the results of some items."""
+        """Receive the results of consecutive items."""
         self._put(first, values)
 
     def failed(self, index: int, error: BaseException) -> None:
-        """Take the error of one item."""
+        """Receive the error of one item."""
         self._put(index, Failure(error))
 
     def ended(self, total: int, error: BaseException | None) -> None:
-        """Hear how many items there are."""
+        """Take note of how many items there are."""
         with self._changed:
             self._total, self._error = total, error
             self._changed.notify_all()
 
     def broken(self, error: BaseException) -> None:
-        """Hear that nothing more comes."""
+        """Take note that nothing more comes."""
         with self._changed:
             self._total, self._error = 0, error
             self._changed.notify_all()
@@ -94,11 +94,11 @@ class Inbox:
                 self._changed.notify()
 
     def take(self, deadline: float | None) -> tuple[list[Batch], int]:
-        """Wait for the next outcomes, and take all that are there; and how many. None are there only at the end.
+        """Wait for the next outcomes; return all that are there, and their number. There are none only at the end.
 
         Raises:
             TimeoutError: nothing came before the deadline.
-            BaseException: what the items' iterable has raised, or what has ended the map before its end.
+            BaseException: what the items' iterable has raised, or what has ended the map early.
         """
         with self._changed:
             while True:
@@ -134,14 +134,14 @@ class Inbox:
 
 
 class Claim:
-    """What somebody has on a map: while there is one, the map goes on.
+    """A consumer's hold on a map: while it exists, the map goes on.
 
     Args:
-        engine: who does it.
+        engine: carries the map out.
         job: the map.
         inbox: where its results are.
-        bar: shows how far it is.
-        ended: is called when nobody wants anything of it any more.
+        bar: shows its progress.
+        ended: called when nobody wants its results any more.
     """
 
     def __init__(
@@ -155,20 +155,20 @@ class Claim:
         self._ended = ended
 
     def consumed(self, count: int) -> None:
-        """Tell that outcomes were taken."""
+        """Take note that outcomes were taken."""
         if self._bar is not None:
             self._bar.update(count)
-        with contextlib.suppress(UsageError):  # the engine has ended, and everything is here
+        with contextlib.suppress(UsageError):  # the engine has ended, and all outcomes are here
             self._engine.consumed(self._job, count)
 
     def cancel(self, *, running: bool) -> None:
-        """Have no more of it done."""
+        """Cancel the rest."""
         self.cancelled = True
         with contextlib.suppress(UsageError):
             self._engine.cancel(self._job, running=running)
 
     def let_go(self) -> None:
-        """Want no more of it; once."""
+        """Give the map up; once."""
         bar, self._bar = self._bar, None
         ended, self._ended = self._ended, None
         if bar is not None:
@@ -184,15 +184,15 @@ class Claim:
 
 
 class Results(Iterator[R], Generic[R]):
-    """The results of a map: an iterator that waits for the next one, while workers are ahead of it.
+    """The results of a map: an iterator that waits for the next one, while workers run ahead.
 
-    It is what `Swarm.map` and the like return, and may be used by one thread at a time. When it is not used any more,
-    or closed, what has not begun of its map is not begun.
+    It is what `Swarm.map` and the like return, and may be used by one thread at a time. When it is closed or garbage
+    collected, the rest of the map is cancelled.
 
     Args:
-        claim: what it has on the map.
-        on_error: what an item without a result gives.
-        timeout: after how many seconds from now there is no more waiting; ``None`` for never.
+        claim: the hold on the map.
+        on_error: what to do about items that fail.
+        timeout: how long to wait for all results, in seconds from now; ``None`` for no limit.
     """
 
     def __init__(self, claim: Claim, *, on_error: OnError = "raise", timeout: float | None = None) -> None:
@@ -203,7 +203,7 @@ class Results(Iterator[R], Generic[R]):
         )
         self._items: Iterator[R] = chain.from_iterable(self._batches)
 
-    def __iter__(self) -> Iterator[R]:  # noqa: PYI034 - many results in one go are had at the speed of C
+    def __iter__(self) -> Iterator[R]:  # noqa: PYI034 - iterating over the chain itself runs at the speed of C
         return self._items
 
     def __next__(self) -> R:
@@ -214,24 +214,25 @@ class Results(Iterator[R], Generic[R]):
 
         Raises:
             Exception: that of an item, unless errors are returned or skipped.
-            WorkerDied: a worker died of an item.
+            WorkerDied: a worker died while processing an item.
             WaitTimeout: an item took too long.
             concurrent.futures.CancelledError: the map was cancelled.
         """
         return list(self._items)
 
     def cancel(self, *, running: bool = False) -> None:
-        """Do no more of the map.
+        """Cancel the rest of the map.
 
-        What was begun is finished, and can be taken; after that, `concurrent.futures.CancelledError` is raised.
+        Items that were begun are finished, and their results can be taken; after those,
+        `concurrent.futures.CancelledError` is raised.
 
         Args:
-            running: whether to kill the workers that are at it, so that what was begun is cancelled, too.
+            running: whether to kill the workers that are processing items of it, to cancel those as well.
         """
         self._claim.cancel(running=running)
 
     def close(self) -> None:
-        """Do no more of the map, and take no more of it; the end of a ``with`` block does the same."""
+        """Cancel the rest of the map, and discard its results; the end of a ``with`` block does the same."""
         self._batches.close()
         self._current.clear()
         self._claim.let_go()
@@ -248,14 +249,14 @@ class Results(Iterator[R], Generic[R]):
 def _iterate(
     claim: Claim, on_error: OnError, timeout: float | None, deadline: float | None, current: list[Any]
 ) -> Generator[list[Any], None, None]:
-    """Give the results in lists, or rather in one that is filled anew each time, so that it can be emptied.
+    """Yield the results in lists: in one list that is refilled each time, so that `Results.close` can empty it.
 
-    It holds what is needed, and not the `Results`, which hold it.
+    A function and not a method, because it must not refer to the `Results`, which refer to it.
     """
     inbox = claim.inbox
     try:
         while True:
-            current.clear()  # what was given is not held while the next is waited for
+            current.clear()  # do not keep results alive while waiting for the next
             try:
                 batches, count = inbox.take(deadline)
             except TimeoutError:

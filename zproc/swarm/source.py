@@ -1,7 +1,7 @@
 """Where the items of a job come from.
 
-The law: what is there already is taken when it is needed. What has yet to be made is made by a thread of its own,
-because making it may take any time, and never further ahead than was allowed.
+The law: items of a collection are taken when they are needed. Any other iterable is consumed by a thread of its own,
+because its next item may take any time, and never further ahead than was allowed.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ from zproc.exceptions import UsageError
 __all__ = ["Feeder", "Ready", "Source", "Tray", "item_source"]
 
 _AT_HAND: Final = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, deque)
-"""Kinds whose iterators neither wait nor call anybody."""
+"""Types whose iterators neither block nor call foreign code."""
 
 
 class Source(Protocol):
     """Items, taken in order.
 
     Attributes:
-        ended: whether there are no more to come.
-        error: what was raised instead of the next item.
+        ended: whether no more will come.
+        error: what was raised in place of the next item.
     """
 
     ended: bool
     error: BaseException | None
 
     def arrived(self) -> int:
-        """Tell how many items are there that were not told of before."""
+        """Return how many items are new since the last call."""
         ...
 
     def take(self, count: int) -> list[Any]:
-        """Take some of those."""
+        """Take items."""
         ...
 
     def allow(self, limit: int) -> None:
-        """Allow so many to be made in all."""
+        """Raise the number of items that may be produced in all."""
         ...
 
     def close(self) -> None:
-        """Make no more."""
+        """Produce no more."""
         ...
 
 
 class Ready:
-    """Items that are there already.
+    """The items of a collection.
 
     Args:
-        items: gives them.
-        length: how many.
+        items: an iterator over them.
+        length: how many there are.
     """
 
     def __init__(self, items: Iterator[Any], length: int) -> None:
@@ -65,7 +65,7 @@ class Ready:
         self._untold = length
 
     def arrived(self) -> int:
-        """Tell how many there are, the first time."""
+        """Return how many there are, the first time."""
         untold, self._untold = self._untold, 0
         return untold
 
@@ -74,34 +74,34 @@ class Ready:
         return list(islice(self._items, count))
 
     def allow(self, limit: int) -> None:
-        """Nothing is made."""
+        """Do nothing: all items exist."""
 
     def close(self) -> None:
-        """Let go of them."""
+        """Drop them."""
         self._items = iter(())
 
 
 class Tray:
-    """Items that are put there one by one, by any thread, and get their places from who takes them.
+    """Items that any thread puts there one by one; the engine's thread numbers them.
 
     Args:
-        enter: is called with an item's place and what was put there; gives the item.
-        refuse: is called with what came too late.
+        enter: called with an index and what was put there; returns the item.
+        refuse: called with what came too late.
     """
 
     def __init__(self, enter: Callable[[int, Any], Any], refuse: Callable[[Any], None]) -> None:
         self.ended: bool = False
         self.error: BaseException | None = None
         self._put: deque[Any] = deque()
-        self.put = self._put.append  # one step: it cannot be done by half, whatever interrupts it
-        # What follows is of who takes.
+        self.put = self._put.append  # one step: whatever interrupts it, it is done or not done
+        # What follows belongs to the engine's thread.
         self._enter = enter
         self._refuse = refuse
         self._items: deque[Any] = deque()
         self._count = 0
 
     def arrived(self) -> int:
-        """Enter those that are new, and tell how many they are."""
+        """Number those that are new, and return how many they are."""
         before = self._count
         while self._put:
             self._items.append(self._enter(self._count, self._put.popleft()))
@@ -113,20 +113,20 @@ class Tray:
         return [self._items.popleft() for _ in range(count)]
 
     def allow(self, limit: int) -> None:
-        """Whoever puts them there decides how many."""
+        """Do nothing: whoever puts items there decides how many."""
 
     def close(self) -> None:
-        """Take no more, and refuse what came meanwhile."""
+        """Accept no more, and refuse what came meanwhile."""
         self.ended = True
         while self._put:
             self._refuse(self._put.popleft())
 
 
 class Feeder:
-    """Items that are made by a thread.
+    """The items of an iterable, consumed by a thread.
 
     Args:
-        items: makes them; only that thread asks it.
+        items: the iterable; only that thread uses it.
     """
 
     def __init__(self, items: Iterable[Any]) -> None:
@@ -143,13 +143,13 @@ class Feeder:
         self._wake: Callable[[], None] = _nothing
 
     def start(self, wake: Callable[[], None]) -> None:
-        """Begin, and call a function when something has come that was waited for."""
+        """Start the thread, which calls a function when something has come that is waited for."""
         self._wake = wake
         threading.Thread(target=self._make, name="zproc-feeder", daemon=True).start()
 
     def arrived(self) -> int:
-        """Tell how many are new; when there are more, the function is called."""
-        self._hungry = True  # first, so that what comes between is not missed
+        """Return how many are new; when there are more, the function is called."""
+        self._hungry = True  # first, so that nothing that comes in between is missed
         new = self._count - self._told
         self._told += new
         return new
@@ -159,14 +159,14 @@ class Feeder:
         return [self._made.popleft() for _ in range(count)]
 
     def allow(self, limit: int) -> None:
-        """Allow so many to be made in all."""
+        """Raise the number of items that may be produced in all."""
         if limit > self._limit:
             with self._allowed:
                 self._limit = limit
                 self._allowed.notify()
 
     def close(self) -> None:
-        """Make no more, and let go of those that were made; one that is just being made is lost."""
+        """Produce no more, and drop those that were produced, and the one being produced."""
         with self._allowed:
             self._closed = True
             self._allowed.notify()
@@ -184,7 +184,7 @@ class Feeder:
                 self._count += 1
                 del item
                 self._tell()
-        except BaseException as error:  # noqa: BLE001 - it is the program's, and raised where the results are taken
+        except BaseException as error:  # noqa: BLE001 - the program's; it is raised where the results are taken
             self.error = error
         finally:
             self._items = ()
@@ -211,7 +211,7 @@ def item_source(
     map_args: Iterable[Sequence[Any]] | None,
     map_kwargs: Iterable[Mapping[str, Any]] | None,
 ) -> tuple[Ready | Feeder, bool]:
-    """Make the items of a map, and tell whether each is a pair of positional and named arguments.
+    """Return the items of a map, and whether each is a pair of positional and keyword arguments.
 
     Raises:
         UsageError: none of the three is given.
@@ -221,7 +221,7 @@ def item_source(
         raise UsageError("a map needs map_iter, map_args or map_kwargs")
     spread = map_args is not None or map_kwargs is not None
     items: Iterable[Any] = _spread(map_iter, map_args, map_kwargs) if spread else given[0]
-    # To spread arguments is to iterate over what the caller gave for each, and may call, wait, or fail.
+    # Combining arguments iterates over whatever the caller passed for each call, which may block or fail.
     if not spread and type(given[0]) in _AT_HAND:
         return Ready(iter(items), len(given[0])), spread  # type: ignore[arg-type]  # it has one
     return Feeder(items), spread

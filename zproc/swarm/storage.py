@@ -1,7 +1,7 @@
-"""The segments of a swarm: given out full, and used again when the worker has let go of them.
+"""The shared memory segments of a swarm: sent filled, and reused once the worker has released them.
 
-The law: a segment that something may still lie in is never used again; it goes when the last who holds it goes. What is
-kept for later is bounded.
+The law: a segment in which something may still lie is never reused; it is freed when its last user drops it. The memory
+kept for reuse is bounded.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from zproc.process import Cargo, Segment
 __all__ = ["Storage"]
 
 _KEPT: Final = 256 << 20
-"""How many bytes of memory are kept for the next that come."""
+"""How much memory is kept for reuse, in bytes."""
 
 
 class Storage:
-    """Segments by their numbers."""
+    """Segments, by number."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
@@ -26,10 +26,10 @@ class Storage:
         self._free: dict[int, Segment] = {}
 
     def place(self, cargo: Cargo) -> tuple[int, Segment, tuple[int, ...]]:
-        """Put a cargo into a segment; return the segment's number, itself, and where in it everything is.
+        """Put a cargo into a segment; return the segment's number, the segment, and the layout.
 
         Raises:
-            OSError: there is no such memory left.
+            OSError: there is no memory left.
         """
         number, segment = self._suitable(cargo)
         try:
@@ -41,14 +41,14 @@ class Storage:
         return number, segment, layout
 
     def _suitable(self, cargo: Cargo) -> tuple[int, Segment]:
-        # The newest first: its pages are the likeliest to be near.
+        # The most recent first: its pages are the most likely to be cached.
         for number, segment in reversed(self._free.items()):
             if segment.fits(cargo):
                 return number, self._free.pop(number)
         return next(self._numbers), Segment.room_for(cargo)
 
     def give_back(self, number: int) -> None:
-        """Hear that nobody holds what is in a segment any more."""
+        """Take a segment back for reuse: nothing refers to its content any more."""
         segment = self._out.pop(number, None)
         if segment is None:
             return
@@ -60,13 +60,13 @@ class Storage:
             oldest.close_descriptor()
 
     def part_with(self, number: int) -> None:
-        """Hear that somebody may hold what is in a segment for as long as he likes."""
+        """Drop a segment whose content the worker may keep."""
         segment = self._out.pop(number, None)
         if segment is not None:
             segment.close_descriptor()
 
     def close(self) -> None:
-        """Part with all of them."""
+        """Drop all of them."""
         for segment in (*self._out.values(), *self._free.values()):
             segment.close_descriptor()
         self._out.clear()

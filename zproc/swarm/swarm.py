@@ -1,8 +1,8 @@
-"""Swarms: workers that are there while there is work for them, and all the ways to give them some.
+"""Swarms: pools of workers, and all the ways to give them work.
 
-The law: a swarm is a handle. Its workers belong to the process that has it: where a swarm is sent to another process,
-a worker of its own for one, it stands for workers that are started there. So a task may spread work in turn, and waits
-for nobody who waits for it.
+The law: a swarm is a handle. Its workers belong to the process that uses it: sent to another process, for example to
+one of its own workers, it stands for workers that are started there. So a task may distribute work in turn, and never
+waits for a worker that waits for it.
 """
 
 from __future__ import annotations
@@ -52,36 +52,35 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _ENDLESS: Final = 1 << 62
-"""How far single calls may be ahead of nobody."""
-
+"""The window of single calls, whose results nobody has to take: no limit."""
 
 _MOST_TERMS: Final = 64
-"""On how many different terms calls are taken at a time; whoever makes a deadline of each call has different ones."""
+"""How many different terms calls may have at a time: a program may give each call a timeout of its own."""
 
 _STANDING: Final = 16
-"""How many swarms of other processes have workers here, besides those that somebody has."""
+"""How many swarms from other processes keep their workers here while no task uses them."""
 
 _KEEP: Final = 600.0
 """How long the results of a task are kept, in seconds."""
 
 
 class MapOptions(TypedDict, total=False):
-    """What goes with a map.
+    """The options of a map.
 
     Attributes:
-        map_args: gives more positional arguments of each call.
+        map_args: further positional arguments of each call.
         args: positional arguments of all calls.
-        map_kwargs: gives named arguments of each call.
-        kwargs: named arguments of all calls.
-        chunksize: how many items travel together; by default as many as take a few milliseconds, so that short ones
-            cost little and long ones balance. With 1, each result is on its way before the next item is begun.
-        look_ahead: how many items may be begun before the first of them is taken; by default as many as take a fraction
-            of a second.
-        timeout: how long one item may take, in seconds; its worker is killed if it takes longer.
+        map_kwargs: keyword arguments of each call.
+        kwargs: keyword arguments of all calls.
+        chunksize: how many items are sent together; by default as many as take a few milliseconds, so that short ones
+            cost little and long ones are balanced. With 1, each result is sent before the next item is begun.
+        look_ahead: how many items may be begun before the first of their results is taken; by default as many as take a
+            fraction of a second.
+        timeout: how long one item may take, in seconds; if it takes longer, its worker is killed.
         retries: how often an item is tried again if it raises, takes too long or its worker dies.
-        on_error: whether the error of an item is raised, which ends the map, given in place of its result
-            (``"return"``), or passed over (``"skip"``).
-        progress: whether to show how far it is; or what makes a bar, called like tqdm.
+        on_error: whether the error of an item is raised, which ends the map (``"raise"``), returned in place of its
+            result (``"return"``), or skipped (``"skip"``).
+        progress: whether to show a progress bar; or a factory for one, called like tqdm.
     """
 
     map_args: Iterable[Sequence[Any]] | None
@@ -97,17 +96,17 @@ class MapOptions(TypedDict, total=False):
 
 
 class Swarm(Executor):
-    """Workers, and the work that is spread over them.
+    """A pool of workers.
 
     It is a `concurrent.futures.Executor`. Workers are started when there is work for them, and stay until the swarm is
     shut down: by `shutdown`, at the end of a ``with`` block (at once, if that is left by Ctrl-C), or when this process
     ends, in whatever way.
 
     Args:
-        count: how many workers there may be; by default as many as there are processors for this process.
-        start_method: how they are made.
-        first: what is given to each function before its own arguments.
-        manager: who makes their processes.
+        count: the maximum number of workers; by default the number of processors available to this process.
+        start_method: their start method.
+        first: arguments that each function receives before its own.
+        manager: creates their processes.
 
     Raises:
         UsageError: the count or the start method makes no sense.
@@ -143,14 +142,14 @@ class Swarm(Executor):
         return f"<{type(self).__qualname__}: {state}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Travel as a description: elsewhere it stands for other workers."""
+        """Pickle as a description: in another process it stands for workers started there."""
         return _elsewhere, (self._token, self._count, self._method, self._first)
 
     @property
     def count(self) -> int:
-        """How many workers there may be; it can be changed at any time.
+        """The maximum number of workers; it can be changed at any time.
 
-        If it becomes less, those that are too many end when they are done with what they are at.
+        If it is lowered, surplus workers exit when they have finished what they are doing.
         """
         return self._count
 
@@ -162,22 +161,22 @@ class Swarm(Executor):
 
     @property
     def workers(self) -> ProcessList[Any]:
-        """The processes of the workers that are there now."""
+        """The processes of the current workers."""
         engine = self._engine if self._owner == os.getpid() else None
         return ProcessList([] if engine is None else engine.processes())
 
     # ----------------------------------------------------------------------------------------------------------- calls
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Task[R]:
-        """Have a function called by a worker.
+        """Have a worker call a function.
 
         Args:
             fn: what to call.
             args: its positional arguments.
-            kwargs: its named arguments.
+            kwargs: its keyword arguments.
 
         Returns:
-            A future of what it returns: a `concurrent.futures.Future`, whose ``cancel(running=True)`` kills the worker.
+            A `concurrent.futures.Future` of what it returns, whose ``cancel(running=True)`` kills the worker.
 
         Raises:
             UsageError: the swarm is closed, or this is no function.
@@ -194,13 +193,13 @@ class Swarm(Executor):
         timeout: float | None = None,
         retries: int = 0,
     ) -> Task[R]:
-        """Have a function called by a worker, on terms.
+        """Have a worker call a function, with a timeout and retries.
 
         Args:
             function: what to call.
             args: its positional arguments.
-            kwargs: its named arguments.
-            timeout: how long it may take, in seconds; its worker is killed if it takes longer.
+            kwargs: its keyword arguments.
+            timeout: how long it may take, in seconds; if it takes longer, its worker is killed.
             retries: how often it is tried again if it raises, takes too long or its worker dies.
 
         Returns:
@@ -238,14 +237,14 @@ class Swarm(Executor):
         chunksize: int | None = None,
         **options: Any,
     ) -> Results[R]:
-        """Call a function with the items of one iterable, or of several side by side, as the built-in ``map`` does.
+        """Call a function with the items of one iterable, or of several in parallel, as the built-in ``map`` does.
 
         Args:
             fn: what to call.
-            iterables: where its arguments come from; the shortest says how many. They may be endless.
-            timeout: how long to wait, in seconds from now, for results; for all of them, as `concurrent.futures` has
-                it. (How long an item may take is said to `map_lazy`.)
-            chunksize: how many items travel together; by default as many as take a few milliseconds.
+            iterables: its arguments; the shortest determines how many calls there are. They may be infinite.
+            timeout: how long to wait for all results, in seconds from now, as in `concurrent.futures`. (For a limit of
+                each item, see `map_lazy`.)
+            chunksize: how many items are sent together; by default as many as take a few milliseconds.
             options: see `zproc.swarm.MapOptions`.
 
         Returns:
@@ -276,12 +275,12 @@ class Swarm(Executor):
     ) -> Results[R]:
         """Call ``function(map_iter[i], *map_args[i], *args, **map_kwargs[i], **kwargs)`` for each ``i``.
 
-        The shortest of the three iterables says how many; those that are not given are left out. They may be endless.
-        Workers begin at once, and are never further ahead of what was taken than a window.
+        The shortest of the given iterables determines how many calls there are; they may be infinite. Workers begin at
+        once, and never run further ahead of the results taken than a window.
 
         Args:
             function: what to call.
-            map_iter: gives the first argument of each call.
+            map_iter: the first argument of each call.
             options: see `zproc.swarm.MapOptions`.
 
         Returns:
@@ -299,7 +298,7 @@ class Swarm(Executor):
 
         Args:
             function: what to call.
-            map_iter: gives the first argument of each call.
+            map_iter: the first argument of each call.
             options: see `zproc.swarm.MapOptions`.
         """
         return self.start_map(function, map_iter, options, ordered=False)
@@ -315,16 +314,16 @@ class Swarm(Executor):
         first: tuple[Any, ...] | None = None,
         ended: Callable[[], None] | None = None,
     ) -> Results[R]:
-        """Begin a map; all the forms of it come here.
+        """Begin a map; all its forms end up here.
 
         Args:
             function: what to call.
-            map_iter: gives the first argument of each call.
+            map_iter: the first argument of each call.
             options: see `zproc.swarm.MapOptions`.
             ordered: whether the results come in the order of the items.
-            patience: how long to wait for all results, in seconds; ``None`` for as long as it takes.
-            first: what comes before the arguments of each call; ``None`` for what the swarm has.
-            ended: is called when the map has ended.
+            patience: how long to wait for all results, in seconds; ``None`` for no limit.
+            first: arguments that precede those of each call; ``None`` for the swarm's own.
+            ended: called when the map has ended.
         """
         expect("what is called", function, FUNCTION)
         refuse_unfinished(function)
@@ -366,7 +365,7 @@ class Swarm(Executor):
 
         Args:
             function: what to call.
-            map_iter: gives the first argument of each call.
+            map_iter: the first argument of each call.
             keep: how long the results are kept when the map is done, in seconds.
             options: see `zproc.swarm.MapOptions`.
 
@@ -378,13 +377,13 @@ class Swarm(Executor):
 
     @staticmethod
     def result(task_id: str, timeout: float | None = None) -> list[Any]:
-        """Get the results of a map by its id, once, from the process that has done it.
+        """Get the results of a map by its id, once, from the process that ran it.
 
-        To another process than that, they travel as data: they have to be values that a state could hold.
+        Another process receives them as data: they have to be values that a state could hold.
 
         Args:
             task_id: what `start_task`, or ``return_task=True``, has returned.
-            timeout: how long to wait until the map is done, in seconds; ``None`` for as long as it takes.
+            timeout: how long to wait until the map is done, in seconds; ``None`` for no limit.
 
         Returns:
             The results, in order.
@@ -392,19 +391,19 @@ class Swarm(Executor):
         Raises:
             WaitTimeout: the map is not done in time.
             RemoteError: an item has raised, and its errors were neither returned nor skipped.
-            SchemaError: a result is no value that a state could hold.
-            Unavailable: the process that has them is gone, or has nothing for anybody any more.
-            UsageError: there are none of this id: never were, were asked for before, or their time is over.
+            SchemaError: a result is not a value that a state could hold.
+            Unavailable: the process that has them is gone, or keeps no results any more.
+            UsageError: there are none with this id: it is no id, they were handed out before, or their time is over.
         """
         return fetch(task_id, timeout)
 
     # --------------------------------------------------------------------------------------------------------- the end
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - Executor's
-        """Take no more work, finish what there is, and end the workers.
+        """Accept no more work, finish what there is, and end the workers.
 
-        What was submitted is done, and maps over what is of known length. Maps over anything else are cancelled: their
-        results come as they are taken, and nobody may take them any more.
+        Submitted calls, and maps over collections, are finished. Maps over other iterables are cancelled: they progress
+        only as their results are taken, and nobody may be left to take them.
 
         Args:
             wait: whether to wait until all that is done.
@@ -423,17 +422,17 @@ class Swarm(Executor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Shut down; and without waiting for what workers are at if the program is being interrupted or left."""
+        """Shut down; do not wait for running tasks if the program is being interrupted, or is exiting."""
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            self.close()  # they do not hear of Ctrl-C themselves: their tasks could take hours
+            self.close()  # workers ignore Ctrl-C, and their tasks could take hours
         else:
             self.shutdown()
 
     def close(self, closed: str = "swarm") -> None:
-        """End the workers at once, with what they are at, and wait until they are gone.
+        """End the workers at once, whatever they are doing, and wait until they are gone.
 
         Args:
-            closed: what is to be called closed when more is asked for: the swarm, or what it was a part of.
+            closed: what messages are to call closed: the swarm, or what it was a part of.
         """
         if self._owner != os.getpid():
             return
@@ -447,7 +446,7 @@ class Swarm(Executor):
             engine.join()
 
     def _open(self) -> Engine:
-        """Give the engine, and make it first if there is none in this process."""
+        """Return the engine, started now if there is none in this process."""
         if self._owner != os.getpid():
             self._begin()  # in a fork: the workers are its parent's
         engine = self._engine
@@ -474,8 +473,8 @@ _SINGLE: Final = Terms(chunksize=1, ahead=_ENDLESS)
 
 _known: weakref.WeakValueDictionary[str, Swarm] = weakref.WeakValueDictionary()
 _stand_ins: OrderedDict[str, Swarm] = OrderedDict()
-"""Swarms that came from another process: they stay, so that each task that brings one finds its workers there. Of many,
-those that came last; others end when nobody has them any more."""
+"""Swarms that came from another process. The most recent are kept, so that each task that brings one finds its workers;
+others end when nothing refers to them any more."""
 
 
 def _elsewhere(token: str, count: int, method: StartMethod | str | None, first: tuple[Any, ...]) -> Swarm:
@@ -502,7 +501,7 @@ def _hire(manager: Manager, names: Iterable[int]) -> Process[Any]:
 
 
 def _end(engine: Engine) -> None:
-    """End an engine whose swarm nobody has any more; at the end of the program, too."""
+    """End an engine whose swarm was garbage collected, or left until the end of the program."""
     if engine.owner == os.getpid():
         engine.shut(cancel=True, running=True)
         engine.join()

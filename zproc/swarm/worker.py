@@ -1,8 +1,8 @@
-"""What a worker does, from its first message to its last.
+"""What runs in a worker.
 
-The law: it does what it is sent, one chunk after the other, and says what came of each item, exceptions included,
-whatever they are; only its death keeps it from that. It knows nothing of other workers, of order, or of tries. It
-keeps nothing of an item when the next has come, apart from what the function keeps.
+The law: a worker processes the chunks that it is sent, one after the other, and reports the outcome of each item,
+whatever is raised; only its death prevents that. It knows nothing of other workers, of order, or of retries. It keeps
+nothing of an item once the next has come, except what the function keeps.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ UNREADABLE: Final = "its arguments cannot be read there"
 UNSENDABLE: Final = "returned what cannot be sent"
 
 _STRIDE: Final = 256
-"""How many items are done between two looks at the clock, at most."""
+"""How many items are processed between two looks at the clock, at most."""
 
 _SEGMENTS: Final = 8
 """How many of the parent's segments stay mapped."""
 
 
 def call_item(shelf: FunctionShelf, item: tuple[PackedFunction, Sequence[Any], dict[str, Any]]) -> object:
-    """Do an item that is a whole call."""
+    """Process an item that is a whole call."""
     function, args, kwargs = item
     return shelf.function(function)(*args, **kwargs)
 
@@ -64,14 +64,14 @@ def call_item(shelf: FunctionShelf, item: tuple[PackedFunction, Sequence[Any], d
 def bound(
     function: Callable[..., Any], first: Sequence[Any], args: Sequence[Any], kwargs: dict[str, Any], *, spread: bool
 ) -> Callable[[Any], Any]:
-    """Make what is called with each item.
+    """Return what is called with each item.
 
     Args:
         function: the program's function.
-        first: what comes before an item.
-        args: what comes after it.
-        kwargs: what is named, in all calls.
-        spread: whether an item is a pair of positional and named arguments, or one positional argument.
+        first: the arguments before an item.
+        args: the positional arguments after it.
+        kwargs: the keyword arguments.
+        spread: whether an item is a pair of positional and keyword arguments rather than one argument.
     """
     if spread:
         return lambda item: function(*first, *item[0], *args, **{**item[1], **kwargs})
@@ -81,10 +81,11 @@ def bound(
 
 
 def work() -> None:
-    """Work until there is no more to do."""
-    # Ctrl-C is for the parent, which ends its workers if it ends. Not ignored: what is started here would inherit that.
+    """Be a worker until told to exit."""
+    # Ctrl-C is for the parent, which ends its workers if it ends. Handled rather than ignored, because programs started
+    # here would inherit the latter.
     signal.signal(signal.SIGINT, lambda *_: None)
-    global _here  # noqa: PLW0603 - its sockets stay open until the process has ended: their end means its end
+    global _here  # noqa: PLW0603 - its sockets stay open until the process has ended, which the parent takes for its end
     tasks, line = take_descriptors(2)
     _here = _Worker(tasks, line)
     _here.serve()
@@ -109,7 +110,7 @@ class _Worker:
         try:
             data, ancillary, _, _ = self._tasks.recvmsg(MESSAGE, ANCILLARY, socket.MSG_DONTWAIT)
         except BlockingIOError:
-            for stream in (sys.stdout, sys.stderr):  # while there is time: what was printed is not to wait for the end
+            for stream in (sys.stdout, sys.stderr):  # while idle, so that output does not wait for the end
                 if stream is not None:
                     stream.flush()
             data, ancillary, _, _ = self._tasks.recvmsg(MESSAGE, ANCILLARY)
@@ -138,7 +139,7 @@ class _Worker:
             else:
                 call = unpack_cargo(frame.body)
             function: Callable[[Any], Any] = call.perform()
-        except BaseException as error:  # noqa: BLE001 - whatever an import of the program's raises
+        except BaseException as error:  # noqa: BLE001 - whatever the import of a module of the program raises
             packed = error
 
             def function(_item: object) -> object:
@@ -191,7 +192,7 @@ class _Worker:
             self._forget(located(task.body)[0])
 
     def _outcome(self, function: Callable[[Any], Any], read: Callable[[], Any]) -> tuple[Cargo | bytes, int]:
-        """Do one item, and give what came of it, packed."""
+        """Process one item, and return its outcome, pickled."""
         doing = UNREADABLE
         try:
             item = read()
@@ -206,7 +207,7 @@ class _Worker:
         began = time.perf_counter()
         try:
             items = loan.read() if loan is not None else unpack_cargo(task.body)
-        except BaseException:  # noqa: BLE001 - one of them cannot be read: which, is seen when each comes by itself
+        except BaseException:  # noqa: BLE001 - one of them cannot be unpickled; which one shows when each comes alone
             self._say(Kind.REST, task.chunk, flags=Flag.CAREFUL)
             return
         values: list[Any] = []
@@ -219,7 +220,7 @@ class _Worker:
         answer: Cargo
         try:
             answer = self._packer.pack((values, errors) if errors else values)
-        except BaseException:  # noqa: BLE001 - one of them cannot be sent
+        except BaseException:  # noqa: BLE001 - one of them cannot be pickled
             for place, value in enumerate(values):
                 self._check(place, value, values, errors)
             answer = self._packer.pack((values, errors))
@@ -266,7 +267,7 @@ class _Worker:
         self._say(Kind.DONE, task.chunk, count, flags, seconds, body, segment)
 
     def _forget(self, number: int) -> None:
-        """Part with a segment in which something lies that the function has kept; the parent does so, too."""
+        """Drop a segment in which something lies that the function has kept; the parent does the same."""
         self._segments.pop(number, None)
 
     def _say(
@@ -295,9 +296,9 @@ _here: _Worker | None = None
 def _strides(
     function: Callable[[Any], Any], items: Sequence[Any], values: list[Any], errors: dict[int, bytes]
 ) -> Iterator[None]:
-    """Do items, and stop now and then for a look at the clock.
+    """Process items, yielding now and then for a look at the clock.
 
-    A list that is extended keeps what came before an exception, so its length tells whose exception it was.
+    A list that is being extended keeps what came before an exception, so its length tells which item raised.
     """
     rest = iter(items)
     stride = 1
@@ -310,7 +311,7 @@ def _strides(
                 errors[len(values)] = parcel.pack_error("raised", _shortened(error))
                 values.append(None)
             else:
-                if len(values) < end:  # to `extend`, StopIteration is an end like any other
+                if len(values) < end:  # the function raised StopIteration, which `extend` takes for the end
                     errors[len(values)] = parcel.pack_error("raised", StopIteration())
                     values.append(None)
         stride = min(2 * stride, _STRIDE)
@@ -318,7 +319,7 @@ def _strides(
 
 
 def _shortened(error: BaseException) -> BaseException:
-    """Take the frames of this module off a traceback: they say nothing about the program."""
+    """Remove the frames of this module from a traceback: they say nothing about the program."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
