@@ -109,6 +109,20 @@ def test_failures_that_are_far_enough_apart_go_on_for_ever() -> None:
     assert isinstance(fail(policy, 0, 3, 6, 10.0), Again), "the first one is forgotten at that moment"
 
 
+def test_returning_is_no_failure_however_often() -> None:
+    policy = replace(ON_FAILURE, restart=Restart.ALWAYS, retry_delay=1.0, intensity=(3, 10.0))
+    past = Past()
+    for _ in range(100):
+        decision = decide(policy, past, Ending.RETURNED, now=0.0, chance=0.0)
+        assert isinstance(decision, Again)
+        assert decision.at == 1.0
+        past = decision.past
+    assert past == Past(100)
+    failed = decide(policy, past, Ending.FAILED, now=0.0, chance=0.0)
+    assert isinstance(failed, Again)
+    assert failed.at == 1.0
+
+
 def test_an_intensity_of_none_at_all_gives_up_at_the_first_failure() -> None:
     assert isinstance(fail(replace(ON_FAILURE, intensity=(0, 10.0)), 1.0), Over)
 
@@ -132,7 +146,8 @@ def test_without_a_limit_only_so_much_is_remembered() -> None:
 
 @given(policies, lives)
 def test_any_life_keeps_to_the_limits(policy: Policy, life: list[tuple[float, Ending, float]]) -> None:
-    now, past, failures = 1000.0, Past(), []
+    now, past = 1000.0, Past()
+    failures: list[float] = []
     for gap, ending, chance in life:
         now += gap
         decision = decide(policy, past, ending, now=now, chance=chance)
@@ -141,9 +156,9 @@ def test_any_life_keeps_to_the_limits(policy: Policy, life: list[tuple[float, En
             return
         assert ending in AGAIN[policy.restart]
         assert now <= decision.at <= now + policy.max_delay
-        failures.append(now)
+        failures += [now] if ending is not Ending.RETURNED else []
+        assert decision.past.retries == past.retries + 1
         past = decision.past
-        assert past.retries == len(failures)
         if policy.intensity is not None:
             limit, period = policy.intensity
             assert sum(now - time < period for time in failures) <= limit

@@ -175,7 +175,7 @@ class Past:
 
     Attributes:
         retries: how many there were after the first.
-        recent: when the last ones ended that were followed by another.
+        recent: when those of the last ones failed that were followed by another.
     """
 
     retries: int = 0
@@ -224,6 +224,9 @@ def decide(policy: Policy, past: Past, ending: Ending, *, now: float, chance: fl
     if policy.max_retries is not None and past.retries >= policy.max_retries:
         return Over(f"gave up after {past.retries} retries") if policy.max_retries else Over()
     recent = tuple(time for time in past.recent if now - time < policy.period)
+    if ending is Ending.RETURNED:  # no failure: it does not count as one, and the delay is that after the first
+        delay = min(policy.max_delay, policy.retry_delay)
+        return Again(now + delay * (1 - policy.jitter * chance), Past(past.retries + 1, recent))
     if policy.intensity is not None and len(recent) >= policy.intensity[0]:
         return Over(f"gave up: it failed {len(recent) + 1} times within {policy.period:g} s")
     # A higher power would be too large for a float long after it is too large for the ceiling.
