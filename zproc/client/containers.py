@@ -20,7 +20,6 @@ from collections.abc import (
     MutableSequence,
     MutableSet,
     Set as AbstractSet,
-    Sized,
     ValuesView,
 )
 from contextlib import suppress
@@ -28,7 +27,7 @@ from typing import ClassVar, Generic, SupportsIndex, cast, overload
 
 from typing_extensions import TypeVar
 
-from zproc.client.handle import Handle
+from zproc.client.container import ContainerHandle
 from zproc.client.number import sent
 from zproc.client.replica import LARGE
 from zproc.client.turn import transact
@@ -53,7 +52,7 @@ def _taken(values: object) -> list[object]:
     return cast("list[object]", plain(list(cast("Iterable[object]", given))))
 
 
-class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
+class ListHandle(ContainerHandle, MutableSequence[R], Generic[R, W], stands_for=list):
     """The live handle of a list.
 
     It is generic in what its elements are read as, live handles of their own where they are models or containers, and
@@ -61,17 +60,13 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
     """
 
     __slots__ = ()
-    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # like a list
+    _zproc_form: ClassVar[Kind] = Kind.LIST
 
     def _items(self) -> list[W]:
         return cast("list[W]", self.__zproc_value__())
 
     def _turn(self, function: Callable[[ListDraft], object], name: str) -> object:
         return transact(self, function, name)
-
-    def __len__(self) -> int:
-        found = self._zproc_found()
-        return self._zproc_length() if found is LARGE else len(cast("Sized", found))
 
     def __iter__(self) -> Iterator[R]:
         return iter([cast("R", self._zproc_part(index, value)) for index, value in enumerate(self._items())])
@@ -105,7 +100,7 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
         Raises:
             IndexError: there is no element at the one index.
         """
-        item = self._zproc_item(Kind.LIST)
+        item = self._zproc_item()
         if item is None or (isinstance(index, slice) and index.step not in (None, 1)):
             return None
         if isinstance(index, slice):
@@ -136,7 +131,7 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
         echo = self._zproc_echo(place, value)
         if echo is None:
             one = plain(value)
-            if not self._zproc_at_once(Kind.LIST, Set((*self._zproc_path, place), one)):
+            if not self._zproc_at_once(Set((*self._zproc_path, place), one)):
                 self._turn(lambda draft: draft.__setitem__(place, one), "__setitem__")
         elif echo:
             self._zproc_commit(*echo)
@@ -161,7 +156,7 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
 
     def pop(self, index: SupportsIndex = -1) -> W:  # type: ignore[override]  # what was taken out is live no more
         place = operator.index(index)
-        item = self._zproc_item(Kind.LIST)
+        item = self._zproc_item()
         if item is None:
             return cast("W", self._turn(lambda draft: draft.pop(place), "pop"))
         return cast("W", self._zproc_typed(item, self._zproc_call("list.pop", place)))
@@ -214,9 +209,6 @@ class ListHandle(Handle, MutableSequence[R], Generic[R, W], stands_for=list):
         return self.copy() * times
 
     __rmul__ = __mul__
-
-    def __eq__(self, other: object) -> bool:
-        return self._items() == value_of(other)
 
     def __lt__(self, other: list[W]) -> bool:
         return self._items() < cast("list[W]", value_of(other))
@@ -283,7 +275,7 @@ class _Values(ValuesView[R], Generic[K, R]):
         return repr(cast("dict[K, object]", value_of(self._mapping)).values())
 
 
-class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict):
+class DictHandle(ContainerHandle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict):
     """The live handle of a dict.
 
     It is generic in its keys, in what its values are read as, live handles of their own where they are models or
@@ -291,7 +283,7 @@ class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict
     """
 
     __slots__ = ()
-    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # like a dict
+    _zproc_form: ClassVar[Kind] = Kind.DICT
 
     def _items(self) -> dict[K, W]:
         return cast("dict[K, W]", self.__zproc_value__())
@@ -302,10 +294,6 @@ class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict
 
     def _turn(self, function: Callable[[DictDraft], object], name: str) -> object:
         return transact(self, function, name)
-
-    def __len__(self) -> int:
-        found = self._zproc_found()
-        return self._zproc_length() if found is LARGE else len(cast("Sized", found))
 
     def __iter__(self) -> Iterator[K]:
         return iter(self._items())
@@ -331,7 +319,7 @@ class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict
 
     def __delitem__(self, key: K) -> None:
         hash(key)
-        if not self._zproc_at_once(Kind.DICT, Delete((*self._zproc_path, plain(key)))):
+        if not self._zproc_at_once(Delete((*self._zproc_path, plain(key)))):
             self._turn(lambda draft: draft.__delitem__(key), "__delitem__")
 
     def keys(self) -> KeysView[K]:
@@ -358,7 +346,7 @@ class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict
 
     def _pop(self, key: K) -> list[object]:
         """Take a key out, and return what stood there, or nothing."""
-        item = self._zproc_item(Kind.DICT)
+        item = self._zproc_item()
         if item is not None:
             with suppress(SchemaError):  # a key that cannot be sent
                 found = cast("list[object]", self._zproc_call("dict.pop", key))
@@ -368,7 +356,7 @@ class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict
         return [] if found[0] is nothing else found
 
     def popitem(self) -> tuple[K, W]:  # type: ignore[override]  # what was taken out is live no more
-        item = self._zproc_item(Kind.DICT)
+        item = self._zproc_item()
         if item is None:
             return cast("tuple[K, W]", self._turn(lambda draft: draft.popitem(), "popitem"))
         key, value = cast("tuple[K, object]", self._zproc_call("dict.popitem"))
@@ -409,25 +397,18 @@ class DictHandle(Handle, MutableMapping[K, R], Generic[K, R, W], stands_for=dict
         self.update(other)
         return self
 
-    def __eq__(self, other: object) -> bool:
-        return self._items() == value_of(other)
 
-
-class SetHandle(Handle, MutableSet[K], Generic[K], stands_for=set):
+class SetHandle(ContainerHandle, MutableSet[K], Generic[K], stands_for=set):
     """The live handle of a set."""
 
     __slots__ = ()
-    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # like a set
+    _zproc_form: ClassVar[Kind] = Kind.SET
 
     def _items(self) -> set[K]:
         return cast("set[K]", self.__zproc_value__())
 
     def _turn(self, function: Callable[[SetDraft], object], name: str) -> object:
         return transact(self, function, name)
-
-    def __len__(self) -> int:
-        found = self._zproc_found()
-        return self._zproc_length() if found is LARGE else len(cast("Sized", found))
 
     def __iter__(self) -> Iterator[K]:
         return iter(self._items())
@@ -451,7 +432,7 @@ class SetHandle(Handle, MutableSet[K], Generic[K], stands_for=set):
             self._turn(lambda draft: draft.remove(value), "remove")
 
     def pop(self) -> K:
-        item = self._zproc_item(Kind.SET)
+        item = self._zproc_item()
         if item is None:
             return cast("K", self._turn(lambda draft: draft.pop(), "pop"))
         return cast("K", self._zproc_typed(item, self._zproc_call("set.pop")))
@@ -563,9 +544,6 @@ class SetHandle(Handle, MutableSet[K], Generic[K], stands_for=set):
             return NotImplemented
         self.symmetric_difference_update(other)
         return self
-
-    def __eq__(self, other: object) -> bool:
-        return self._items() == value_of(other)
 
 
 def _elements(values: Iterable[Key]) -> tuple[Key, ...]:

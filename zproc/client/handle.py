@@ -19,16 +19,16 @@ from pydantic import BaseModel
 from zproc.client.client import Client
 from zproc.client.history import whereabouts
 from zproc.client.number import LiveInt, Origin, live_number, pending_ops, sent
-from zproc.client.replica import LARGE, typed
+from zproc.client.replica import LARGE
 from zproc.core.messages import Act
-from zproc.exceptions import Error, HistoryGone, UnknownPath, UsageError
+from zproc.exceptions import HistoryGone, UnknownPath, UsageError
 from zproc.schema.action import action_of
 from zproc.schema.draft import class_attribute, operators, set_class_attribute
 from zproc.schema.interface import actions_of, interface_of
 from zproc.schema.model import StateModel
 from zproc.schema.ops import MISSING, Op, Set, Update, get
 from zproc.schema.path import format_path
-from zproc.schema.shape import Kind, Shape, shape_at, shape_of
+from zproc.schema.shape import Shape, shape_of
 from zproc.schema.values import SCALARS, View, detached, is_atom, plain, value_of
 from zproc.typing import Key, Path, Revision
 
@@ -122,21 +122,6 @@ class Handle(View):
             raise gone(path, self._zproc_kind)
         return value
 
-    def _zproc_length(self) -> int:
-        """Return how long the container is, without its contents."""
-        return cast("int", self._zproc_client.look(self._zproc_path, "length"))
-
-    def _zproc_has(self, key: Key) -> bool:
-        """Whether something is a key of the dict, or an element of the set, without its other contents."""
-        return bool(self._zproc_client.look((*self._zproc_path, plain(key)), "member"))
-
-    def _zproc_element(self, key: Key, missing: LookupError) -> object:
-        """Return what a reader may be handed for the element at a key, without the others."""
-        value = self._zproc_client.part((*self._zproc_path, plain(key)))
-        if value is MISSING:
-            raise missing
-        return self._zproc_child(key, value)
-
     def _zproc_child(self, key: Key, value: object, asked: Key = MISSING) -> object:
         """Return what a reader is handed for the value at a key; ``asked`` is the key as it was asked for."""
         kind = type(value)
@@ -186,46 +171,6 @@ class Handle(View):
         if isinstance(value, Handle):
             return () if address_of(value) == (self._zproc_client, path) else None
         return pending_ops(value, self._zproc_client.mark, path) or None
-
-    def _zproc_at_once(self, kind: Kind, op: Op) -> bool:
-        """Commit an op on this container without a look at it, and return whether that was possible.
-
-        It is not if the schema allows something else here, or if the op leads nowhere; then the container's own method
-        raises what a list or a dict would.
-        """
-        shape = shape_at(self._zproc_client.schema.shape, self._zproc_path)
-        if shape is None or shape.kind is not kind:
-            return False
-        try:
-            self._zproc_commit(op)
-        except UnknownPath:
-            return False
-        return True
-
-    def _zproc_item(self, kind: Kind) -> Shape | None:
-        """Return what an element of this container may be; ``None`` if the schema allows something else here."""
-        shape = shape_at(self._zproc_client.schema.shape, self._zproc_path)
-        return shape.item if shape is not None and shape.kind is kind else None
-
-    def _zproc_call(self, method: str, *arguments: object) -> object:
-        """Call a method of the container at the server, and return the result as plain data; see `METHODS`.
-
-        Raises:
-            SchemaError: the arguments cannot be sent.
-        """
-        client = self._zproc_client
-        codec = client.schema.codec
-        call = codec.encode(plain([list(self._zproc_path), list(arguments), {}]))
-        try:
-            return codec.decode(client.change(Act(client.next_request(), method, call)).result)
-        except (IndexError, KeyError, ValueError, TypeError) as error:
-            if not isinstance(error, Error):  # one that a list would raise here, so it is of no interest where it was
-                error.__notes__ = []
-            raise
-
-    def _zproc_typed(self, item: Shape, value: object) -> object:
-        """Return plain data as an element of this container."""
-        return value if type(value) in SCALARS and item.model is None else typed(item, self._zproc_path, value)
 
     def _zproc_commit(self, *ops: Op) -> None:
         self._zproc_client.commit(ops, "")
