@@ -24,7 +24,7 @@ from pydantic import (
 
 from zproc.client import Handle
 from zproc.core.messages import Commit, Read
-from zproc.exceptions import CommitRefused, UnknownPath, UsageError, ValidationRefused, ValidatorCrashed
+from zproc.exceptions import CommitRefused, SchemaError, UnknownPath, UsageError, ValidationRefused, ValidatorCrashed
 from zproc.schema import StateModel, action
 
 if TYPE_CHECKING:
@@ -484,6 +484,14 @@ class TestWriting:
         with pytest.raises(TypeError):
             served.state.tags = object()  # type: ignore[assignment]  # that is the point
         assert not served.asked(Commit)
+
+    def test_where_it_was_to_go_is_named(self, serving: Serve) -> None:
+        served = serving(Kitchen)
+        for value, why in ((object(), "type object"), ("\ud800", "surrogates"), (10**5000, "digits")):
+            with pytest.raises(SchemaError, match=rf"^oven\.temp: .*{why}"):
+                served.state.oven.temp = value  # type: ignore[assignment]  # that is the point
+            with pytest.raises(SchemaError, match=rf"^oven: .*{why}"):
+                served.state.update(tags=("a",), oven={"temp": value})
 
     def test_a_handle_can_be_assigned_like_its_value(self, serving: Serve) -> None:
         served = serving(Kitchen)

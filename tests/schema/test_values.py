@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import BaseModel, PrivateAttr
 
+from zproc.exceptions import SchemaError
 from zproc.schema.values import View, detached, is_atom, plain, same, shown
 
 NAN = float("nan")
@@ -73,6 +74,13 @@ def test_plain_data_shares_nothing_with_what_it_was_made_of() -> None:
     made = plain([item, {"k": [1]}, ({1},)])
     item.tags.append("b")
     assert made == [{"name": "x", "tags": ["a"]}, {"k": [1]}, ({1},)]
+
+
+def test_a_value_that_contains_itself_is_refused() -> None:
+    endless: list[object] = []
+    endless.append({"a": (endless,)})
+    with pytest.raises(SchemaError, match="cannot be shared: maximum recursion depth"):
+        plain(endless)
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,10 @@ from zproc.client.identity import Identity, new_session, process_name
 from zproc.client.pool import Pool, turns
 from zproc.client.replica import LARGE, LARGEST, NEVER, Moment, typed
 from zproc.core.messages import Act, Answered, Commit, Committed, Look, Outcome, Read, Reply, Values
-from zproc.exceptions import CommitRefused, CommitUnknown, Error, Unavailable
+from zproc.exceptions import CommitRefused, CommitUnknown, Error, SchemaError, Unavailable
 from zproc.schema.model import Schema, StateModel
 from zproc.schema.ops import MISSING, Op, get, op_to_plain
+from zproc.schema.path import format_path
 from zproc.schema.shape import shape_at
 from zproc.typing import Epoch, Path, RequestId, Revision, SessionId
 
@@ -144,7 +145,16 @@ class Client(Pool):
         Raises:
             SchemaError: a value in them cannot be shared.
         """
-        return self.schema.codec.encode(list(map(op_to_plain, ops)))
+        encode = self.schema.codec.encode
+        try:
+            return encode(list(map(op_to_plain, ops)))
+        except SchemaError:
+            for op in ops:  # once more, to say which
+                try:
+                    encode(op_to_plain(op))
+                except SchemaError as error:
+                    raise SchemaError(format_path(op.path), error.reason) from error
+            raise
 
     def change(self, command: Commit | Act) -> Committed:
         """Send a command that may have an effect, and find out what became of it even if the connection breaks.

@@ -15,6 +15,7 @@ from typing import Final, cast
 from pydantic import BaseModel
 
 from zproc.arguments import shown
+from zproc.exceptions import SchemaError
 
 __all__ = ["SCALARS", "View", "copied", "detached", "is_atom", "plain", "same", "shown", "value_of"]
 
@@ -58,23 +59,29 @@ def plain(value: object) -> object:
 
     What validators are shown is always this, because pydantic trusts instances of a model without looking inside. A
     number or text of a subclass becomes the builtin that it is, because it may remember more than its value.
+
+    Raises:
+        SchemaError: the value contains itself.
     """
     kind = type(value)
     if kind in SCALARS:
         return value
-    # Of a million elements most are scalars, and a call for each would be most of what a commit of them costs.
-    if kind is list:
-        return [item if type(item) in SCALARS else plain(item) for item in cast("list[object]", value)]
-    if kind is dict:
-        return {
-            key if type(key) is str else _plain_key(key): item if type(item) in SCALARS else plain(item)
-            for key, item in cast("dict[object, object]", value).items()
-        }
-    if isinstance(value, View):
-        return plain(value.__zproc_taken__())
-    if isinstance(value, BaseModel):
-        return {name: plain(item) for name, item in _fields(value)}
-    return _plain_other(value)
+    try:
+        # Of a million elements most are scalars, and a call for each would be most of what a commit of them costs.
+        if kind is list:
+            return [item if type(item) in SCALARS else plain(item) for item in cast("list[object]", value)]
+        if kind is dict:
+            return {
+                key if type(key) is str else _plain_key(key): item if type(item) in SCALARS else plain(item)
+                for key, item in cast("dict[object, object]", value).items()
+            }
+        if isinstance(value, View):
+            return plain(value.__zproc_taken__())
+        if isinstance(value, BaseModel):
+            return {name: plain(item) for name, item in _fields(value)}
+        return _plain_other(value)
+    except RecursionError as error:
+        raise SchemaError(kind.__name__, f"cannot be shared: {error}") from None
 
 
 def _plain_other(value: object) -> object:
