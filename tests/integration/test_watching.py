@@ -510,15 +510,19 @@ def test_p12_ctrl_c_ends_a_program_that_waits_at_once(script: Script) -> None:
         import signal
         import zproc
 
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        def once(signum, frame):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGINT, once)
 
         class Shop(zproc.StateModel):
             cookies: int = 0
 
         if __name__ == "__main__":
             with zproc.Context(Shop) as ctx:
-                print("ready", flush=True)
                 try:
+                    print("ready", flush=True)
                     ctx.state.get_when_change("cookies")
                 except KeyboardInterrupt:
                     ctx.state.cookies = 1
@@ -529,7 +533,8 @@ def test_p12_ctrl_c_ends_a_program_that_waits_at_once(script: Script) -> None:
     interrupted = threading.Event()
 
     def interrupt() -> None:
-        # One that comes just before the wait blocks is as good as any; one that comes before it is begun is another.
+        # One that comes just before a call that blocks interrupts nothing, so there is another; the first that does is
+        # the last that is heeded.
         while not interrupted.wait(0.2):
             program.send_signal(signal.SIGINT)
 

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -133,6 +134,42 @@ class Helper(threading.Thread):
                 if stat.read().rsplit(")", 1)[1].split()[0] == "S":
                     return
         raise AssertionError("the thread never waits")
+
+
+@pytest.fixture
+def interrupted() -> Callable[[Callable[[], object]], None]:
+    """Calls something that waits, and has Ctrl-C pressed until that ends it."""
+
+    def call(waiting: Callable[[], object]) -> None:
+        begun, ended = threading.Event(), threading.Event()
+
+        def once(_signum: int, _frame: object) -> None:
+            if not ended.is_set():
+                ended.set()
+                raise KeyboardInterrupt
+
+        def press() -> None:
+            begun.wait(PATIENCE)
+            # A signal that comes just before a call that blocks interrupts nothing; that is Python's, and rare in life.
+            while not ended.wait(0.02):
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+        def wait() -> None:
+            begun.set()
+            waiting()
+
+        before = signal.signal(signal.SIGINT, once)
+        thread = threading.Thread(target=press)
+        thread.start()
+        try:
+            with pytest.raises(KeyboardInterrupt):  # none may come outside of it: it would end the test run
+                wait()
+        finally:
+            ended.set()
+            thread.join()
+            signal.signal(signal.SIGINT, before)
+
+    return call
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import select
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -164,18 +163,10 @@ class TestSending:
         channel.send(b"next", timeout=20)
         assert server.recv(100) == b"\0\0\0\4next"
 
-    def test_interrupted_closes(self, raw: Raw) -> None:
+    def test_interrupted_closes(self, raw: Raw, interrupted: Any) -> None:
         """Nobody knows how much of it the system took."""
         channel, _ = raw
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        timer = threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT))
-        try:
-            timer.start()
-            with pytest.raises(KeyboardInterrupt):
-                channel.send(bytes(5 << 20))
-        finally:
-            timer.join()
-            signal.signal(signal.SIGINT, before)
+        interrupted(lambda: channel.send(bytes(5 << 20)))
         assert channel.closed
         with pytest.raises(UsageError, match="closed"):
             channel.send(b"x")

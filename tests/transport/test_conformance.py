@@ -448,19 +448,11 @@ class TestWaiting:
             with pytest.raises(UsageError):
                 call()
 
-    def test_ctrl_c_ends_a_recv_and_leaves_the_channel_in_step(self, wire: Wire) -> None:
+    def test_ctrl_c_ends_a_recv_and_leaves_the_channel_in_step(self, wire: Wire, interrupted: Any) -> None:
         """The next recv gets the next frame, whole."""
         listener, channel, peer = wire.pair()
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            for timeout in (None, 20.0):
-                timer = threading.Timer(0.02, lambda: os.kill(os.getpid(), signal.SIGINT))
-                timer.start()
-                with pytest.raises(KeyboardInterrupt):
-                    channel.recv(timeout)
-                timer.join()
-        finally:
-            signal.signal(signal.SIGINT, before)
+        for timeout in (None, 20.0):
+            interrupted(partial(channel.recv, timeout))
         assert not channel.closed
         listener.send(peer, b"the next")
         assert channel.recv(20) == b"the next"
