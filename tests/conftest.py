@@ -45,15 +45,13 @@ GRACE = 5.0
 RUN_MARKER = "ZPROC_TEST_RUN"
 """The environment variable by which a process tells, even when its parents are gone, which test run it came from."""
 
-# Time limits belong to pytest-timeout: a shared machine is slow at odd moments, and `deadline` would call that a bug.
-settings.register_profile("default", deadline=None, max_examples=100, print_blob=True)
-settings.register_profile("quick", settings.get_profile("default"), max_examples=20)
+# Time limits belong to pytest-timeout: a shared machine is slow at odd moments, and `deadline` and the health check
+# `too_slow` would call that a bug. A test with health checks of its own has to name that one, too.
 settings.register_profile(
-    "thorough",
-    settings.get_profile("default"),
-    max_examples=5_000,
-    suppress_health_check=[HealthCheck.too_slow],
+    "default", deadline=None, max_examples=100, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("quick", settings.get_profile("default"), max_examples=20)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

@@ -62,7 +62,7 @@ class Shared(StateModel):
 
 
 # One server for all examples: each begins by assigning what it begins with.
-one_server = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+one_server = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 def does_the_same(

@@ -286,7 +286,9 @@ def exactly(value: object) -> object:
     return type(value), repr(value)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.sampled_from(["set", "delete", "append", "mark", "bake", "several"])),

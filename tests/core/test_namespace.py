@@ -195,7 +195,8 @@ def test_p10_user_code_runs_within_the_budget_and_is_given_the_limit(schema: Sch
     assert asked == [0.25, 0.25]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])  # it makes a new one each time
+# It makes a new one each time.
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_p1_p3_any_mixture_of_ops_is_applied_whole_or_not_at_all(
     make_wire: Callable[[], Wire], data: st.DataObject
@@ -423,7 +424,7 @@ def _story(kitchen: Kitchen, ops: list[Op]) -> list[object]:
 
 @pytest.mark.parametrize("model", [Scalars, Checked])
 @given(ops=st.lists(_SCALAR_OPS, max_size=12))
-@settings(suppress_health_check=[HealthCheck.differing_executors])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors])
 def test_p1_p3_the_short_way_of_one_scalar_comes_to_what_the_long_one_does(
     model: type[StateModel], ops: list[Op]
 ) -> None:
@@ -665,7 +666,8 @@ def test_what_is_no_list_of_ops_is_refused(kitchen: Kitchen, data: object) -> No
         kitchen.namespace.commit(kitchen.schema.codec.encode(data), AUTHOR, wall=0)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the schema is the same for all
+# The schema is the same for all.
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60))
 def test_p10_random_bytes_change_nothing_and_raise_errors_of_ours(schema: Schema[StateModel], data: bytes) -> None:
     kitchen = Kitchen(schema)
