@@ -95,16 +95,16 @@ class TestP4Turns:
         self, method: str, tmp_path: Path, eventually: Eventually
     ) -> None:
         marker, release = tmp_path / "holds", tmp_path / "release"
-        with zproc.Context(Counter, start_method=method, limits=zproc.Limits(lease_time=0.5)) as ctx:
+        with zproc.Context(Counter, start_method=method, limits=zproc.Limits(lease_time=1.0)) as ctx:
             holder = ctx.spawn(hold_until, str(marker), str(release))
             eventually(lambda: marker.exists() and marker.read_text())
             pid = int(marker.read_text())
             os.kill(pid, signal.SIGSTOP)
             began = time.monotonic()
             assert ctx.state.n == 0, "readers do not wait"
-            assert time.monotonic() - began < 0.4
+            assert time.monotonic() - began < 0.9
             increment(ctx.state)
-            assert time.monotonic() - began < 2.0
+            assert time.monotonic() - began < 3.0
             release.touch()
             os.kill(pid, signal.SIGCONT)
             with pytest.raises(zproc.RemoteError) as caught:

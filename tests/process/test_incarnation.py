@@ -222,7 +222,7 @@ def test_wait_gives_up_after_its_timeout_and_may_be_called_again(method: StartMe
     began = time.monotonic()
     with pytest.raises(WaitTimeout, match=process.name):
         process.wait(0.1)
-    assert 0.1 <= time.monotonic() - began < 1
+    assert 0.1 <= time.monotonic() - began < 5
     assert process.is_alive
     process.kill()
 
@@ -234,7 +234,7 @@ def test_waiting_costs_nothing(method: StartMethod) -> None:
     before = time.process_time()
     with pytest.raises(WaitTimeout):
         process.wait(1.0)
-    assert time.process_time() - before < 0.05
+    assert time.process_time() - before < 0.2
     process.kill()
 
 

@@ -78,8 +78,8 @@ def test_one_timeout_goes_for_all() -> None:
     processes = ProcessList([make(pause) for _ in range(3)])
     began = time.monotonic()
     with pytest.raises(WaitTimeout):
-        processes.wait(0.2)
-    assert time.monotonic() - began < 0.6
+        processes.wait(0.5)
+    assert time.monotonic() - began < 3 * 0.5
     processes.stop()
 
 

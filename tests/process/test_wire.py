@@ -127,9 +127,13 @@ def test_a_poll_ends_when_something_happens_and_not_before_its_deadline(line: tu
 def test_a_look_takes_no_time() -> None:
     """It once took the millisecond that waits are rounded up by, in a loop that looked once for each request."""
     reading, writing = os.pipe()
-    began = time.monotonic()
-    for _ in range(1000):
-        assert not wire.poll({reading: select.POLLIN}, time.monotonic())
-    assert time.monotonic() - began < 0.6
+
+    def thousand() -> float:
+        began = time.monotonic()
+        for _ in range(1000):
+            assert not wire.poll({reading: select.POLLIN}, time.monotonic())
+        return time.monotonic() - began
+
+    assert min(thousand() for _ in range(3)) < 0.6
     os.close(reading)
     os.close(writing)

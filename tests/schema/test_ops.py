@@ -111,10 +111,10 @@ HUGE = 10**4000
     ids=lambda value: str(value) if type(value) is str or abs(value) < HUGE else "huge",
 )
 def test_a_result_that_would_be_too_large_is_refused_before_it_is_computed(now: int, symbol: str, operand: int) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(CommitRefused, match=r"n: .* more than 14284 bits"):
         compute(Update(("n",), symbol, operand), now)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(
