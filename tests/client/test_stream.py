@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import threading
 import time
@@ -282,7 +283,7 @@ class TestEvents:
         (commit,) = islice(seen, 1)
         assert isinstance(commit, Commit)
         assert commit.revision == 1
-        assert commit.author.process == "test"
+        assert (commit.author.pid, commit.author.process) == (os.getpid(), "test")
         assert commit.author.function.endswith("several")
         assert abs(commit.time - time.time()) < 60
         assert commit.changes == (Change("stock.flour", "create", None, 1), Change("name", "set", "", "x"))

@@ -72,6 +72,12 @@ class TestSearch:
             assert explained(calls) == verdict, calls
         assert verdicts == {True, False}
 
+    def test_no_answer_in_time_is_a_failure(self) -> None:
+        calls = [Call(number, number + 9.0, ("add", 1), UNKNOWN) for number in range(20)]
+        with pytest.raises(Illegal, match="no answer within the budget"):
+            search(calls, counter, 0, budget=19)
+        assert len(search(calls, counter, 0, budget=1000)) == 20
+
     def test_a_stale_read_is_found(self) -> None:
         assert not explained([Call(0, 2, ("add", 1), 1), Call(3, 4, ("read", 0), 0)])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import Any, assert_type
 
 import zproc
 from cookie.state import CookieState
@@ -14,6 +14,9 @@ def uses(ctx: zproc.Context[CookieState]) -> None:
     ctx.state.cookies += 1
     ctx.state.cookies = "five"  # E
     ctx.state.cookie  # E
+    assert_type(ctx.state["cookies"], Any)
+    ctx.state["cookies"] = 3
+    ctx.state[3]  # E
     assert_type(ctx.state.restock(3), int)
     ctx.state.restock("3")  # E
     assert_type(ctx.state.get_when_equal("cookies", 5, timeout=1), CookieState)
