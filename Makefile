@@ -2,8 +2,9 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# Test processes at a time; 0 runs the tests in the foreground, where a debugger works.
-JOBS ?= 2
+# Test processes at a time: one more than the two processors of CI, because tests with processes wait as often as they
+# work. 0 runs the tests in the foreground, where a debugger works.
+JOBS ?= 3
 # More arguments for pytest, or for the benchmarks: make quick ARGS='tests/core -x', make bench ARGS='action --quick'
 ARGS ?=
 
