@@ -26,21 +26,21 @@ __all__ = ["CallOptions", "CallWhen"]
 M = TypeVar("M", bound=StateModel)
 
 Called: TypeAlias = Callable[Concatenate[M, M, ...], object] | Callable[[M], object]
-"""What is called: with the snapshot and the live state, or, with ``stateful=False``, with the snapshot."""
+"""The function that is called: with a snapshot and the live state, or, with ``stateful=False``, the snapshot only."""
 
 
 class CallOptions(Options, total=False):
-    """How a function is called for each event, besides how its process is made.
+    """How a function is called for each event, in addition to the options of its process.
 
     Attributes:
-        args: what the function is given after the snapshot and the state.
-        kwargs: what it is given by name.
-        stateful: whether it is given the live state; it is.
-        timeout: how long to wait for each event, in seconds; then the process fails, by `WaitTimeout`.
-        live: skip to the newest whenever there are several; by default, none is skipped.
-        since: the revision to start after; 0 for all that the history holds. By default, now.
+        args: positional arguments of the function after the snapshot and the state.
+        kwargs: its keyword arguments.
+        stateful: whether it receives the live state; by default it does.
+        timeout: how long to wait for each event, in seconds; then the process fails with `WaitTimeout`.
+        live: whether to skip to the newest event if there are several; by default, none is skipped.
+        since: the revision to start after; 0 for all that the history holds. By default, the current one.
         count: after how many calls the process ends; ``None`` for never.
-        include_own: whether commits of the process itself count, those from before a restart included; they do not.
+        include_own: whether commits of the process itself count, also from before a restart; by default they do not.
         duplicate_okay: whether commits count that set a value to what it was.
     """
 
@@ -68,14 +68,14 @@ _CALL: Final = ("args", "kwargs", "stateful", "count")
 
 
 class CallWhen(Generic[M]):
-    """The part of a context that makes such processes.
+    """The methods of a context that start such processes.
 
-    Each method returns a decorator, which makes a process that calls the function with a frozen copy of the state, the
-    live state, and whatever ``args`` and ``kwargs`` say. The decorator returns the `Process`. Options are `CallOptions`
-    and those of every process. `ProcessExit`, raised in the function, ends the process; any other exception makes it
-    fail, and if it is restarted it goes on after the last event that it has finished.
+    Each method returns a decorator, which starts a process that calls the function with a frozen copy of the state, the
+    live state, and ``args`` and ``kwargs``. The decorator returns the `Process`. The options are `CallOptions`, which
+    include those of every process. `ProcessExit`, raised in the function, ends the process; any other exception makes
+    it fail, and if it is restarted it goes on after the last event that it has finished.
 
-    Every method raises ``UnknownPath`` if a field leads nowhere, and ``UsageError`` if the context is closed.
+    Every method raises ``UnknownPath`` if there is no such field, and ``UsageError`` if the context is closed.
     """
 
     _manager: Manager
@@ -88,12 +88,12 @@ class CallWhen(Generic[M]):
     def call_when_change(
         self, *fields: str, exclude: Sequence[str] = (), **options: Unpack[CallOptions]
     ) -> Callable[[Called[M]], Process[None]]:
-        """Call a function with the state after each commit that changes any of some fields.
+        """Call a function with the state after each commit that changes any of the given fields.
 
         Args:
             fields: dotted paths, ``"oven.temp"`` or ``"oven"`` for anything below it, or patterns, ``"stock.*"``; none
                 for every field.
-            exclude: fields of which changes are looked past.
+            exclude: fields whose changes are ignored.
             options: see `CallOptions`.
         """
         if any(callable(field) for field in fields):
@@ -103,10 +103,10 @@ class CallWhen(Generic[M]):
     def call_when(
         self, test: Callable[[M], object], **options: Unpack[CallOptions]
     ) -> Callable[[Called[M]], Process[None]]:
-        """Call a function with each state that passes a test, the present one first if it does.
+        """Call a function with each state that passes a test, beginning with the current one if it does.
 
         Args:
-            test: is given a frozen copy of the state.
+            test: called with a frozen copy of the state.
             options: see `CallOptions`.
         """
         return self._call("passing", test, options=options)

@@ -17,20 +17,20 @@ def moved_in(package: str, homes: Mapping[str, Sequence[str]], parts: Collection
 
     Args:
         package: its name.
-        homes: the names that live in each of its modules.
-        parts: its modules that are known by their own names, besides.
+        homes: the names that are defined in each of its modules.
+        parts: further modules of it, which are known by their own names.
     """
     home = {name: module for module, names in homes.items() for name in names}
 
     def fetch(name: str) -> object:
         if name in home:
             value: object = getattr(importlib.import_module(home[name]), name)
-            setattr(sys.modules[package], name, value)  # it is asked for once
+            setattr(sys.modules[package], name, value)  # so that it is asked for once
             return value
         module = f"{package}.{name}"
-        if name in parts or module in homes:  # it would be there if it had been imported at once
+        if name in parts or module in homes:  # it would be there if it had been imported eagerly
             return importlib.import_module(module)
-        import difflib  # noqa: PLC0415 - for who has misspelt something
+        import difflib  # noqa: PLC0415 - only for misspelt names
 
         nearest = difflib.get_close_matches(name, home, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest and not name.startswith("_") else ""

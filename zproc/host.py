@@ -51,22 +51,22 @@ ADDRESS: Final = "ZPROC_ADDRESS"
 """The variable that tells programs where the server is that they join."""
 
 _ASKING: Final = tuple(each for each in (getattr(signal, "SIGUSR1", None),) if each is not None)
-"""The signals, where there are such, by which a server is asked what goes on."""
+"""The signals, if any, on which a server logs what it is doing."""
 
 _LINGER: Final = 5.0
-"""How long a server may outlive its owner, to end what the owner left behind, in seconds."""
+"""How long a server may outlive its owner, to end what that left behind, in seconds."""
 
 _GRACE: Final = 2.0
-"""How long a server may take to end when it is asked to, in seconds."""
+"""How long a server may take to stop, in seconds."""
 
 
 class Server:
-    """A state server in a process of its own, made by this one; it listens when this is made.
+    """A state server in a process of its own, started by this one; once this exists, it is listening.
 
-    It ends by `stop`, at the end of a ``with`` block, or when the process that made it ends, in whatever way.
+    It ends by `stop`, at the end of a ``with`` block, or when the process that started it ends, in whatever way.
 
     Attributes:
-        address: where it listens; contexts join it by this.
+        address: where it listens; contexts join it by this address.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Server:
             atexit.register(_sweep_at_exit, run)
         arguments = (namespace, model, limits, address, run if is_root() else None)
         if choose(method) is StartMethod.FORK:
-            preload()  # once here, and not by each server
+            preload()  # once here, rather than in each server
         try:
             self._process = start(
                 _be_server, arguments, name="server", method=method, ready=True, detached=True, linger=_LINGER
@@ -133,14 +133,14 @@ class Server:
 
 
 _serving: set[Server] = set()
-"""Those of this process that were not stopped."""
+"""The servers of this process that were not stopped."""
 
 
 def _sweep_at_exit(run: str) -> None:
-    """End what descends from a run that ends in good order, and that nobody is related to any more.
+    """End orphaned descendants of a run that exits normally.
 
-    A server that was not stopped finds its owner gone in a moment, and does the same. What others have left who were
-    killed is removed in any case: it need not be the sweep that killed them.
+    A server that was not stopped is about to notice that its owner is gone, and does the same. What killed processes
+    have left behind is removed in any case.
     """
     if is_root() and not _serving:
         sweep(run)
@@ -237,7 +237,7 @@ def serve_here(
 
 
 def core_of(models: Mapping[str, type[StateModel]], epoch: Epoch, limits: Limits) -> ServerCore:
-    """Return the rules of a server of some states, and of the record."""
+    """Return the rules of a server with some states, and with the record."""
     schemas = {name: _schema(model) for name, model in models.items()}
     core = ServerCore(schemas, epoch=epoch, pid=os.getpid(), limits=limits, budget=alarm_budget)
     core.add(record.NAMESPACE, _schema(record.ProcessTable), record.KEEPER)
@@ -245,14 +245,14 @@ def core_of(models: Mapping[str, type[StateModel]], epoch: Epoch, limits: Limits
 
 
 def _take_descriptors() -> None:
-    """Take as many descriptors as there may be: each client costs some, and the usual limit is for other programs."""
+    """Raise the limit of open files to the maximum: each client needs some, and the usual limit is low."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # more than the system has
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _transport_limits(limits: Limits) -> transport.Limits:
-    """Return what the bytes in motion are held to, so that every message that the rules allow can travel."""
+    """Return limits for the transport under which every message that the rules allow can be sent."""
     return transport.Limits(
         first_frame=limits.hello_bytes,
         frame=limits.message_bytes,
@@ -262,11 +262,11 @@ def _transport_limits(limits: Limits) -> transport.Limits:
 
 
 def place(address: str, keys: str | None) -> str:
-    """Return an address with the directory of its keys in it, which ``ZPROC_KEYS`` names where nothing else does.
+    """Return an address that includes the directory of the keys, by default that of ``ZPROC_KEYS``.
 
     Args:
-        address: where a server listens, or is to.
-        keys: the directory; ``None`` for that of the address itself, or that of the environment.
+        address: where a server listens, or is to listen.
+        keys: the directory; ``None`` for that in the address itself, or in the environment.
 
     Raises:
         UsageError: it is no address, or one that takes no keys.
@@ -301,7 +301,7 @@ def destination(address: str | None, keys: str | None, *, start: bool | None) ->
 
 
 def preload() -> None:
-    """Do once what every server that is forked from this process would do by itself."""
+    """Do once what every server forked from this process would otherwise do itself."""
     _schema(record.ProcessTable)
     transport.preload()
 
@@ -319,15 +319,15 @@ def start_server(
     """Start a state server as a process of its own, which other programs can join by its address.
 
     Args:
-        model: what its first state is declared as: a subclass of `StateModel` whose fields all have defaults.
-        address: where it is to listen: ``unix:///path`` or ``ipc:///path`` on this machine, ``tcp://127.0.0.1:port``
-            for this user's programs on it, ``tcp://host:port`` for other machines, with keys. Port 0 is one that is
-            free. ``None`` for a path that nobody uses.
+        model: the model of its first state: a subclass of `StateModel` whose fields all have defaults.
+        address: where to listen: ``unix:///path`` or ``ipc:///path`` on this machine, ``tcp://127.0.0.1:port`` for this
+            user's programs on it, or ``tcp://host:port`` for other machines, with keys. Port 0 means any free port.
+            ``None`` for an unused path.
         namespace: the name of that state.
-        keys: the directory of the server's keys, as ``zproc keys new`` makes it; by default that of ``ZPROC_KEYS``.
-        limits: what it bounds, and by how much.
-        start_method: how its process is made.
-        secret_key: no longer there: it signed messages that everybody could read. Use ``keys``.
+        keys: the directory of the server's keys, as made by ``zproc keys new``; by default that of ``ZPROC_KEYS``.
+        limits: its limits.
+        start_method: the start method of its process.
+        secret_key: no longer supported: it signed messages that everybody could read. Use ``keys``.
 
     Returns:
         The server. It ends with this process, at the latest.
@@ -335,7 +335,7 @@ def start_server(
     Raises:
         SchemaError: the model cannot be shared, and why.
         UsageError: the address is in use, or can be reached from other machines and has no keys.
-        ProcessError: no process can be made.
+        ProcessError: the process cannot be started.
     """
     refuse_secret_key(secret_key)
     refuse_no_limits(limits)
@@ -348,27 +348,27 @@ def start_server(
 
 
 def ping(address: str, *, timeout: float = 5.0, keys: str | None = None, secret_key: None = None) -> Pulse:
-    """Ask a server whether it is there.
+    """Check that a server is there.
 
     Args:
         address: where it listens.
         timeout: how long to wait for it, in seconds.
         keys: the directory of our keys; by default that of ``ZPROC_KEYS``.
-        secret_key: no longer there; see `start_server`.
+        secret_key: no longer supported; see `start_server`.
 
     Returns:
-        Its process id, ``pid``, and how long the question took, ``latency``, in seconds.
+        Its process id, ``pid``, and the round-trip time, ``latency``, in seconds.
 
     Raises:
         Unavailable: nobody answers there in time.
-        AuthenticationError: it does not know our key, or is not the one whose key we have.
+        AuthenticationError: it does not know our key, or has not the key that we expect.
     """
     refuse_secret_key(secret_key)
     return pulse(place(address, keys), timeout)
 
 
 def refuse_no_limits(limits: object) -> None:
-    """Make sure that limits are such, if there are any.
+    """Check that limits, if given, are a `Limits`.
 
     Raises:
         UsageError: they are something else.
@@ -387,7 +387,7 @@ def refuse_secret_key(secret_key: object) -> None:
 
 
 def _obey(orders: Orders, core: ServerCore) -> None:
-    """Take in the states that the owner wants served."""
+    """Add the states that the owner has asked for."""
     while (order := orders.take()) is not None:
         try:
             core.add(cast("str", order.args[0]), _schema(cast("type[StateModel]", order.target)))

@@ -18,7 +18,7 @@ __all__ = ["rehearse"]
 
 
 class Rehearsal(StateModel):
-    """A state as good as any."""
+    """Some state."""
 
     number: int = 0
 

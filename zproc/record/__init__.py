@@ -1,6 +1,6 @@
 """The record of the processes of a run: a state like any other, which zproc writes and everybody can watch.
 
-The law: what happens to a process never waits for the record of it, and never fails because of it.
+The law: nothing that happens to a process waits for its record, or fails because of it.
 """
 
 from zproc.record.recorder import Recorder

@@ -1,8 +1,8 @@
-"""Writing the record: what a manager reports goes to the server, by a thread of its own.
+"""Writing the record: a thread of its own sends a manager's reports to the server.
 
-The law: to note something costs its maker an append to a list, and never fails. What cannot be written is lost, and
-nothing else happens. One commit tells at most one thing of a process, so that a watcher sees each of them. The thread
-is there while there is something to write, and a little longer.
+The law: noting a report costs the caller an append to a list, and never fails. What cannot be written is lost, without
+further consequences. One commit says at most one thing about a process, so that watchers see all of them. The thread
+exists while there is something to write, and a little longer.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _IDLE: Final = 1.0
 """How long the thread waits for more, in seconds."""
 
 _GATHERING: Final = 0.01
-"""How long a report waits for others to be written with it, in seconds, unless somebody waits for it."""
+"""How long a report waits for others to be written with it, in seconds, unless somebody is waiting for it."""
 
 _PATIENCE: Final = 1.0
-"""How long somebody waits for what is noted to be written, in seconds; a slower server has other troubles."""
+"""How long to wait for reports to be written, in seconds; a slower server has other troubles."""
 
 _BATCH: Final = 64
-"""How many rows go into one commit."""
+"""The maximum number of rows in one commit."""
 
 _WAITING: Final = 10_000
-"""How many reports may wait for a server that does not answer; more are lost."""
+"""How many reports may wait for a server that does not answer; further ones are lost."""
 
 _ERROR: Final = 300
 """How much of an error's text goes into a row, in characters."""
@@ -48,7 +48,7 @@ _ERROR: Final = 300
 
 @dataclass(slots=True)
 class _Told:
-    """What the server has been told of a process."""
+    """What the server knows of a process."""
 
     key: str | None = None
     started: float | None = None
@@ -57,12 +57,11 @@ class _Told:
 class Recorder:
     """Writes the rows of one context's processes.
 
-    It may be used by any thread, and in a fork it begins anew.
+    It may be used by any thread, and starts empty in a fork.
 
     Args:
-        address: gives the server's address, when there is something to write.
-        at_exit: whether to wait at the end of the program for what is noted to be written; where somebody closes this
-            at that time, it would be done twice.
+        address: returns the server's address, when there is something to write.
+        at_exit: whether to flush at the end of the program; not necessary if somebody closes this then.
     """
 
     def __init__(self, address: Callable[[], str], *, at_exit: bool = True) -> None:
@@ -83,12 +82,12 @@ class Recorder:
         self._told: dict[Process[Any], _Told] = {}
 
     def note(self, report: Report) -> None:
-        """Have it written what happened to a process."""
+        """Note what happened to a process, to be written."""
         with self._mine():
             if self._closed or len(self._waiting) >= _WAITING:
                 return
             if self._at_exit and not self._noted:
-                atexit.register(self.flush)  # a process that ends at once should not leave its rows unwritten
+                atexit.register(self.flush)  # a program that ends at once should not leave its rows unwritten
             self._waiting.append(report)
             self._noted += 1
             if self._thread is None:
@@ -114,7 +113,7 @@ class Recorder:
         return self._table()
 
     def close(self) -> None:
-        """Write nothing more, and end the connections."""
+        """Write nothing more, and close the connections."""
         atexit.unregister(self.flush)
         with self._mine():
             self._closed = True
@@ -126,7 +125,7 @@ class Recorder:
             thread.join(_PATIENCE)
 
     def _mine(self) -> threading.Condition:
-        if self._owner != os.getpid():  # nobody else can be in here yet; whoever was did not come along
+        if self._owner != os.getpid():  # in a fork: the thread that may have held the lock does not exist here
             self._begin()
         return self._changed
 
@@ -149,7 +148,7 @@ class Recorder:
                     self._changed.notify_all()
 
     def _next(self) -> list[Report]:
-        """Wait for reports, and take as many as tell of different processes; none if there will be no more for now."""
+        """Wait for reports, and return as many as are about different processes; none if no more come for now."""
         with self._changed:
             end = time.monotonic() + _IDLE
             while not self._waiting and not self._closed and (rest := end - time.monotonic()) > 0:

@@ -1,8 +1,8 @@
-"""What is recorded of processes: the state, and how it is changed.
+"""The record of processes: its state, and how that is changed.
 
-The law: a row is told by whoever made the process, and by nobody else. When whoever tells is gone, so are the processes
-that he had made, and the rows say so: the server hears of it, because his connections have ended. Of those that have
-ended for good, the newest are kept; so the record is bounded by how many live.
+The law: a row is written by the process that started the one it is about, and by nobody else. When the writer is gone,
+so are the processes that it had started, and their rows say so: the server notices when its connections end. Of the
+processes that have ended for good, the newest are kept; so the record is bounded by the number of live ones.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ NAMESPACE: Final = "zproc.processes"
 """Where the record is, on every server."""
 
 KEEPER: Final = Keeper(telling="tell", farewell="forsake")
-"""The actions by which it is written, and by which it hears of who has left."""
+"""The actions by which it is written, and by which it learns that a writer has left."""
 
 KEPT: Final = 500
-"""How many rows of processes that have ended are kept."""
+"""How many rows of ended processes are kept."""
 
 _OVER: Final = frozenset(stage for stage, ways in LIFE.items() if not ways)
 
 
 class ProcessRow(BaseModel):
-    """A process, as it was last told of.
+    """A process, as it was last reported.
 
     Attributes:
-        name: what it is called; several may be called the same.
-        pid: its process id, that of its newest try; ``None`` before the first.
-        parent: the process id of the process that made it.
-        function: what it runs, with its module.
-        state: where it is in its life: ``"new"``, ``"running"``, ``"resting"`` (before it is tried again),
-            ``"returned"``, ``"failed"``, ``"stopped"`` or ``"cancelled"``.
-        started: when its newest try began, in seconds since 1970.
+        name: its name, which need not be unique.
+        pid: the process id of its latest attempt; ``None`` before the first.
+        parent: the process id of the process that started it.
+        function: the full name of its function.
+        state: its stage: ``"new"``, ``"running"``, ``"resting"`` (before a restart), ``"returned"``, ``"failed"``,
+            ``"stopped"`` or ``"cancelled"``.
+        started: when its latest attempt began, in seconds since 1970.
         ended: when that ended; ``None`` while it runs.
-        exitcode: how that ended: the exit code, negative for a signal.
+        exitcode: the exit code of that, negative for a signal.
         signal: the name of that signal.
-        restarts: how many tries there were after the first.
-        error: how the last try failed that did, in a line.
+        restarts: how often it was restarted.
+        error: the error of its latest attempt that failed, in a line.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -70,18 +70,18 @@ _CHANGING: Final = tuple(name for name in ProcessRow.model_fields if name not in
 class ProcessTable(StateModel):
     """The processes of a server's contexts, nested ones included: ``ctx.processes``.
 
-    It is a live state and is read and watched like any other, from any process::
+    It is a live state, read and watched like any other, from any process::
 
         ctx.processes.get_when_equal("rows.baker.state", "failed")
 
-    What is called for each of its changes needs a context of it: ``ctx.namespace("zproc.processes", ProcessTable)``.
-    zproc writes it, and nobody else can: the server refuses all other commits by `UsageError`.
+    To call functions when it changes, get a context of it: ``ctx.namespace("zproc.processes", ProcessTable)``. Only
+    zproc can write it: the server refuses all other commits with `UsageError`.
 
     Attributes:
-        rows: the processes, by their names; of several of the same name, all but the first have a number after it.
-        ended: those of them that have ended for good, in that order; beyond 500, the oldest are forgotten.
+        rows: the processes, by name; if several have the same name, a number is appended to all but the first.
+        ended: the keys of those that have ended for good, in that order; beyond 500, the oldest are dropped.
         made: how many there ever were.
-        tellers: who tells of which that have not ended.
+        tellers: the writers' sessions, and the keys of their processes that have not ended.
     """
 
     # For who takes the record for the processes: ctx.processes.wait().
@@ -96,10 +96,10 @@ class ProcessTable(StateModel):
     tellers: dict[str, set[str]] = {}
 
     def usage(self) -> dict[str, Usage]:
-        """Measure what the processes use that run now, on this machine; nothing is measured unless this is called.
+        """Measure what the running processes on this machine use; nothing is measured unless this is called.
 
         Returns:
-            For the keys of their rows, what they use.
+            What they use, by the keys of their rows.
         """
         rows = self.snapshot().rows
         running = {key: row for key, row in rows.items() if row.state is Stage.RUNNING}
@@ -108,24 +108,24 @@ class ProcessTable(StateModel):
 
     @action
     def tell(self, teller: str, keys: list[str | None], rows: list[ProcessRow]) -> list[str | None]:
-        """Take in what has become of processes.
+        """Write rows.
 
         Args:
-            teller: the session of who tells.
-            keys: their rows' keys; ``None`` for those that are new.
-            rows: what is to be in the rows.
+            teller: the session of the writer.
+            keys: the keys of the rows; ``None`` for new ones.
+            rows: the content of the rows.
 
         Returns:
-            The keys; ``None`` for those that were forgotten meanwhile, or that somebody else tells of.
+            The keys; ``None`` for rows that were dropped meanwhile, or that belong to another writer.
         """
         return [self._tell(teller, key, row) for key, row in zip(keys, rows, strict=True)]
 
     @action
     def forsake(self, teller: str) -> None:
-        """Take note that nobody tells any more of the processes of somebody.
+        """Take note that a writer has left.
 
         Args:
-            teller: the session of who told.
+            teller: its session.
         """
         for key in sorted(self.tellers.get(teller, ())):
             row = self.rows[key]
@@ -176,7 +176,7 @@ class ProcessTable(StateModel):
 
 
 def _update(known: ProcessRow, now: ProcessRow) -> None:
-    """Change what has changed, so that who watches one thing is not woken for another."""
+    """Assign only what has changed, so that watchers of other fields are not woken."""
     for name in _CHANGING:
         value = getattr(now, name)
         if getattr(known, name) != value:

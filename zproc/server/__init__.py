@@ -1,7 +1,7 @@
 """The shell around the server's rules: one loop, one clock.
 
-The law: this package moves what arrives into ``ServerCore`` and what it answers out of it, and decides nothing about
-the state.
+The law: this package passes what arrives to ``ServerCore``, carries out its effects, and decides nothing about the
+state.
 """
 
 from zproc.server.budget import alarm_budget

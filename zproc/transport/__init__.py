@@ -1,8 +1,8 @@
-"""Bytes in motion: frames between a server and its clients, over whatever the address names.
+"""Transports: frames between a server and its clients, over whatever the address names.
 
-The law: this package knows nothing of what the bytes mean, and what is above it knows nothing of how they travel. An
-address picks the transport; its module is loaded at the first use, so that nobody pays for a transport that is not
-used, nor needs what it needs.
+The law: this package knows nothing of what the bytes mean, and the layers above know nothing of how they travel. The
+address selects the transport, whose module is imported at first use, so that an unused transport costs nothing, nor
+needs to have its dependencies installed.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ def listen(address: str, limits: Limits | None = None) -> Listener:
     """Start listening.
 
     Args:
-        address: where: ``unix:///absolute/path``, ``ipc:///absolute/path``, ``tcp://host:port`` or ``memory://name``.
-        limits: what peers can make the listener hold.
+        address: ``unix:///absolute/path``, ``ipc:///absolute/path``, ``tcp://host:port`` or ``memory://name``.
+        limits: bounds on what peers can make the listener hold.
 
     Returns:
-        The server's side. Whoever gets it calls ``close``.
+        The server's side; to be closed by the caller.
 
     Raises:
-        UsageError: it is not an address, is in use, or can be reached from other machines and has no keys.
+        UsageError: it is no address, it is in use, or other machines can reach it and it has no keys.
         Unavailable: the system refuses.
     """
     parsed = parse_address(address)
@@ -91,17 +91,17 @@ def connect(address: str, timeout: float = CONNECT_TIMEOUT, limit: int = MAX_FRA
 
     Args:
         address: where it listens.
-        timeout: how long to wait at most for a server that is too busy to accept, in seconds. When nobody listens there
-            is no wait.
-        limit: the longest frame in both directions, in bytes.
+        timeout: how long to wait for a server that is too busy to accept, in seconds. If nobody listens, the call fails
+            at once.
+        limit: the longest frame in either direction, in bytes.
 
     Returns:
-        The client's side. Whoever gets it calls ``close``.
+        The client's side; to be closed by the caller.
 
     Raises:
-        UsageError: it is not an address.
+        UsageError: it is no address.
         Unavailable: nobody listens there.
-        AuthenticationError: the server does not know us, or is not the one that we know.
+        AuthenticationError: the server does not know our key, or has not the key that we expect.
     """
     parsed = parse_address(address)
     if parsed.scheme == "unix":
@@ -118,7 +118,7 @@ def connect(address: str, timeout: float = CONNECT_TIMEOUT, limit: int = MAX_FRA
 
 
 def clear(address: str) -> None:
-    """Remove what a server that was killed has left at an address; nothing happens if somebody listens there.
+    """Remove what a killed server has left at an address; do nothing if somebody listens there.
 
     Args:
         address: where it listened.
@@ -140,13 +140,13 @@ def clear(address: str) -> None:
 
 
 def preload() -> None:
-    """Load the transport of this machine, which nearly everybody uses."""
-    with contextlib.suppress(ImportError):  # not on every system
+    """Import the transport that nearly every program uses."""
+    with contextlib.suppress(ImportError):  # it is not available on every system
         from zproc.transport import local  # noqa: F401
 
 
 def clear_all() -> None:
-    """Remove what servers that were killed have left in the runtime directory."""
+    """Remove what killed servers have left in the runtime directory."""
     with contextlib.suppress(UsageError):
         from zproc.transport import rendezvous
 
@@ -155,7 +155,7 @@ def clear_all() -> None:
 
 
 def left_behind() -> list[str]:
-    """List the paths in the runtime directory that servers held that were killed, whatever their addresses.
+    """Return the paths in the runtime directory that belonged to killed servers, whatever their addresses.
 
     Raises:
         UsageError: there is no such directory; see ``runtime_directory``.
@@ -166,17 +166,17 @@ def left_behind() -> list[str]:
 
 
 def clear_path(path: str) -> bool:
-    """Remove what a server that was killed has left at a path, and tell whether it was dead."""
+    """Remove what a killed server has left at a path; return whether it was dead."""
     from zproc.transport import rendezvous
 
     return rendezvous.clear_path(path)
 
 
 def runtime_directory() -> str:
-    """Return the directory of this user's sockets, and whatever else lives no longer than processes do.
+    """Return the directory for this user's sockets, and for other files that live no longer than processes.
 
     Raises:
-        UsageError: there is none that only this user can use.
+        UsageError: there is none that only this user can access.
     """
     from zproc.transport import rendezvous
 
@@ -184,7 +184,7 @@ def runtime_directory() -> str:
 
 
 def fresh_address() -> str:
-    """Return a ``unix://`` address that nobody uses, in a directory that nobody else can enter.
+    """Return an unused ``unix://`` address in a directory that only this user can enter.
 
     Raises:
         UsageError: there is no such directory and none can be made; the error says what to set.

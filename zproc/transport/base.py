@@ -1,4 +1,4 @@
-"""What every transport promises, in the words that the layers above use.
+"""The interface of all transports, and what each of them guarantees.
 
 The law: a transport moves frames, and does not know what they mean. A frame is a ``bytes`` of at most the peer's limit;
 it arrives whole, once and in order, or not at all. A server's side (``Listener``) never blocks on a peer and never
@@ -6,7 +6,7 @@ raises because of one: whatever a peer does is an arrival. For each peer the arr
 ``Received``, one ``Closed``, in that order, and nothing after. What a peer can make the other side hold is bounded by
 ``Limits``.
 
-No sockets here, and no clock: transports beside this module have them.
+There are no sockets and no clock here: the transports beside this module have them.
 """
 
 from __future__ import annotations
@@ -63,16 +63,16 @@ TURN: Final = 64
 """How many frames of one peer a single poll delivers at most: a flooding peer costs the others one turn, no more."""
 
 LONGEST_WAIT: Final = 1e6
-"""Longer waits are cut to this, in seconds: the system counts them in milliseconds and in 31 bits."""
+"""The longest timeout passed to the system, in seconds, which counts milliseconds in 31 bits."""
 
 
 @record
 class Opened:
-    """A peer has connected; it is held to the limits of a stranger until ``Listener.allow``.
+    """A peer has connected; the limits for strangers apply to it until ``Listener.allow``.
 
     Attributes:
-        peer: the number that the peer has from now on; never given again by this listener.
-        pid: its process id as the kernel tells it, or ``None`` where the kernel does not.
+        peer: its number, which this listener never reuses.
+        pid: its process id according to the kernel, or ``None`` where the kernel does not tell.
     """
 
     peer: PeerId
@@ -89,7 +89,7 @@ class Received:
 
 @record
 class Closed:
-    """A peer is gone, by its own will, by a limit or by ``Listener.disconnect``; nothing more of it arrives.
+    """A peer is gone: it left, exceeded a limit or was disconnected. Nothing more arrives from it.
 
     Attributes:
         peer: its number.
@@ -101,17 +101,17 @@ class Closed:
 
 
 Arrival: TypeAlias = Opened | Received | Closed
-"""Whatever a poll can bring."""
+"""Whatever a poll can return."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What peers can make a listener hold: at most ``peers * (frame + backlog)`` bytes and one file descriptor each.
+    """Bounds on what peers can make a listener hold: ``peers * (frame + backlog)`` bytes, and a descriptor each.
 
     Attributes:
         first_frame: the longest frame of a peer that has not been allowed more, in bytes.
-        frame: the longest frame that ``Listener.send`` takes and ``Listener.allow`` can allow, in bytes.
-        backlog: what may be queued for a peer that does not read, in bytes; each frame costs 64 more for keeping it.
+        frame: the longest frame that ``Listener.send`` accepts and ``Listener.allow`` can allow, in bytes.
+        backlog: how much may be queued for a peer that does not read, in bytes; each frame counts 64 more.
         peers: how many may be connected at a time.
         handshake: how long a peer may stay without being allowed, in seconds.
     """
@@ -131,11 +131,11 @@ class Limits:
 
 
 class Listener(Protocol):
-    """The server's side of a transport. One thread uses it; only ``wake`` may be called from others.
+    """The server's side of a transport. One thread uses it; only ``wake`` may be called by others.
 
-    Signal handlers of that thread set something and ``wake``; one that raises may tear a frame.
+    Signal handlers of that thread may set a flag and call ``wake``; one that raises may tear a frame.
 
-    A forked child inherits none of it: there the listener is closed, and the parent's is unharmed.
+    It does not survive a fork: in the child the listener is closed, without effect on the parent's.
     """
 
     @property
@@ -144,14 +144,14 @@ class Listener(Protocol):
         ...
 
     def poll(self, timeout: float | None) -> list[Arrival]:
-        """Wait until something has arrived, and take it.
+        """Wait until something has arrived, and return it.
 
         Args:
-            timeout: how long to wait at most, in seconds; ``None`` for as long as it takes.
+            timeout: how long to wait, in seconds; ``None`` for no limit.
 
         Returns:
-            What has arrived, in order; nothing after a timeout or a wake-up, and now and then nothing for no reason to
-            be seen.
+            What has arrived, in order; nothing after a timeout or a wake-up, and occasionally nothing for no apparent
+            reason.
 
         Raises:
             UsageError: the listener is closed.
@@ -159,9 +159,9 @@ class Listener(Protocol):
         ...
 
     def send(self, peer: PeerId, frame: bytes) -> None:
-        """Send a frame to a peer, at once as far as it can be taken and later for the rest; never waits.
+        """Send a frame to a peer: what it takes at once, and the rest later; never block.
 
-        A peer whose backlog grows over its limit is disconnected. One that is gone is ignored: its ``Closed`` says so.
+        A peer whose backlog exceeds its limit is disconnected. One that is gone is ignored: its ``Closed`` says so.
 
         Raises:
             LimitExceeded: the frame is longer than ``Limits.frame``. Nothing was sent.
@@ -169,47 +169,47 @@ class Listener(Protocol):
         ...
 
     def disconnect(self, peer: PeerId, reason: str) -> None:
-        """End a connection, after what is queued for it as far as it can be taken at once.
+        """End a connection, after as much of its queue as the peer takes at once.
 
         Args:
-            peer: whose. One that is gone is ignored.
-            reason: told to the peer where it can still be told, and in the ``Closed`` that follows.
+            peer: the peer; one that is gone is ignored.
+            reason: sent to the peer if possible, and in the ``Closed`` that follows.
         """
         ...
 
     def allow(self, peer: PeerId, max_frame: int) -> None:
-        """Take a peer for a client after its hello: lift its time limit and raise its frame limit.
+        """Accept a peer as a client after its hello: lift its time limit and raise its frame limit.
 
         Args:
-            peer: which. One that is gone is ignored.
-            max_frame: its new frame limit, in bytes; cut to ``Limits.frame``.
+            peer: the peer; one that is gone is ignored.
+            max_frame: its new frame limit, in bytes; at most ``Limits.frame``.
         """
         ...
 
     def add_waker(self, fileno: int) -> None:
-        """Have ``poll`` return while this file descriptor is readable, until it is closed.
+        """Make ``poll`` return while a file descriptor is readable, until that is closed.
 
-        What is to be read there is the caller's to read: a poll returns at once for as long as it is not.
+        The caller has to read from it: until then, each poll returns at once.
 
         Raises:
-            UsageError: it is not a descriptor that can be waited for.
+            UsageError: it is not a descriptor that can be polled.
         """
         ...
 
     def wake(self) -> None:
-        """Make the poll under way, or else the next one, return. For other threads and for signal handlers."""
+        """Make the current poll, or else the next one, return. For other threads and signal handlers."""
         ...
 
     def close(self) -> None:
-        """Disconnect everybody and give the address up. Does nothing the second time, nor in a forked child."""
+        """Disconnect all peers and release the address. Does nothing the second time, nor in a forked child."""
         ...
 
 
 class Channel(Protocol):
-    """A client's side of a transport. One thread at a time uses it; only ``close`` may be called from others.
+    """A client's side of a transport. One thread at a time uses it; only ``close`` may be called by others.
 
-    An exception that is not of zproc, such as KeyboardInterrupt, leaves it usable or closed, never out of step: no
-    frame is ever taken for another. A forked child cannot use its parent's: there it is closed.
+    After a foreign exception, such as KeyboardInterrupt, it is usable or closed, but never out of step: no frame is
+    ever taken for another. It does not survive a fork: in the child it is closed.
     """
 
     @property
@@ -221,27 +221,27 @@ class Channel(Protocol):
         """Send a frame.
 
         Args:
-            frame: what to send.
-            timeout: how long to wait at most until the server takes it, in seconds.
+            frame: the frame.
+            timeout: how long to wait for the server to take it, in seconds.
 
         Raises:
             LimitExceeded: the frame is longer than the channel's limit. Nothing was sent.
-            WaitTimeout: the server did not take it; when it took a part, the channel is closed now.
-            Unavailable: the server is gone. It may have taken the frame.
+            WaitTimeout: the server did not take it; if it took a part, the channel is closed now.
+            Unavailable: the server is gone. It may have received the frame.
             UsageError: the channel is closed.
         """
         ...
 
     def recv(self, timeout: float | None = None) -> bytes:
-        """Take the next frame.
+        """Return the next frame.
 
         Args:
-            timeout: how long to wait at most, in seconds.
+            timeout: how long to wait, in seconds.
 
         Raises:
             WaitTimeout: none came; a part that did is kept for the next call.
-            Unavailable: the server is gone; the reason is its own where it gave one. The channel is closed now.
-            ProtocolError: the server sent what is not a frame. The channel is closed now.
+            Unavailable: the server is gone, for the reason that it gave, if any. The channel is closed now.
+            ProtocolError: the server sent something that is no frame. The channel is closed now.
             UsageError: the channel is closed, or was closed by another thread meanwhile.
         """
         ...
@@ -249,7 +249,7 @@ class Channel(Protocol):
     def fileno(self) -> int:
         """Return a descriptor that is readable when ``recv`` may have something.
 
-        Part of what it reads may be held already: wait on it only after a ``recv`` with a timeout of 0 found nothing.
+        Frames may have been received already: wait on it only after a ``recv`` with a timeout of 0 found nothing.
 
         Raises:
             UsageError: the channel is closed, or its transport has no descriptors.
@@ -268,7 +268,7 @@ class Address:
     Attributes:
         scheme: the transport: a key of ``SCHEMES``.
         place: what follows ``://``; never empty.
-        keys: the directory of the keys to prove oneself by; empty for none.
+        keys: the directory of our keys; empty for none.
     """
 
     scheme: str
@@ -280,7 +280,7 @@ class Address:
 
     @property
     def public(self) -> str:
-        """The address as others than this machine's need it."""
+        """The address without what only this machine needs."""
         return f"{self.scheme}://{self.place}"
 
 
@@ -300,10 +300,10 @@ SCHEMES: Final = {
 
 
 def parse_address(text: str) -> Address:
-    """Take an address apart.
+    """Parse an address.
 
     Raises:
-        UsageError: it is none, or of no known scheme.
+        UsageError: it is none, or its scheme is unknown.
     """
     expect("an address", text, TEXT)
     scheme, separator, place = text.partition("://")
@@ -321,7 +321,7 @@ def parse_address(text: str) -> Address:
 
 
 def with_keys(address: str, keys: str | None) -> str:
-    """Put the directory of the keys into an address, so that it goes wherever the address goes.
+    """Add the directory of the keys to an address, so that it is passed on with it.
 
     Args:
         address: where a server listens.
@@ -339,57 +339,57 @@ def with_keys(address: str, keys: str | None) -> str:
 
 
 def capped(timeout: float) -> float:
-    """Make a timeout one that the operating system takes: neither negative nor beyond its range, in seconds."""
+    """Clamp a timeout, in seconds, to what the operating system accepts."""
     if math.isnan(timeout):
         raise UsageError("a timeout cannot be NaN")
     return min(max(timeout, 0.0), LONGEST_WAIT)
 
 
 def over_limit(size: int, limit: int) -> str:
-    """Say that a frame is too long, in the words that both sides get."""
+    """Return the message about a frame that is too long, for both sides."""
     return f"frame of {size} bytes is over the limit of {limit}"
 
 
 def over_backlog(size: int, limit: int) -> str:
-    """Say that a peer reads too slowly."""
+    """Return the message about a peer that reads too slowly."""
     return f"backlog of {size} bytes is over the limit of {limit}"
 
 
 def too_many_peers(limit: int) -> str:
-    """Say that a peer is one too many."""
+    """Return the message for a peer that is one too many."""
     return f"the limit of {limit} peers is reached"
 
 
 def went_by_itself(reason: str) -> bool:
-    """Whether the reason of a `Closed` is that the peer went, and not that it was cut off."""
+    """Return whether the reason of a `Closed` is that the peer left, rather than that it was cut off."""
     return reason.startswith((CLOSED_BY_PEER, CONNECTION_LOST))
 
 
 def no_hello(limit: float) -> str:
-    """Say that a peer was not allowed in time."""
+    """Return the message for a peer that was not allowed in time."""
     return f"no hello within the handshake limit of {limit:g} s"
 
 
 def ended_by_server(reason: str) -> str:
-    """Say what a client is told when the server has given a reason."""
+    """Return the message for a client whose server gave a reason."""
     return f"the server has ended the connection: {reason}"
 
 
 def listener_closed() -> UsageError:
-    """Make the error of a listener that is used after its end."""
+    """Return the error for a listener that is used after its end."""
     return UsageError("this listener is closed, or was inherited by a fork")
 
 
 def channel_closed() -> UsageError:
-    """Make the error of a channel that is used after its end."""
+    """Return the error for a channel that is used after its end."""
     return UsageError("this channel is closed, or was inherited by a fork; connect anew")
 
 
 def address_in_use(address: str, holder: str) -> UsageError:
-    """Make the error of an address that somebody else listens at.
+    """Return the error for an address that is in use.
 
     Args:
-        address: which.
-        holder: who has it, as far as known.
+        address: the address.
+        holder: who uses it, as far as known.
     """
     return UsageError(f"{address}: address in use by {holder}; connect to it, or listen at another")

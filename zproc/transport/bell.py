@@ -1,6 +1,6 @@
-"""A bell: makes a thread that waits for file descriptors return.
+"""A bell: wakes a thread that is polling file descriptors (the "self-pipe trick").
 
-The law: ``ring`` may be called from every thread, from signal handlers and after the end, and never blocks, raises or
+The law: ``ring`` may be called from any thread, from signal handlers and after the end; it never blocks, raises or
 touches a descriptor that is not its own. Rings are not counted: one wake-up may stand for many.
 """
 
@@ -14,7 +14,7 @@ __all__ = ["Bell"]
 
 
 class Bell:
-    """One pair of sockets: whoever waits for the one is woken through the other."""
+    """A pair of sockets: whoever polls the one is woken through the other."""
 
     __slots__ = ("_clapper", "_ear", "_lock")
 
@@ -26,32 +26,32 @@ class Bell:
         self._lock = threading.RLock()
 
     def fileno(self) -> int:
-        """Return the descriptor to wait for."""
+        """Return the descriptor to poll."""
         return self._ear.fileno()
 
     def ring(self) -> None:
-        """Wake whoever waits, or else whoever waits next."""
-        # Without the lock a close could come between the look at the descriptor and the write, and a stranger's file
-        # that got the same number in between would be written to.
+        """Wake whoever is polling, or else whoever polls next."""
+        # Without the lock, a close between looking the descriptor up and writing to it could hand its number to another
+        # file, which would be written to.
         with self._lock, contextlib.suppress(OSError):
-            self._clapper.send(b"!")  # fails when full, so that it rings already; or closed, so that nobody waits
+            self._clapper.send(b"!")  # fails if full, and then it rings already; or if closed, and then nobody polls
 
     def hush(self) -> bool:
-        """Take back all rings so far, and tell whether there were any. For the thread that waits."""
+        """Discard all rings so far; return whether there were any. For the thread that polls."""
         rung = False
-        with contextlib.suppress(OSError):  # in the end there is nothing more
+        with contextlib.suppress(OSError):  # raised when there is nothing more
             while True:
                 self._ear.recv(4096)
                 rung = True
         return rung
 
     def close(self) -> None:
-        """Give both sockets back."""
+        """Close both sockets."""
         with self._lock:
             self._ear.close()
             self._clapper.close()
 
     def disown(self) -> None:
-        """Close both in a forked child, where the lock may be held by a thread that did not come along."""
+        """Close both in a forked child, where the lock may be held by a thread that does not exist there."""
         self._ear.close()
         self._clapper.close()

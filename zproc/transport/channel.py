@@ -1,8 +1,8 @@
-"""A client's side of ``unix://``: one blocking socket, and the part of a frame that an exception has left over.
+"""The client's side of ``unix://``: one socket, and what was received of an incomplete frame.
 
-The law: what has been read is in ``FrameReader.chunks`` before any exception can happen, so that whoever is interrupted
-in a ``recv`` may go on with another. A ``send`` cannot know how much of it the kernel took when it is interrupted; so
-the channel closes then. The promises are those of ``base.Channel``.
+The law: what has been read is in ``FrameReader.chunks`` before any exception can occur, so that a ``recv`` that is
+interrupted can be repeated. A ``send`` that is interrupted cannot know how much the kernel took, so it closes the
+channel. The guarantees are those of ``base.Channel``.
 """
 
 from __future__ import annotations

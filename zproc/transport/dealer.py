@@ -1,8 +1,8 @@
-"""A client's side of ``tcp://`` and ``ipc://``: one DEALER, one connection.
+"""The client's side of ``tcp://`` and ``ipc://``: one DEALER socket, one connection.
 
-The law: the channel is its first connection and ends with it; ZeroMQ's habit of connecting again, and of sending then
-what it still had, would repeat and reorder. Only the thread inside touches the sockets of ZeroMQ; ``close`` by another
-rings a bell, and the thread inside closes on its way out. The promises are those of ``base.Channel``.
+The law: a channel is its first connection and ends with it; ZeroMQ's automatic reconnection, and resending what was
+still queued, would repeat and reorder frames. Only the thread inside a call touches ZeroMQ's sockets; ``close`` by
+another thread rings a bell, and the thread inside closes on its way out. The guarantees are those of ``base.Channel``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ from zproc.transport.zmq import Monitor, descriptor_of, open_dealer, release_con
 __all__ = ["DealerChannel"]
 
 _NOBLOCK: Final = (zmq.NOBLOCK,)
-_FLUSH: Final = 500  # milliseconds that what was sent may take to leave, after a close
+_FLUSH: Final = 500  # milliseconds that ZeroMQ may take to send what is queued, after a close
 _FAR: Final = 3.0  # seconds to connect to another machine, at least
 _LOST: Final = "the connection is lost"
 
@@ -86,12 +86,12 @@ class DealerChannel:
 
         Args:
             address: where the server listens, and where our keys are.
-            timeout: how long to wait at most for a server that does not answer, in seconds; over ``tcp://`` to another
-                machine it is 3 at least.
-            limit: the longest frame in both directions, in bytes.
+            timeout: how long to wait for a server that does not answer, in seconds; at least 3 over ``tcp://`` to
+                another machine.
+            limit: the longest frame in either direction, in bytes.
 
         Raises:
-            AuthenticationError: it does not know us, or we do not know it.
+            AuthenticationError: it does not know our key, or has not the key that we expect.
             Unavailable: nobody listens there.
             UsageError: it is no address, or there are no keys where they should be.
         """
@@ -138,7 +138,7 @@ class DealerChannel:
         self._dealer.send(greeting(self._token), zmq.NOBLOCK)
 
     def _shake_hands(self, address: Address, endpoint: Endpoint, deadline: float) -> None:
-        """Wait until both sides know each other."""
+        """Wait until both sides have authenticated each other."""
         while self._monitor.wait(max(0.0, deadline - time.monotonic())):
             for event in self._monitor.events():
                 if event.kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
@@ -147,8 +147,8 @@ class DealerChannel:
         raise Unavailable(self._address, "no answer; is there a server at this address, and does it run?")
 
     def _explain(self, event: int, address: Address, endpoint: Endpoint) -> None:
-        """Raise what an event of a handshake means, if it means the end."""
-        # What a server is killed in the middle of looks the same as a key that it does not like.
+        """Raise what an event of a handshake means, if it means failure."""
+        # A server that is killed in the middle of a handshake looks like one that refuses our key.
         reason = _FAILURES.get(event)
         if reason is _WRONG_SERVER and (address.scheme == "ipc" or is_deserted(endpoint, CONNECT_TIMEOUT)):
             raise Unavailable(self._address, _DESERTED)
@@ -187,7 +187,7 @@ class DealerChannel:
                 self._confirmed = self._taken
                 begun = True
             if self._ear is not None and self._dealer.poll(0):
-                # To send, ZeroMQ looks what has come, and its descriptor tells no more of it.
+                # Sending makes ZeroMQ process what has come, of which its descriptor then tells no more.
                 self._bell.ring()
         except Error:
             raise
@@ -201,7 +201,7 @@ class DealerChannel:
         return FROM_CLIENT.pack(kind, self._token, number, self._taken, size)
 
     def _put(self, message: bytes, deadline: float | None, timeout: float | None, *, begun: bool) -> None:
-        """Hand a message to ZeroMQ, as soon as it takes one."""
+        """Pass a message to ZeroMQ as soon as that accepts one."""
         while True:
             try:
                 self._dealer.send(message, zmq.NOBLOCK)
@@ -220,7 +220,7 @@ class DealerChannel:
                 raise WaitTimeout(f"sending to {self._address}", timeout)
 
     def _has_ended(self) -> bool:
-        """Whether it is of no use to wait until the server reads; what has come is kept for later."""
+        """Return whether waiting for the server to read is pointless; keep what has come for later."""
         with contextlib.suppress(zmq.Again):
             while True:
                 self._inbox.extend(map(self._recv, _NOBLOCK))
@@ -246,7 +246,7 @@ class DealerChannel:
             self._leave()
 
     def _assembled(self) -> bytes | None:
-        """Take what has come up to the end of a frame, and return that, if it has come to it."""
+        """Process what has come up to the end of a frame; return the frame, if it is complete."""
         while self._goodbye is None:
             if not self._inbox:
                 try:
@@ -288,9 +288,9 @@ class DealerChannel:
     # -- waiting
 
     def _wait(self, poller: zmq.Poller, deadline: float | None) -> bool:
-        """Wait for one of the sockets; return whether there is something to look at."""
+        """Wait for one of the sockets; return whether there is something to process."""
         remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
-        # ZeroMQ counts in whole milliseconds: a wait that is rounded down would spin to its end.
+        # ZeroMQ counts whole milliseconds: a wait that is rounded down would end in a busy loop.
         ready = dict(poller.poll(None if remaining is None else math.ceil(remaining * 1000)))
         if self._monitor.socket in ready:
             self._lost = any(event.kind == zmq.EVENT_DISCONNECTED for event in self._monitor.events()) or self._lost
@@ -312,7 +312,7 @@ class DealerChannel:
             self._ear = select.epoll()
             for fd in (descriptor_of(self._dealer), self._monitor.fileno(), self._bell.fileno()):
                 self._ear.register(fd, select.EPOLLIN)
-            # Whoever waits for it is told of a close by the bell, which has to be there for that.
+            # The bell tells whoever waits for it of a close, and so has to outlive that.
             self._parts.keep_bell = True
             weakref.finalize(self, _close_ear, self._ear, self._bell)
         return self._ear.fileno()
@@ -345,7 +345,7 @@ class DealerChannel:
             self._close_unless_inside()
 
     def _close_unless_inside(self) -> None:
-        # Whoever sets the flag looks at the lock after that, and whoever leaves it looks at the flag after that.
+        # Whoever sets the flag tries the lock afterwards, and whoever releases the lock checks the flag afterwards.
         if self._lock.acquire(blocking=False):
             try:
                 if self._finalizer.detach() is not None:
@@ -360,7 +360,7 @@ class DealerChannel:
         self._parts.close(0 if self._lost or self._goodbye is not None else _FLUSH)
 
     def _finish(self, end: Callable[[], Error]) -> None:
-        """Close for a reason that later calls are told."""
+        """Close, for a reason that later calls raise."""
         self._end = self._end or end
         self._closing = True
 
@@ -370,7 +370,7 @@ class DealerChannel:
         return self._end()
 
     def _ended(self) -> Error:
-        """Close for the best reason that is known, and make the error."""
+        """Close for the best known reason, and return the error."""
         goodbye = self._goodbye
         torn = "" if self._assembly.size is None else " in the middle of a frame"
         reason = _LOST + torn if goodbye is None else ended_by_server(goodbye)
@@ -380,7 +380,7 @@ class DealerChannel:
 
 
 class _Parts:
-    """What a channel has of ZeroMQ and of the system, to be given back once, by whoever is the last to have it."""
+    """The resources of a channel, to be released once, by whoever uses it last."""
 
     __slots__ = ("_bell", "_dealer", "_monitor", "_pid", "keep_bell")
 
@@ -402,7 +402,7 @@ class _Parts:
 
 
 def _give_up(parts: _Parts, inside: threading.Lock) -> None:
-    """Give back what nobody uses any more; at the end of the program a thread may, and takes it along."""
+    """Release what is no longer used; at the end of the program a thread may still use it."""
     if inside.acquire(blocking=False):
         parts.close(0)
 

@@ -1,8 +1,8 @@
-"""Places that ZeroMQ listens at and connects to, and by which keys.
+"""Where ZeroMQ listens and connects, and with which keys.
 
-The law: whoever can reach a place has to prove that he may use it. A path is in a directory of ours, and the kernel
-tells the user of whoever connects. On a loopback address every user of the machine can connect, so a token says who is
-ours. Everywhere else it is keys, and a server without them does not start.
+The law: whoever can reach an endpoint has to prove that it may use it. A path is in a directory of ours, and the kernel
+tells the user id of whoever connects. On a loopback address every user of the machine can connect, so ours have a
+token. Everywhere else there are keys, and a server without them does not start.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ class Place(Protocol):
     """Where a server listens.
 
     Attributes:
-        keys: who is let in; ``None`` if the kernel says so.
+        keys: the server's keys; ``None`` where the kernel identifies clients.
     """
 
     keys: ServerKeys | None
 
     def bind(self, router: zmq.Socket[bytes]) -> str:
-        """Have a socket listen here.
+        """Bind a socket here.
 
         Returns:
             The address.
 
         Raises:
-            UsageError: somebody else listens here, or it is not a place of this machine.
+            UsageError: somebody else listens here, or it is not an address of this machine.
             Unavailable: the system refuses.
         """
         ...
 
     def release(self) -> None:
-        """Give it up."""
+        """Release it."""
         ...
 
 
@@ -68,17 +68,17 @@ class IpcPlace:
     """A path of this machine."""
 
     def __init__(self, path: str) -> None:
-        """Take it.
+        """Claim it.
 
         Raises:
-            UsageError: somebody listens there, or it is no place for a socket.
+            UsageError: somebody listens there, or there is something other than a socket.
             Unavailable: the system refuses.
         """
         self.keys: ServerKeys | None = None
         self._claim = Claim(path, f"ipc://{path}")
 
     def bind(self, router: zmq.Socket[bytes]) -> str:
-        """Have a socket listen here."""
+        """Bind a socket here."""
         self._claim.make_room()
         try:
             router.bind(f"ipc://{self._claim.path}")
@@ -88,7 +88,7 @@ class IpcPlace:
         return self._claim.address
 
     def release(self) -> None:
-        """Give it up."""
+        """Release it."""
         self._claim.release()
 
 
@@ -96,7 +96,7 @@ class TcpPlace:
     """A host and a port of this machine; port 0 is one that is free."""
 
     def __init__(self, address: Address) -> None:
-        """Take it.
+        """Claim it.
 
         Raises:
             UsageError: a server listens there, there is no such host, or it needs keys and there are none.
@@ -119,7 +119,7 @@ class TcpPlace:
             self._claim = claim_address(self._host, port)
 
     def bind(self, router: zmq.Socket[bytes]) -> str:
-        """Have a socket listen here."""
+        """Bind a socket here."""
         port = self._port or "*"
         try:
             router.bind(f"tcp://{_numeric(self._host, self._address)}:{port}")
@@ -137,13 +137,13 @@ class TcpPlace:
         return str(Address("tcp", _joined(self._host, port), self._address.keys))
 
     def release(self) -> None:
-        """Give it up."""
+        """Release it."""
         if self._claim is not None:
             self._claim.release()
 
 
 def place_of(address: Address) -> Place:
-    """Take the place of an address.
+    """Claim the place of an address.
 
     Raises:
         UsageError: see `IpcPlace` and `TcpPlace`.
@@ -153,7 +153,7 @@ def place_of(address: Address) -> Place:
 
 
 def forget(address: Address) -> None:
-    """Remove the token that a server that was killed has left for an address.
+    """Remove the token that a killed server has left for an address.
 
     Raises:
         UsageError: a server has the address.
@@ -171,8 +171,8 @@ class Endpoint:
     """Where a client connects.
 
     Attributes:
-        place: as ZeroMQ knows it.
-        keys: who the client is; ``None`` where the kernel says so.
+        place: the endpoint in ZeroMQ's form.
+        keys: the client's keys; ``None`` where the kernel identifies it.
     """
 
     place: str
@@ -184,12 +184,12 @@ def endpoint_of(address: Address, timeout: float) -> Endpoint:
 
     Args:
         address: where the server listens.
-        timeout: how long to try to tell, in seconds, where there is nothing to prove who we are by.
+        timeout: how long to try to find out why, in seconds, if there is no token for us.
 
     Raises:
         UsageError: it is no address, or there are no keys where they should be.
-        AuthenticationError: a server listens there, and there is nothing to prove who we are by.
-        Unavailable: nobody listens there, or somebody who is not of our user.
+        AuthenticationError: a server listens there, and there is no token for us.
+        Unavailable: nobody listens there, or somebody with another user id.
     """
     if address.scheme == "ipc":
         return Endpoint(f"ipc://{_ours(address)}", None)
@@ -211,11 +211,11 @@ def endpoint_of(address: Address, timeout: float) -> Endpoint:
 
 
 def is_deserted(endpoint: Endpoint, timeout: float) -> bool:
-    """Whether nobody listens at a ``tcp://`` endpoint now.
+    """Return whether nobody listens at a ``tcp://`` endpoint now.
 
     Args:
-        endpoint: where.
-        timeout: how long to wait for whoever does, in seconds.
+        endpoint: the endpoint.
+        timeout: how long to wait for a connection, in seconds.
     """
     host, _, port = endpoint.place.removeprefix("tcp://").rpartition(":")
     try:
@@ -236,7 +236,7 @@ def _explain_without_token(address: Address, endpoint: Endpoint, timeout: float)
 
 
 def nobody(address: Address) -> Unavailable:
-    """Make the error of an address that nobody listens at."""
+    """Return the error for an address where nobody listens."""
     return Unavailable(str(address), "nobody listens here; is the server running, and is this its address?")
 
 
@@ -262,13 +262,13 @@ def _joined(host: str, port: int) -> str:
 
 
 def _numeric(host: str, address: Address) -> str:
-    """Return a host as ZeroMQ takes it: by number, so that it means the same to it as it did to the checks."""
+    """Return a host as a numeric address, so that ZeroMQ uses the very one that was checked."""
     if host in _ANY:
         return "0.0.0.0" if host != "::" else "[::]"  # noqa: S104 - only with keys
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
         raise UsageError(f"{address}: there is no host {host!r}: {error.strerror}") from error
-    # IPv4 first: it is what a server is more likely to listen at when a name stands for both.
+    # IPv4 first: if a name stands for both, a server is more likely to listen there.
     numbers = sorted((str(each[4][0]) for each in found), key=lambda number: ":" in number)
     return f"[{numbers[0]}]" if ":" in numbers[0] else numbers[0]

@@ -1,10 +1,10 @@
 """What a forked child must not share with its parent.
 
 The law: a connection belongs to one process. A child that keeps the parent's descriptors open, even unused, hides the
-parent's death from the other side, keeps its address taken, and could write into the middle of its frames. So in a
-child every listener and every channel of the parent is disowned before any other code runs: its descriptors are closed,
-without a word to the other side, and its use is an error. Not seen here are forks that bypass ``os.fork``; their
-descriptors are all close-on-exec.
+parent's death from the other side, keeps its address in use, and could write into the middle of its frames. So in a
+child every listener and every channel of the parent is disowned before any other code runs: its descriptors are closed
+without telling the other side, and using it is an error. Forks that bypass ``os.fork`` are not covered; descriptors are
+close-on-exec.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ __all__ = ["Disownable", "disown_after_fork"]
 
 
 class Disownable(Protocol):
-    """Something that a forked child must not share."""
+    """An object that a forked child must not share."""
 
     def disown(self) -> None:
-        """Close what was inherited, in silence and without a lock: who held it did not come along."""
+        """Close what was inherited, silently, and without a lock: its holder may not exist in the child."""
         ...
 
 
@@ -28,7 +28,7 @@ _alive: weakref.WeakSet[Disownable] = weakref.WeakSet()
 
 
 def disown_after_fork(thing: Disownable) -> None:
-    """Have a thing disowned in every child that this process forks while the thing is alive."""
+    """Disown an object in every child that this process forks while the object is alive."""
     _alive.add(thing)
 
 

@@ -1,10 +1,10 @@
 """Frames on a stream: four bytes of length, big-endian, then as many bytes.
 
-The law: no byte is lost or read twice, and no length is believed. Memory is used for bytes that have come, never for
-those that were announced. A length over the limit ends the stream: what follows it cannot be told apart. Lengths have
-31 bits; the highest bit marks a farewell, the last thing that a server may say on a stream: why it ends, as UTF-8.
+The law: no byte is lost or read twice, and no length is trusted. Memory is used for bytes that have arrived, never for
+bytes announced. A length over the limit ends the stream, because what follows cannot be parsed. Lengths have 31 bits;
+the highest bit marks a farewell, the last that a server may send on a stream: why it ends, in UTF-8.
 
-Nothing here reads or writes: chunks are put in by whoever has the socket.
+Nothing here does I/O: chunks are put in by whoever has the socket.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _LONGEST_FAREWELL: Final = 512
 _MERGED: Final = 256 << 10
 
 pack: Callable[[int], bytes] = struct.Struct(">I").pack
-"""Turns a length into a header."""
+"""Encodes a length as a header."""
 
 from_bytes: Callable[[bytes | memoryview], int] = int.from_bytes
-"""Turns a header back into a length."""
+"""Decodes a header to a length."""
 
 
 def split(frame: bytes) -> tuple[bytes, memoryview | None]:
-    """Put a frame into the form that travels.
+    """Encode a frame.
 
     Returns:
         The first piece, and the rest of a long frame, not copied.
@@ -47,21 +47,20 @@ def split(frame: bytes) -> tuple[bytes, memoryview | None]:
 
 
 def farewell(reason: str) -> bytes:
-    """Put the reason for an end into the form that travels, cut to a length that fits everywhere."""
+    """Encode the reason for an end, cut to a length that fits everywhere."""
     text = reason.encode("utf-8", "replace")[:_LONGEST_FAREWELL]
     return pack(_FAREWELL | len(text)) + text
 
 
 class FrameReader:
-    """Takes the frames out of the chunks that a stream came in.
+    """Decodes frames from the chunks of a stream.
 
     Attributes:
-        chunks: what has come and is not taken yet, in order, beginning where a frame begins. Whoever reads the socket
-            appends here, and nothing else: bytes that are in are safe from an exception at any point.
-        limit: the longest frame that is taken, in bytes.
-        fault: what is wrong with the next frame, in words, once it is known to be too long; the stream is at its end
-            then.
-        goodbye: the reason that the other side gave for its end, once it has come.
+        chunks: what has arrived and was not taken yet, in order, beginning at the start of a frame. Whoever reads the
+            socket only appends here: bytes that are in here are safe from an exception at any point.
+        limit: the longest frame that is accepted, in bytes.
+        fault: what is wrong with the next frame, once it is known to be too long; this is the end of the stream.
+        goodbye: the reason that the other side gave for its end, once it has arrived.
     """
 
     __slots__ = ("chunks", "fault", "goodbye", "limit")
@@ -73,10 +72,10 @@ class FrameReader:
         self.goodbye: str | None = None
 
     def take(self, most: int) -> list[bytes]:
-        """Take whole frames, in order.
+        """Return complete frames, in order.
 
         Args:
-            most: how many at most. Fewer than that come only when no more whole ones are there.
+            most: how many at most; fewer only if no more complete ones are there.
         """
         if not self.chunks or self.fault is not None or not self._promising():
             return []
@@ -93,15 +92,15 @@ class FrameReader:
                 break
             frames.append(bytes(data[begin + HEADER : end]))
             begin = end
-        # One step, so that an exception between two of these lines cannot leave a frame half taken.
+        # In one step, so that an exception cannot leave a frame half taken.
         self.chunks[:] = [data[begin:]] if begin < have else []
         return frames
 
     def _promising(self) -> bool:
-        """Whether a whole frame may have come; if not, keep the number of chunks small.
+        """Return whether a complete frame may have arrived; if not, keep the number of chunks small.
 
-        A frame of 16 MiB may come in 16 million chunks, one byte each. Neighbours of like size are merged, so that
-        there are few and a byte is copied a few times at most.
+        A frame of 16 MiB may come in 16 million chunks of one byte. Neighbours of similar size are merged, so that
+        there are few chunks, and each byte is copied a few times at most.
         """
         chunks = self.chunks
         if len(chunks) == 1 or len(chunks[0]) < HEADER:

@@ -1,12 +1,13 @@
-"""Keys: how a server and its clients prove to each other who they are, and where these are kept.
+"""Keys: how a server and its clients authenticate each other, and where their keys are kept.
 
-The law: a secret is in a file that only its owner can read, and in no address, message or error. A client knows the
-server before it says anything, and a server lets in whoever's public key it was given; nothing is trusted by default.
+The law: a secret is in a file that only its owner can read, and in no address, message or error. A client authenticates
+the server before it sends anything, and a server admits the clients whose public keys it was given; nothing is trusted
+by default.
 
-Made by ``zproc keys new DIR`` are a directory for the server, ``DIR/server``, and one for each client, ``DIR/client``
-unless it has another name. In each, ``secret.key`` and ``public.key`` are the pair. A client's ``server.key`` is the
-public key of the server; a server's ``clients`` lists, one a line, the public keys of those that are let in, and is
-read again when it was changed. Whoever has the directory of a server may connect with it, too.
+``zproc keys new DIR`` makes a directory for the server, ``DIR/server``, and one for each client, by default
+``DIR/client``. In each, ``secret.key`` and ``public.key`` are the key pair. A client's ``server.key`` is the public key
+of the server; a server's ``clients`` lists the public keys of admitted clients, one per line, and is read again when it
+changes. The keys of a server also work for a client of it.
 """
 
 from __future__ import annotations
@@ -52,11 +53,11 @@ SERVER: Final = "server"
 
 @dataclass(frozen=True, slots=True)
 class ServerKeys:
-    """Who a server is, and whom it lets in.
+    """The keys of a server, and of the clients that it admits.
 
     Attributes:
         secret: its secret key, as text.
-        allowed: tells of a public key, as text, whether it is let in.
+        allowed: returns whether a public key, as text, is admitted.
     """
 
     secret: bytes = field(repr=False)
@@ -65,11 +66,11 @@ class ServerKeys:
 
 @dataclass(frozen=True, slots=True)
 class ClientKeys:
-    """Who a client is, and which server it takes for its own.
+    """The keys of a client, and of the server that it expects.
 
     Attributes:
         secret: its secret key, as text.
-        public: the public key that belongs to it.
+        public: its public key, as text.
         server: the public key of the server.
     """
 
@@ -79,7 +80,7 @@ class ClientKeys:
 
 
 def to_text(key: bytes) -> bytes:
-    """Return a key of 32 bytes as it is written."""
+    """Return the text form of a key of 32 bytes."""
     return z85.encode(key)
 
 
@@ -91,12 +92,12 @@ def _public_of(secret: bytes) -> bytes:
 
 
 def _derived(token: bytes, role: bytes) -> bytes:
-    # Whoever has the token can be both, which is what sharing one means; the two keys differ all the same.
+    # Whoever has the token can be both, which is the point of sharing one; the two key pairs still differ.
     return to_text(blake2b(token, digest_size=32, person=role).digest())
 
 
 def server_keys_of_token(token: bytes) -> ServerKeys:
-    """Return the keys of a server that lets in whoever has its token."""
+    """Return the keys of a server that admits whoever has its token."""
     client = _public_of(_derived(token, b"zproc client"))
     return ServerKeys(_derived(token, b"zproc server"), lambda key: key == client)
 
@@ -111,11 +112,11 @@ def client_keys_of_token(token: bytes) -> ClientKeys:
 
 
 class AllowList:
-    """The public keys in a file, read again when the file was changed.
+    """The public keys in a file, which is read again when it changes.
 
     Args:
-        path: the file: a key a line, the rest of the line behind it is for people, ``#`` begins a comment.
-        own: a key that is let in whatever the file says.
+        path: the file: one key per line, followed by anything for people to read; ``#`` begins a comment.
+        own: a key that is always admitted.
     """
 
     def __init__(self, path: str, own: bytes) -> None:
@@ -126,7 +127,7 @@ class AllowList:
         self._read()
 
     def __call__(self, key: bytes) -> bool:
-        """Return whether a key, as text, is let in."""
+        """Return whether a key, as text, is admitted."""
         self._read()
         return key == self._own or key in self._keys
 
@@ -167,7 +168,7 @@ def server_keys(directory: str) -> ServerKeys:
 
 
 def client_keys(directory: str) -> ClientKeys:
-    """Read the keys of a client; those of a server are good for a client of it.
+    """Read the keys of a client; those of a server work for a client of it.
 
     Raises:
         UsageError: there are none in this directory, or others can read them.
@@ -180,17 +181,17 @@ def client_keys(directory: str) -> ClientKeys:
 
 
 def make_keys(directory: str, names: Iterable[str]) -> list[str]:
-    """Make a server's keys where there are none yet, and those of clients, which the server lets in from now on.
+    """Make a server's keys, if there are none yet, and those of clients, which the server admits from now on.
 
     Args:
-        directory: where; made if it is not there.
-        names: of the clients; each is the name of a directory.
+        directory: where; created if necessary.
+        names: the names of the clients' directories.
 
     Returns:
         The directories that were made.
 
     Raises:
-        UsageError: there are keys of such a name already, or nothing can be written there.
+        UsageError: there are keys with such a name already, or nothing can be written there.
     """
     try:
         return list(_make(directory, list(names)))
@@ -229,7 +230,7 @@ def _write_pair(directory: str) -> bytes:
 
 
 def write_secret(path: str, content: bytes) -> None:
-    """Write a file that nobody else can read, at no moment; there must be none of this name."""
+    """Write a new file that is never readable by anybody else; there must be none with its name."""
     _write(path, content, _PRIVATE)
 
 

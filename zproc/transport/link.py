@@ -1,13 +1,13 @@
-"""What travels between a ROUTER and a DEALER: pieces of frames, numbered, with a word on how far the other side is.
+"""The protocol between a ROUTER and a DEALER: numbered pieces of frames, with acknowledgements.
 
-The law: a link is one connection. What ZeroMQ calls a message is one piece here, and every piece is numbered from 1 on,
-so that whatever a wire loses, repeats or reorders ends the link instead of being taken for something else. The names
-that ZeroMQ gives its peers carry no authority: a client shows the token that it opened the link with on every piece.
+The law: a link is one connection. A message of ZeroMQ is one piece here, and pieces are numbered from 1 on, so that a
+lost, repeated or reordered piece ends the link rather than corrupting it. The routing ids that ZeroMQ assigns carry no
+authority: a client sends the token with which it opened the link along with every piece.
 
-A server never has more than `WINDOW` bytes on the way to a client that the client has not confirmed; the rest waits in
-the server's own queue, where it is counted. ZeroMQ itself counts messages, and those only roughly.
+A server never has more than `WINDOW` unacknowledged bytes on the way to a client; the rest waits in the server's own
+queue, where it is counted. ZeroMQ itself counts messages, and those only roughly.
 
-Nothing here reads or writes.
+Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ __all__ = [
 ]
 
 OPEN: Final = 1
-"""From a client, first: this is my token, and I speak `GREETING`."""
+"""From a client, first: its token, and the protocol, `GREETING`."""
 
 DATA: Final = 2
 """From both: a piece of a frame."""
 
 ACK: Final = 3
-"""From a client: nothing but how far I am."""
+"""From a client: an acknowledgement only."""
 
 BYE: Final = 4
-"""From both, last: I leave; a server says why, as UTF-8."""
+"""From both, last: the end; a server says why, in UTF-8."""
 
 PROBE: Final = 5
-"""From a server: nothing; if it cannot be sent, nobody is there."""
+"""From a server: a no-op; if it cannot be sent, nobody is there."""
 
 GREETING: Final = b"zproc link 1"
 """The body of OPEN."""
 
 PIECE: Final = 64 << 10
-"""How much of a frame travels in one piece, in bytes."""
+"""How much of a frame fits into one piece, in bytes."""
 
 TOKEN: Final = 16
 """The length of a token, in bytes."""
 
 FROM_CLIENT: Final = struct.Struct(f">B{TOKEN}sQQI")
-"""Kind, token, number of the piece, bytes confirmed so far, length of the whole frame; the piece follows."""
+"""Kind, token, number of the piece, bytes acknowledged so far, length of the whole frame; the piece follows."""
 
 FROM_SERVER: Final = struct.Struct(">BQI")
 """Kind, number of the piece, length of the whole frame; the piece follows."""
@@ -72,16 +72,16 @@ MAX_PIECE: Final = FROM_CLIENT.size + PIECE
 """The longest message of a link, in bytes."""
 
 WINDOW: Final = 1 << 20
-"""How much a server sends ahead of what a client has confirmed, in bytes, each piece with `KEEPING` more."""
+"""How much a server sends ahead of a client's acknowledgements, in bytes; each piece counts `KEEPING` more."""
 
 KEEPING: Final = 64
-"""What each piece counts beside its own bytes."""
+"""What each piece counts besides its own bytes."""
 
 _LONGEST_GOODBYE: Final = 512
 
 
 def cost(piece: bytes) -> int:
-    """Return what a piece, without its head, counts in the window."""
+    """Return what a piece, without its header, counts in the window."""
     return len(piece) + KEEPING
 
 
@@ -91,7 +91,7 @@ def greeting(token: bytes) -> bytes:
 
 
 def pieces(frame: bytes) -> list[bytes]:
-    """Cut a frame into what travels at a time; one that is empty is one piece."""
+    """Cut a frame into pieces; an empty one is one piece."""
     if len(frame) <= PIECE:
         return [frame]
     return [frame[begin : begin + PIECE] for begin in range(0, len(frame), PIECE)]
@@ -104,11 +104,11 @@ def read_goodbye(body: bytes) -> str:
 
 @dataclass(slots=True)
 class Assembly:
-    """The pieces of the next frame, as they come.
+    """Reassembles frames from their pieces.
 
     Attributes:
-        number: of the last piece.
-        size: how long the frame is that is begun, in bytes; ``None`` between frames.
+        number: the number of the last piece.
+        size: the length of the frame that is incomplete, in bytes; ``None`` between frames.
     """
 
     number: int
@@ -123,13 +123,13 @@ class Assembly:
         self._have = 0
 
     def take(self, number: int, size: int, piece: bytes) -> bytes | None:
-        """Take a piece.
+        """Add a piece.
 
         Returns:
             The frame, if this was its last piece.
 
         Raises:
-            ProtocolError: it is not the next piece. Nothing can be taken any more.
+            ProtocolError: it is not the next piece. Nothing can be added any more.
         """
         if number != self.number + 1:
             raise ProtocolError(f"piece {number} came after piece {self.number}")

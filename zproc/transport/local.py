@@ -1,8 +1,8 @@
-"""The server's side of ``unix://``: an AF_UNIX stream socket, epoll, and a queue for each peer that is slow.
+"""The server's side of ``unix://``: an AF_UNIX stream socket, epoll, and a queue for each slow peer.
 
-The law: one thread, one ``epoll_wait`` a poll, and for each readable peer one ``recv`` of bounded size, so that nobody
-can keep the others waiting. What can be written is written at once; only the rest is queued. The promises are those of
-``base.Listener``; who may connect, and where, is for ``rendezvous`` to say; what a frame is, for ``frame``.
+The law: one thread, one ``epoll_wait`` per poll, and for each readable peer one ``recv`` of bounded size, so that no
+peer can keep the others waiting. What can be written is written at once; only the rest is queued. The guarantees are
+those of ``base.Listener``; who may connect, and where, is defined in ``rendezvous``; what a frame is, in ``frame``.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _FLAGS: Final[int] = getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 class _Link(FrameReader):
-    """One peer's connection: what came over it, and what is still to go."""
+    """One peer's connection: what was received, and what is to be sent."""
 
     __slots__ = ("backlog", "fd", "heard", "peer", "queue", "recv", "send", "socket")
 
@@ -87,7 +87,7 @@ class LocalListener:
 
         Args:
             path: where, absolute. A socket that a dead server has left there is replaced.
-            limits: what peers can make this listener hold.
+            limits: bounds on what peers can make this listener hold.
 
         Raises:
             UsageError: the address is in use, too long, or not a socket.
@@ -150,8 +150,7 @@ class LocalListener:
             if events != READABLE or link.chunks:
                 self._serve(link, events)
                 continue
-            # The whole traffic of a well-behaved client takes the next lines and no others, so they are written out
-            # here.
+            # All traffic of a well-behaved client takes the next lines and no others, so they are inlined here.
             try:
                 data = link.recv(_CHUNK)
             except OSError as error:
@@ -186,14 +185,14 @@ class LocalListener:
         return ready or poll(timeout, _BATCH)
 
     def _serve(self, link: _Link, events: int) -> None:
-        """Do what is rare: write on, or read on in the middle of a frame, or see a connection end."""
+        """Handle what is rare: resume writing, or reading in the middle of a frame, or the end of a connection."""
         if events & WRITABLE:
             self._flush(link)
         if events != WRITABLE and link.peer in self._links:
             self._continue(link)
 
     def _continue(self, link: _Link) -> None:
-        """Read on, unless there are whole frames to deliver first."""
+        """Read more, unless there are complete frames to deliver first."""
         if link.fd in self._unfinished:
             return
         try:
@@ -211,7 +210,7 @@ class LocalListener:
             self._drop(link, CLOSED_BY_PEER + (" in the middle of a frame" if link.chunks else ""))
 
     def _deliver(self, link: _Link) -> None:
-        """Take one turn's frames from a link, and remember it if there may be more."""
+        """Deliver one turn's frames of a link, and remember it if there may be more."""
         frames = link.take(TURN)
         link.heard = link.heard or bool(frames)
         self._arrivals.extend(Received(link.peer, frame) for frame in frames)
@@ -221,7 +220,7 @@ class LocalListener:
             self._unfinished[link.fd] = link
 
     def _finish(self, unfinished: Iterable[int]) -> None:
-        """Give the next turn to those that had frames left when this poll began, longest waiting first."""
+        """Deliver another turn's frames of links that had some left when this poll began, longest waiting first."""
         for fd in unfinished:
             link = self._unfinished.pop(fd, None)
             if link is not None:  # not dropped meanwhile
@@ -230,7 +229,7 @@ class LocalListener:
     # -- deadlines
 
     def _until_next_deadline(self, timeout: float | None) -> float | None:
-        """Do what is due by now, and cut a timeout, in seconds, to when the next thing is."""
+        """Do what is due now, and limit a timeout, in seconds, to the next deadline."""
         now = time.monotonic()
         if self._accept_again is not None and self._accept_again <= now:
             self._accept_again = None
@@ -243,15 +242,15 @@ class LocalListener:
         return min(waits, default=None)
 
     def _judge(self, link: _Link, now: float) -> None:
-        """Drop a peer whose time is over, unless it is this process that was late."""
+        """Drop a peer whose time is over, unless it was this process that was late."""
         silent = not link.heard
         if silent:
-            # Its hello may be waiting in the socket, if nobody has polled for as long as the limit.
+            # Its hello may be waiting in the socket, if nobody has polled for that long.
             self._continue(link)
         if link.peer not in self._links:
             return
         if silent and link.heard:
-            self._probation.enter(link.peer, now)  # one more term, in which the layer above can look at it
+            self._probation.enter(link.peer, now)  # one more term, for the layer above to process it
         else:
             self._drop(link, no_hello(self._limits.handshake))
 
@@ -271,7 +270,7 @@ class LocalListener:
         self._send_rest(peer, frame, sent)
 
     def _send_rest(self, peer: PeerId, frame: bytes, sent: int) -> None:
-        """Send what is long, or what a peer could not take at once."""
+        """Send a long frame, or the rest of one that the peer could not take at once."""
         if len(frame) > self._limits.frame:
             raise LimitExceeded("frame", len(frame), self._limits.frame)
         link = self._links.get(peer)
@@ -284,7 +283,7 @@ class LocalListener:
             self._flush(link)
 
     def _queue(self, link: _Link, pieces: list[memoryview]) -> None:
-        """Keep for later what a peer could not take."""
+        """Queue what a peer could not take."""
         if not link.queue:
             self._poller.modify(link.fd, READABLE | WRITABLE)
         link.queue.extend(pieces)
@@ -293,7 +292,7 @@ class LocalListener:
             self._drop(link, over_backlog(link.backlog, self._limits.backlog))
 
     def _flush(self, link: _Link) -> None:
-        """Write as much of what is queued as the peer takes now."""
+        """Write as much of the queue as the peer takes now."""
         queue = link.queue
         try:
             sent = link.socket.sendmsg(itertools.islice(queue, _BUFFERS), (), _FLAGS)
@@ -332,7 +331,7 @@ class LocalListener:
             self._drop(link, f"{CONNECTION_LOST}: {error.strerror}")
 
     def _drop(self, link: _Link, reason: str) -> None:
-        """Forget a peer, and tell both sides why."""
+        """Drop a peer, and tell both sides why."""
         del self._links[link.peer], self._by_fd[link.fd]
         self._spin.together = 1 + len(self._links)
         self._unfinished.pop(link.fd, None)
@@ -389,11 +388,11 @@ class LocalListener:
         self._arrivals.append(Opened(link.peer, who.pid))
 
     def _turn_away(self) -> None:
-        """Spend the descriptor in reserve on a refusal, so that a newcomer is told and not left to wait.
+        """Use the reserve descriptor to refuse a newcomer, rather than let it wait.
 
         Raises:
-            BlockingIOError: nobody waits to be told.
-            OSError: there is no reserve, or another thread was faster in taking it.
+            BlockingIOError: nobody waits to connect.
+            OSError: there is no reserve, or another thread has used it up.
         """
         if self._reserve is not None:
             os.close(self._reserve)
@@ -409,7 +408,7 @@ class LocalListener:
                 self._reserve = os.open(os.devnull, os.O_RDONLY)
 
     def _pause(self) -> None:
-        """Accept nobody for a while: the newcomer stays in the queue, and would make every poll return at once."""
+        """Accept nobody for a while: the newcomer stays in the backlog, and would make every poll return at once."""
         self._poller.unregister(self._socket.fileno())
         self._accept_again = time.monotonic() + _PAUSE
 
@@ -462,7 +461,7 @@ def _part(connection: socket.socket, reason: str | None) -> None:
         if reason is not None:
             connection.setblocking(False)
             connection.send(farewell(reason), _FLAGS)
-        # A descriptor inherited by some child would keep the peer waiting for the end that close alone means.
+        # Where some child has inherited the descriptor, close alone would not end the connection.
         connection.shutdown(socket.SHUT_RDWR)
     connection.close()
 

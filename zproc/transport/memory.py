@@ -1,8 +1,8 @@
-"""``memory://``: server and clients in one process, joined by queues.
+"""``memory://``: server and clients in one process, connected by queues.
 
-The law: what the layers above see is what they see over a socket: the same arrivals in the same order, the same limits,
-the same errors. One lock a listener guards everything of it and of its clients; nobody waits while holding it. The file
-descriptor of a bell is used for the waiting, so that ``add_waker`` works here too.
+The law: the layers above see what they would see over a socket: the same arrivals in the same order, the same limits,
+the same errors. One lock per listener guards all state of it and its clients; nobody blocks while holding it. The
+server waits for the descriptor of a bell, so that ``add_waker`` works here, too.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["MemoryChannel", "MemoryListener"]
 
 _ROOM: Final = 256 << 10
-"""What a client can send ahead of the server, in bytes: about what a socket holds."""
+"""How much a client can send ahead of the server, in bytes: about as much as a socket buffers."""
 
 _KEEPING: Final = 64  # bytes that a queued frame costs besides its own
 _BATCH: Final = 64  # peers a poll
@@ -129,7 +129,7 @@ class MemoryListener:
             return self._collect()
 
     def _collect(self) -> list[Arrival]:
-        """Take what has arrived, one turn of each peer. Requires holding the lock."""
+        """Return what has arrived, one turn of each peer. Requires holding the lock."""
         if self._probation.deadlines:
             now = time.monotonic()
             for peer in self._probation.due(now):
@@ -140,7 +140,7 @@ class MemoryListener:
         return arrivals
 
     def _deliver(self, link: _Link) -> None:
-        """Take one turn's frames from a link, and remember it if there are more."""
+        """Deliver one turn's frames of a link, and remember it if there are more."""
         for _ in range(min(TURN, len(link.inbox))):
             frame = link.inbox.popleft()
             link.room += len(frame) + _KEEPING
@@ -153,7 +153,7 @@ class MemoryListener:
             self._drop(link, link.leaving)
 
     def _judge(self, link: _Link, now: float) -> None:
-        """Drop a peer whose time is over, unless it is this process that was late."""
+        """Drop a peer whose time is over, unless it was this process that was late."""
         if link.inbox and not link.heard:
             self._probation.enter(link.peer, now)
         else:
@@ -191,7 +191,7 @@ class MemoryListener:
     # -- peers come and go
 
     def admit(self) -> _Link:
-        """Let a client of this process in; for ``MemoryChannel``."""
+        """Admit a client of this process; for ``MemoryChannel``."""
         with self._lock:
             if self._closed:
                 raise _nobody(self.address)
@@ -206,7 +206,7 @@ class MemoryListener:
         return link
 
     def heard_from(self, link: _Link) -> None:
-        """Have the next poll look at a client; for ``MemoryChannel``. Requires holding the lock."""
+        """Make the next poll attend to a client; for ``MemoryChannel``. Requires holding the lock."""
         if link.end is None:
             self._speaking[link.peer] = link
             self._bell.ring()
@@ -229,7 +229,7 @@ class MemoryListener:
                 self._drop(self._links[peer], reason)
 
     def _drop(self, link: _Link, reason: str) -> None:
-        """Forget a peer, and tell both sides why. Requires holding the lock."""
+        """Drop a peer, and tell both sides why. Requires holding the lock."""
         del self._links[link.peer]
         self._speaking.pop(link.peer, None)
         self._probation.leave(link.peer)
@@ -336,7 +336,7 @@ class MemoryChannel:
         return self.closed or bool(self._link.outbox) or self._link.end is not None
 
     def _take(self) -> bytes:
-        """Take a frame out of the queue, by the same law as a socket: one that is too long ends the stream."""
+        """Take a frame out of the queue; as over a socket, one that is too long ends the stream."""
         frame = self._link.outbox.popleft()
         self._link.waiting -= len(frame) + _KEEPING
         if len(frame) > self._limit:

@@ -1,7 +1,7 @@
-"""Waiting for many file descriptors: epoll where the system has it, and the like of it elsewhere.
+"""Polling many file descriptors: epoll where the system has it, or something similar.
 
-The law: level-triggered. What is ready and not served is reported again, so a loop may take a little from each and come
-back.
+The law: level-triggered. What is ready and was not served is reported again, so a loop may serve each a little, and
+come back.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, Protocol
 __all__ = ["READABLE", "WRITABLE", "Poller", "SelectorPoller", "make_poller"]
 
 READABLE: Final = 1
-"""``EPOLLIN``; the end of a stream and errors come as any other number that lacks ``WRITABLE``, or with it."""
+"""``EPOLLIN``. The end of a stream and errors are reported as other bits, with or without ``WRITABLE``."""
 
 WRITABLE: Final = 4
 """``EPOLLOUT``"""
@@ -24,15 +24,15 @@ class Poller(Protocol):
     """The part of ``select.epoll`` that a listener uses."""
 
     def register(self, fd: int, eventmask: int) -> None:
-        """Wait for a descriptor, too."""
+        """Poll a descriptor as well."""
         ...
 
     def modify(self, fd: int, eventmask: int) -> None:
-        """Wait for other events of a descriptor."""
+        """Change the events to poll a descriptor for."""
         ...
 
     def unregister(self, fd: int) -> None:
-        """No longer wait for a descriptor."""
+        """Stop polling a descriptor."""
         ...
 
     def poll(self, timeout: float | None, maxevents: int) -> list[tuple[int, int]]:
@@ -40,7 +40,7 @@ class Poller(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what this takes of the system."""
+        """Release the system's resources."""
         ...
 
 
@@ -51,26 +51,26 @@ class SelectorPoller:
         self._selector = selectors.DefaultSelector()
 
     def register(self, fd: int, eventmask: int) -> None:
-        """Wait for a descriptor, too."""
+        """Poll a descriptor as well."""
         self._selector.register(fd, _to_selector(eventmask))
 
     def modify(self, fd: int, eventmask: int) -> None:
-        """Wait for other events of a descriptor."""
+        """Change the events to poll a descriptor for."""
         self._selector.modify(fd, _to_selector(eventmask))
 
     def unregister(self, fd: int) -> None:
-        """No longer wait for a descriptor."""
+        """Stop polling a descriptor."""
         self._selector.unregister(fd)
 
     def poll(self, timeout: float | None, maxevents: int) -> list[tuple[int, int]]:
         """Wait, in seconds; return descriptors and their events."""
         ready = self._selector.select(timeout)
-        # Selectors do not rotate as epoll does: cut the same way each time, the last would starve behind the first.
+        # Selectors do not rotate as epoll does: if the list were always cut the same way, the last would starve.
         random.shuffle(ready)
         return [(key.fd, _from_selector(events)) for key, events in ready[:maxevents]]
 
     def close(self) -> None:
-        """Give back what this takes of the system."""
+        """Release the system's resources."""
         self._selector.close()
 
 

@@ -1,7 +1,7 @@
-"""The peers that have connected and not said hello yet, and how long they may stay.
+"""The peers that have connected and have not said hello yet, and how long they may stay.
 
-The law: time comes as an argument, in seconds of a monotonic clock; every peer has the same time, so the oldest is
-always the next one due.
+The law: time is an argument, in seconds of a monotonic clock; every peer has the same term, so the oldest is always the
+next one due.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ __all__ = ["Probation"]
 
 
 class Probation:
-    """Who is on probation, oldest first.
+    """The peers on probation, oldest first.
 
     Attributes:
-        deadlines: by peer, when its time is over. To look at, not to change.
+        deadlines: when the time of each peer is over. Read-only.
     """
 
     __slots__ = ("_term", "deadlines")
@@ -33,7 +33,7 @@ class Probation:
         self.deadlines[peer] = now + self._term
 
     def leave(self, peer: PeerId) -> None:
-        """Forget a peer: it has been allowed, or is gone."""
+        """Remove a peer: it has been allowed, or is gone."""
         self.deadlines.pop(peer, None)
 
     def next_deadline(self) -> float | None:

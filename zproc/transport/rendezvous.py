@@ -1,9 +1,10 @@
-"""Where a server and its clients meet on one machine: a directory of ours, a path that is held, a uid the kernel tells.
+"""Where a server and its clients meet on one machine: a private directory, a locked path, a uid told by the kernel.
 
-The law: an address is never stolen, and a dead server's is never lost. Who listens at a path holds an exclusive
-``flock`` on ``<path>.lock`` for life; the kernel gives it back however the process ends, and then the next one may
-replace what was left. Only what was made here and the words beside it are ever removed, and only by the process that
-made them or by one that holds the lock. Nobody but our own uid and root is talked to, in either direction.
+The law: an address is never stolen, and a dead server's is never lost. Whoever listens at a path holds an exclusive
+``flock`` on ``<path>.lock`` for life; the kernel releases it however the process ends, and then the next one may
+replace what was left. Only what was created here, and the words beside it, is ever removed, and only by the process
+that created it or by one that holds the lock. Connections with other uids than our own and root's are refused, in
+either direction.
 """
 
 from __future__ import annotations
@@ -40,16 +41,16 @@ __all__ = [
 ]
 
 LONGEST_PATH: Final = 103 if sys.platform == "darwin" else 107
-"""What a socket's address holds (``sun_path``), in bytes, without the NUL at its end."""
+"""The longest path in a socket's address (``sun_path``), in bytes, without the terminating NUL."""
 
 _NAME: Final = "/01234567"
 _NAME_LENGTH: Final = 8
 
 _LOCK: Final = ".lock"
-"""What the name of the lock file has more than that of the path."""
+"""The suffix of the lock file's name."""
 
 _YOUNG: Final = 0.5
-"""For how long, in seconds, a lock file that names no process may be one that its maker is just about to lock."""
+"""How long after its creation a lock file without a process id may be just about to be locked, in seconds."""
 
 _PRIVATE: Final = 0o700
 _REMEDY: Final = "set ZPROC_RUNTIME_DIR to a directory of yours"
@@ -59,13 +60,13 @@ _REMEDY: Final = "set ZPROC_RUNTIME_DIR to a directory of yours"
 
 
 def runtime_directory() -> str:
-    """Return the directory that this user's sockets are made in, and make it where it is missing.
+    """Return the directory for this user's sockets, created if necessary.
 
-    It is ``$ZPROC_RUNTIME_DIR`` where that is set; else ``$XDG_RUNTIME_DIR/zproc`` where that is usable; else
+    It is ``$ZPROC_RUNTIME_DIR`` if that is set; else ``$XDG_RUNTIME_DIR/zproc`` if that is usable; else
     ``/tmp/zproc-<uid>``.
 
     Raises:
-        UsageError: it is not a directory that only we can use, or its path is too long for a socket's.
+        UsageError: it is not a directory that only we can access, or its path is too long for sockets.
     """
     chosen = os.environ.get("ZPROC_RUNTIME_DIR")
     if chosen:
@@ -79,7 +80,7 @@ def runtime_directory() -> str:
 
 
 def fresh_address() -> str:
-    """Return an address in the runtime directory that nobody uses.
+    """Return an unused address in the runtime directory.
 
     Raises:
         UsageError: there is no runtime directory; see ``runtime_directory``.
@@ -87,38 +88,37 @@ def fresh_address() -> str:
     directory = runtime_directory()
     while True:
         path = os.path.join(directory, secrets.token_hex(4))
-        if not os.path.lexists(path) and not os.path.lexists(path + ".lock"):
+        if not os.path.lexists(path) and not os.path.lexists(path + _LOCK):
             return f"unix://{path}"
 
 
 def abandoned() -> list[str]:
-    """List the addresses in the runtime directory that were taken by `fresh_address` and are perhaps nobody's now.
+    """Return the addresses in the runtime directory that came from `fresh_address`, and may be unused now.
 
     Raises:
         UsageError: there is no runtime directory; see ``runtime_directory``.
     """
-    directory = runtime_directory()
-    found = []
-    for name in os.listdir(directory):
-        place, ending = os.path.splitext(name)
-        if ending == ".lock" and len(place) == _NAME_LENGTH and _was_locked(os.path.join(directory, name)):
-            found.append(f"unix://{os.path.join(directory, place)}")
-    return found
+    return [f"unix://{path}" for path in _claimed() if len(os.path.basename(path)) == _NAME_LENGTH]
 
 
 def left_behind() -> list[str]:
-    """List the paths in the runtime directory that servers held that are dead, whatever their addresses.
+    """Return the paths in the runtime directory that belonged to servers that are dead, whatever their addresses.
 
     Raises:
         UsageError: there is no runtime directory; see ``runtime_directory``.
     """
+    return [path for path in _claimed() if not _lives(_holder(path + _LOCK))]
+
+
+def _claimed() -> list[str]:
+    """Return the paths in the runtime directory that have a lock file that is, or was, locked."""
     directory = runtime_directory()
-    locks = (os.path.join(directory, name) for name in sorted(os.listdir(directory)) if name.endswith(_LOCK))
-    return [lock.removesuffix(_LOCK) for lock in locks if _was_locked(lock) and not _lives(_holder(lock))]
+    locks = [os.path.join(directory, name) for name in sorted(os.listdir(directory)) if name.endswith(_LOCK)]
+    return [lock.removesuffix(_LOCK) for lock in locks if _was_locked(lock)]
 
 
 def clear_path(path: str) -> bool:
-    """Remove what a dead server has left at a path, and tell whether it was dead."""
+    """Remove what a dead server has left at a path; return whether it was dead."""
     try:
         claim = Claim(path)
     except (UsageError, Unavailable):
@@ -148,7 +148,7 @@ def _lives(pid: int) -> bool:
 
 
 def _was_locked(path: str) -> bool:
-    """Tell whether the maker of a lock file had come to lock it: then he wrote his process id into it."""
+    """Return whether the creator of a lock file has locked it: then it contains a process id."""
     try:
         found = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:  # its server has just ended in order
@@ -157,7 +157,8 @@ def _was_locked(path: str) -> bool:
 
 
 def _is_ours(directory: str) -> bool:
-    # After sudo the variable may still name the directory of the user that we were; ours in it would lock them out.
+    # After sudo, the variable may still name the directory of the original user, whom a directory of ours would lock
+    # out.
     try:
         found = os.lstat(directory)
     except OSError:
@@ -166,7 +167,7 @@ def _is_ours(directory: str) -> bool:
 
 
 def _private(directory: str) -> str:
-    """Make sure that a directory is there, is no link, is ours, and is closed to everybody else."""
+    """Make sure that a directory exists, is no link, is ours, and is inaccessible to everybody else."""
     if not os.path.isabs(directory):
         raise UsageError(f"{directory!r} is not an absolute path; set ZPROC_RUNTIME_DIR to one")
     try:
@@ -188,7 +189,7 @@ def _private(directory: str) -> str:
 
 
 def check_path(path: str) -> str:
-    """Return a path that a socket can have.
+    """Return a path, checked to be short enough for a socket.
 
     Raises:
         UsageError: it is too long.
@@ -204,7 +205,7 @@ def check_path(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who is at the other end, as the kernel has noted when it connected or listened.
+    """The process at the other end, according to the kernel, when it connected or began to listen.
 
     Attributes:
         pid: its process id, if known here.
@@ -216,12 +217,12 @@ class Credentials:
 
     @property
     def trusted(self) -> bool:
-        """Whether it is one of ours, or root."""
+        """Whether it belongs to our user, or root."""
         return self.uid in {0, os.geteuid()}
 
 
 def peer_credentials(connection: socket.socket) -> Credentials:
-    """Ask the kernel who is at the other end of a connection."""
+    """Return the credentials of the process at the other end of a connection."""
     if sys.platform == "darwin":
         told = connection.getsockopt(0, socket.LOCAL_PEERCRED, 76)
         return Credentials(None, struct.unpack_from("=II", told)[1])
@@ -233,16 +234,16 @@ def peer_credentials(connection: socket.socket) -> Credentials:
 
 
 class Claim:
-    """The right to listen at a path, held by this process until released."""
+    """The exclusive right to listen at a path, until released."""
 
     __slots__ = ("__weakref__", "_held", "_lock", "address", "path")
 
     def __init__(self, path: str, address: str | None = None) -> None:
-        """Take the path, if nobody has it.
+        """Claim a path, if nobody else has it.
 
         Args:
-            path: which, absolute.
-            address: what it is called by users; ``None`` for the ``unix://`` address.
+            path: the path, absolute.
+            address: its address in messages; ``None`` for the ``unix://`` address.
 
         Raises:
             UsageError: somebody listens there, the path is too long, or what is there is not a socket.
@@ -261,7 +262,7 @@ class Claim:
             raise self._explained(error) from error
 
     def bind(self) -> socket.socket:
-        """Make the socket, in place of one that a dead server has left.
+        """Create the socket, in place of one that a dead server has left.
 
         Raises:
             UsageError, Unavailable: as above. The claim is released.
@@ -270,7 +271,7 @@ class Claim:
         try:
             self._clear()
             bound.bind(self.path)
-            # Between bind and listen nobody can connect, so there is no moment with another mode, whatever the umask.
+            # Between bind and listen nobody can connect, so it is never accessible with another mode.
             self.hold()
         except BaseException as error:
             bound.close()
@@ -279,7 +280,7 @@ class Claim:
         return bound
 
     def make_room(self) -> None:
-        """Remove what a dead server has left, so that somebody else than `bind` can make the socket.
+        """Remove what a dead server has left, so that the socket can be created other than by `bind`.
 
         Raises:
             UsageError, Unavailable: as above. The claim is released.
@@ -291,24 +292,24 @@ class Claim:
             raise self._explained(error) from error
 
     def hold(self) -> None:
-        """Take what is at the path now for ours: nobody else may use it, and it is removed at the end."""
+        """Adopt what is at the path now: nobody else may access it, and it is removed at the end."""
         self._held = _identity(self.path)
         os.chmod(self.path, 0o600)
 
     def release(self) -> None:
-        """Remove what is at the path, and the lock, as far as they are still ours. Does nothing the second time."""
+        """Remove what is at the path, and the lock file, if they are still ours. Does nothing the second time."""
         if self._lock < 0:
             return
         if self._held is not None and _identity(self.path) == self._held:
             _unlink(self.path)
-        # The lock goes last, and while it is held: whoever opened the old file meanwhile gets its lock, finds another
-        # file or none under its name, and starts over.
+        # The lock file goes last, while it is locked: whoever has opened it meanwhile gets the lock, finds another file
+        # or none under its name, and starts over.
         if _identity(self._lock_path) == _identity(self._lock):
             _unlink(self._lock_path)
         self.disown()
 
     def disown(self) -> None:
-        """Let go of the lock, and leave everything as it is."""
+        """Close the lock file, and leave everything as it is."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -318,7 +319,7 @@ class Claim:
         return self.path + _LOCK
 
     def _take_lock(self) -> bool:
-        """Lock the file; ``False`` when its name was taken away meanwhile, because the last holder was just closing."""
+        """Lock the file; return ``False`` if it was unlinked meanwhile, because its last holder was just closing."""
         self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -328,7 +329,7 @@ class Claim:
         if _identity(self._lock) != _identity(self._lock_path):
             return False
         try:
-            os.fchmod(self._lock, 0o600)  # a umask of 0777 would keep the next one out
+            os.fchmod(self._lock, 0o600)  # with a umask of 0777, the next one could not open it
             os.truncate(self._lock, 0)
             os.write(self._lock, str(os.getpid()).encode())
         except BaseException:
@@ -337,9 +338,9 @@ class Claim:
         return True
 
     def _clear(self) -> None:
-        """Remove a socket that nobody listens at, and the words of its server."""
+        """Remove a socket on which nobody listens, and the words of its server."""
         self._clear_socket()
-        # Before anybody can connect: who still sees the old server's revisions must not take them for the new one's.
+        # Before anybody can connect: the old server's revisions must not be taken for the new one's.
         retire(self.path + WORDS)
 
     def _clear_socket(self) -> None:
@@ -353,7 +354,7 @@ class Claim:
             probe.setblocking(False)
             answer = probe.connect_ex(self.path)
         if answer != errno.ECONNREFUSED:
-            # It is alive, and does not know our lock; or its lock file was removed by hand.
+            # The server is alive: it does not use our locks, or its lock file was removed by hand.
             raise address_in_use(self.address, "a process that holds no lock on it")
         _unlink(self.path)
 

@@ -1,13 +1,13 @@
-"""The server's side of ``tcp://`` and ``ipc://``: one ROUTER, and for each peer what is on the way.
+"""The server's side of ``tcp://`` and ``ipc://``: one ROUTER socket, and for each peer what is on the way.
 
-The law: ZeroMQ moves bytes and checks keys; who is there, and for how long, is found out here. A peer is there from its
-greeting on. It is gone when it says so, when nothing can be sent to it, or when it breaks a rule; then it is told why,
-and its connection is cut, which ZeroMQ cannot do and the kernel can. That a connection has ended the monitor says, by
-the number of a descriptor, which may be another one's by then: so it is taken as a hint, and looked after. The promises
-are those of ``base.Listener``.
+The law: ZeroMQ moves bytes and checks keys; which peers are connected is determined here. A peer is connected from its
+greeting on. It is gone when it says so, when nothing can be sent to it, or when it breaks the protocol; then it is told
+why, and its connection is shut down, which ZeroMQ cannot do but the kernel can. The monitor reports the end of a
+connection by its descriptor, whose number may have been reused by then: so a report is only a hint, and is verified.
+The guarantees are those of ``base.Listener``.
 
-Not bounded here: a peer that was let in by its key, and over ``ipc://`` any process of this user, before it has greeted
-(in the old protocol, too), could send one message of endlessly many parts, and ZeroMQ would keep them all.
+Not bounded here: a peer whose key was accepted, or over ``ipc://`` any process of this user, could, before its greeting
+(also in the old protocol), send a message of endlessly many parts, all of which ZeroMQ would keep.
 """
 
 from __future__ import annotations
@@ -69,16 +69,16 @@ __all__ = ["RouterListener"]
 
 _QUEUE: Final = 512  # connections that the kernel keeps until they are accepted
 _PROBES: Final = (0.002, 0.01, 0.05, 0.25, 1.0)  # seconds after the hint that a peer is gone
-_UNREAD: Final = 0.1  # seconds that what a peer had sent before it left may take to be read
-_LEAVING: Final = 1.0  # seconds that a peer has to read why it is sent away
-_FLUSH: Final = 250  # milliseconds that the farewells may take at the end
+_UNREAD: Final = 0.1  # seconds for reading what a peer had sent before it left
+_LEAVING: Final = 1.0  # seconds for a peer to read why it is disconnected
+_FLUSH: Final = 250  # milliseconds for sending farewells at the end
 _LONGEST_NAME: Final = 32
 
 _Identity = tuple[int, int]
 
 
 class _Link:
-    """One peer's connection: what came over it, and what is still to go."""
+    """One peer's connection: what was received, and what is to be sent."""
 
     __slots__ = (
         "assembly",
@@ -121,8 +121,8 @@ class RouterListener:
         """Listen.
 
         Args:
-            place: where, and who is let in there. It is given up at the end, and if this fails.
-            limits: what peers can make this listener hold.
+            place: where to listen, and with which keys. It is released at the end, and if this fails.
+            limits: bounds on what peers can make this listener hold.
 
         Raises:
             UsageError: the address is in use, or is not one of this machine.
@@ -172,7 +172,8 @@ class RouterListener:
             raise listener_closed()
         if timeout is not None:
             timeout = capped(timeout)
-        # ZeroMQ's descriptor tells of what came since the last look only, so there is one before each wait.
+        # ZeroMQ's descriptor is edge-triggered: it tells only of what came since the last receive, which so precedes
+        # each wait.
         wait = 0.0 if self._take() else timeout
         wait = self._until_next_deadline(wait)
         if self._arrivals:
@@ -188,7 +189,7 @@ class RouterListener:
         return arrivals
 
     def _take(self) -> bool:
-        """Take one turn's messages, of all peers in rotation; return whether there may be more."""
+        """Process one turn's messages, of all peers in rotation; return whether there may be more."""
         router = self._router
         for _ in range(TURN):
             try:
@@ -208,14 +209,14 @@ class RouterListener:
         return True
 
     def _skip(self, name: bytes) -> None:
-        """Pass over the rest of a message that has more parts than one, and part from who sent it."""
+        """Skip the rest of a message that has more than one part, and drop the peer that sent it."""
         while self._router.get(zmq.RCVMORE):
             self._router.recv()
         if (link := self._by_name.get(name)) is not None:
             self._drop(link, "a message of more than one part")
 
     def _hear(self, link: _Link, message: bytes) -> None:
-        """Take a message of a peer."""
+        """Process a message of a peer."""
         if len(message) < FROM_CLIENT.size:
             self._drop(link, f"a message of {len(message)} bytes has no head")
             return
@@ -251,10 +252,10 @@ class RouterListener:
     # -- peers come
 
     def _meet(self, name: bytes, message: zmq.Frame) -> None:
-        """Take the first message of somebody; whoever does not begin with a greeting is not answered."""
+        """Process the first message of a connection; one that does not begin with a greeting gets no answer."""
         fd = _descriptor(message)
         if name in self._leaving or fd is None:
-            return  # what he says who was sent away; or an old protocol's message, whose sender has little time anyway
+            return  # from a peer that is being disconnected; or in an old protocol, whose handshake will time out
         body = message.bytes
         if len(body) < FROM_CLIENT.size or body[0] != OPEN or body[FROM_CLIENT.size :] != GREETING:
             _cut(fd, self._silent.pop(fd, None) or _identity(fd))
@@ -281,7 +282,7 @@ class RouterListener:
         self._send_away(name, fd, _identity(fd), reason)
 
     def _look_after(self) -> None:
-        """Do what the monitor's news suggest."""
+        """Process what the monitor reports."""
         for event in self._monitor.events():
             if event.kind == zmq.EVENT_ACCEPTED and event.value not in self._by_fd:
                 self._expect(event.value, _identity(event.value))
@@ -291,7 +292,7 @@ class RouterListener:
                     self._probe(link, 0)
 
     def _expect(self, fd: int, identity: _Identity | None) -> None:
-        """Give a connection the time for a handshake and a greeting; ZeroMQ would give some for ever."""
+        """Limit the time for a connection's handshake and greeting; ZeroMQ would let some stay for ever."""
 
         def judge() -> None:
             if identity is not None and self._silent.get(fd) == identity:
@@ -301,7 +302,7 @@ class RouterListener:
         self._after(HANDSHAKE + self._limits.handshake, judge)
 
     def _probe(self, link: _Link, step: int) -> None:
-        """See whether a peer is there, now and a few times more."""
+        """Check whether a peer is there, now and a few times more."""
         if link.peer not in self._links or link.lost is not None:
             return
         self._post(link, FROM_SERVER.pack(PROBE, 0, 0))
@@ -314,7 +315,7 @@ class RouterListener:
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._timer_numbers), action))
 
     def _until_next_deadline(self, timeout: float | None) -> float | None:
-        """Do what is due by now, and cut a timeout, in seconds, to when the next thing is."""
+        """Do what is due now, and limit a timeout, in seconds, to the next deadline."""
         if not (self._timers or self._probation.deadlines or self._lost):
             return timeout
         now = time.monotonic()
@@ -329,7 +330,7 @@ class RouterListener:
         return min(waits, default=None)
 
     def _judge(self, link: _Link, now: float) -> None:
-        """Drop a peer whose time is over, unless what it said has not been looked at."""
+        """Drop a peer whose time is over, unless what it sent has not been processed yet."""
         if any(isinstance(each, Received) and each.peer == link.peer for each in self._arrivals):
             self._probation.enter(link.peer, now)
         else:
@@ -364,7 +365,7 @@ class RouterListener:
         self._post(link, FROM_SERVER.pack(DATA, link.number, size) + piece)
 
     def _post(self, link: _Link, message: bytes) -> None:
-        """Hand a message to ZeroMQ; that nobody is there is found out here."""
+        """Pass a message to ZeroMQ; if that fails, the peer is gone."""
         try:
             self._router.send(link.name, zmq.SNDMORE | zmq.NOBLOCK)
             self._router.send(message, zmq.NOBLOCK)
@@ -372,7 +373,7 @@ class RouterListener:
             self._lose(link)
 
     def _confirm(self, link: _Link, taken: int) -> None:
-        """Take note how far a peer is, and send on."""
+        """Process an acknowledgement, and send more."""
         if not link.taken < taken <= link.sent:
             self._drop(link, f"{taken} bytes are confirmed where {link.sent} were sent")
             return
@@ -400,7 +401,7 @@ class RouterListener:
             self._drop(link, reason)
 
     def _lose(self, link: _Link) -> None:
-        """Take note that nothing can be sent to a peer; what it had sent is read first."""
+        """Take note that a peer is gone; what it had sent is processed first."""
         if link.lost is None:
             link.lost = CLOSED_BY_PEER if link.assembly.size is None else f"{CLOSED_BY_PEER} in the middle of a frame"
             link.queue.clear()
@@ -408,7 +409,7 @@ class RouterListener:
             self._lost[link.peer] = time.monotonic() + _UNREAD
 
     def _part_from_lost(self, now: float | None) -> None:
-        """Drop those that are gone: all, when nothing more is to be read, or else those that had their time."""
+        """Drop peers that are gone: all if nothing is left to be received, else those whose time is over."""
         for peer, until in list(self._lost.items()):
             if now is None or until <= now:
                 link = self._links[peer]
@@ -416,7 +417,7 @@ class RouterListener:
                 self._drop(link, link.lost)
 
     def _drop(self, link: _Link, reason: str) -> None:
-        """Forget a peer, and tell both sides why."""
+        """Drop a peer, and tell both sides why."""
         del self._links[link.peer], self._by_name[link.name]
         if self._by_fd.get(link.fd) is link:
             del self._by_fd[link.fd]
@@ -427,7 +428,7 @@ class RouterListener:
         self._arrivals.append(Closed(link.peer, reason))
 
     def _send_away(self, name: bytes, fd: int, identity: _Identity | None, reason: str) -> None:
-        """Tell somebody why, and cut the connection when he had the time to read it."""
+        """Tell a peer why it is disconnected, and shut its connection down when it had the time to read that."""
         with contextlib.suppress(zmq.ZMQError):
             self._router.send(name, zmq.SNDMORE | zmq.NOBLOCK)
             self._router.send(FROM_SERVER.pack(BYE, 0, 0) + reason.encode("utf-8", "replace"), zmq.NOBLOCK)
@@ -482,13 +483,13 @@ class RouterListener:
 
 
 def _credentials(message: zmq.Frame) -> Credentials:
-    """Read who the kernel says has sent a message; ZeroMQ writes it behind the name of the host."""
+    """Return the sender's credentials according to the kernel, which ZeroMQ appends to the host's name."""
     *_, uid, _gid, pid = str(message.get("Peer-Address")).split(":")
     return Credentials(int(pid) or None, int(uid))
 
 
 def _descriptor(message: zmq.Frame) -> int | None:
-    """Return the descriptor that a message came by, if it came by this version of the protocol."""
+    """Return the descriptor over which a message came, or ``None`` if in an old version of ZMTP."""
     try:
         fd = message.get(zmq.SRCFD)
     except zmq.ZMQError:
@@ -498,7 +499,7 @@ def _descriptor(message: zmq.Frame) -> int | None:
 
 
 def _identity(fd: int) -> _Identity | None:
-    """Return what tells a connection from every other, also from one that gets its descriptor's number later."""
+    """Return what distinguishes a connection from all others, even from one whose descriptor has its number later."""
     try:
         found = os.fstat(fd)
     except OSError:
@@ -507,9 +508,9 @@ def _identity(fd: int) -> _Identity | None:
 
 
 def _cut(fd: int, identity: _Identity | None) -> None:
-    """End a connection of ZeroMQ's, if the descriptor is still that connection's."""
+    """Shut down a connection of ZeroMQ's, if the descriptor still belongs to it."""
     with contextlib.suppress(OSError):
-        # A descriptor of our own first: that one cannot become another's between the look and the cut.
+        # A duplicate first: its number cannot be reused between the check and the shutdown.
         own = os.dup(fd)
         if identity is None or _identity(own) != identity:
             os.close(own)

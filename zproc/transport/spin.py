@@ -1,13 +1,13 @@
-"""Looking a moment longer before falling asleep, where what is waited for comes at once.
+"""Adaptive spinning: polling for a moment before sleeping, where what is waited for comes at once.
 
-The law: whoever was woken within `LONGEST` a few times in a row looks for that long before his next sleep. A look in
-vain ends that, and the next is twice as far away, so that looking costs next to nothing where it does not help: whom he
-waits for is slow, or needs the processor that he looks on. Nor does anybody look while there are others who could use
-the processor, and none is idle. A process at rest sleeps.
+The law: whoever was woken within `LONGEST` a few times in a row polls for that long before its next sleep. Spinning in
+vain ends that, and doubles the number of short sleeps before the next attempt, so that spinning costs next to nothing
+where it does not help: because the other side is slow, or needs the processor that spins. Nor does anybody spin while
+no processor is idle and others could use it. An idle process sleeps.
 
-Why: to be put to sleep and woken takes longer than the work that is waited for. On a virtual machine, which gives a
-processor away that has nothing to do, a round trip of 20 us of work takes 80. Mutexes do the same (glibc's
-``PTHREAD_MUTEX_ADAPTIVE_NP``), and so do hypervisors (KVM's ``halt_poll_ns``) and network drivers (``SO_BUSY_POLL``).
+Why: being put to sleep and woken takes longer than the work that is waited for. On a virtual machine, which gives idle
+processors away, a round trip of 20 us of work takes 80 us. Mutexes do the same (glibc's ``PTHREAD_MUTEX_ADAPTIVE_NP``),
+and so do hypervisors (KVM's ``halt_poll_ns``) and network drivers (``SO_BUSY_POLL``).
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from typing import Final
 __all__ = ["LONGEST", "Spin"]
 
 LONGEST: Final = 200e-6
-"""For how long to look, in seconds: KVM's default of ``halt_poll_ns``, and twice what a request takes when both sides
-have to be woken."""
+"""How long to spin, in seconds: KVM's default of ``halt_poll_ns``, and twice what a request takes if both sides have to
+be woken."""
 
 _AT_FIRST: Final = 2
 _AT_MOST: Final = 1 << 12
 _PROVEN: Final = 16
-"""After how many looks in a row that were not in vain those before are forgotten."""
+"""After how many successes in a row earlier failures are forgotten."""
 
 _AGAIN: Final = 256
-"""After how many looks in a row to see whether others could run; that takes 20 us."""
+"""After how many successes in a row to check whether others could use the processor, which takes 20 us."""
 
 _RUNNING: Final = "/proc/loadavg"
-"""Where Linux tells how many could run at this moment, as the fourth of five words, before a slash."""
+"""Where Linux tells how many threads are runnable, in the fourth of five words, before a slash."""
 
 
 class Spin:
-    """Whether to look before the next sleep.
+    """Decides whether to spin before the next sleep.
 
     Attributes:
-        worth: whether to.
-        together: how many processes may run without being counted as others: those that are not kept from anything by
-            this one's looking. For a client that is its server and itself; another client could ask something by the
-            processor that it looks on. For a server it is all of its clients, because they wait for it.
+        worth: whether to spin.
+        together: how many runnable processes do not count as others, because spinning does not hold them up. For a
+            client those are its server and itself: other clients could use the processor. For a server they include
+            all its clients, because they wait for it.
     """
 
     __slots__ = ("_in_a_row", "_needed", "together", "worth")
@@ -48,12 +48,12 @@ class Spin:
     def __init__(self) -> None:
         self.worth: bool = False
         self.together: int = 2
-        self._in_a_row = 0  # sleeps that were short; while it is worth it, looks that found something
-        # With a single processor, whom one waits for cannot run while one looks.
+        self._in_a_row = 0  # short sleeps; while it is worth it, successes
+        # With a single processor, the other side cannot run while this one spins.
         self._needed = _AT_FIRST if _processors() > 1 else 0
 
     def slept(self, seconds: float) -> None:
-        """Take note of a sleep without a look.
+        """Take note of a sleep without spinning.
 
         Args:
             seconds: how long it lasted.
@@ -70,7 +70,7 @@ class Spin:
                 self._in_a_row = 0
 
     def looked(self, *, found: bool) -> None:
-        """Take note of a look, and whether it found what was waited for."""
+        """Take note of having spun, and whether what was waited for came."""
         if not found:
             self._end()
             return
@@ -83,7 +83,7 @@ class Spin:
                 self._end()
 
     def _end(self) -> None:
-        """Look no more for now, and the next time only after twice as many short sleeps."""
+        """Stop spinning for now; the next time takes twice as many short sleeps."""
         self.worth = False
         self._in_a_row = 0
         self._needed = min(self._needed * 2, _AT_MOST)
@@ -95,10 +95,10 @@ def _processors() -> int:
 
 
 def _crowded(together: int) -> bool:
-    """Whether all processors are used, and others than those who belong together could run.
+    """Return whether no processor is idle, and other processes than those that belong together could run.
 
     Args:
-        together: how many these are.
+        together: how many belong together.
 
     Returns:
         ``False`` where the system does not tell.

@@ -1,8 +1,8 @@
-"""The token of a server that listens on this machine only, by which its own user finds it and others do not.
+"""The token of a server on a loopback address, which gives its own user access to it, and nobody else.
 
-The law: a server on a loopback address makes a new token whenever it starts, and lets in whoever has it. It lies in a
-file in the runtime directory, which no other user can enter, under the name of the address: so an address stays what
-it is, and is no secret. Who listens at an address holds the lock beside its token for life.
+The law: a server on a loopback address creates a new token whenever it starts, and admits whoever has it. The token is
+in a file in the runtime directory, which no other user can enter, named after the address: so the address itself is no
+secret. Whoever listens at an address holds the lock beside its token for life.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LENGTH = 32  # bytes
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a host: every address that its name stands for is a loopback address.
+    """Return whether only this machine can reach a host: all addresses of that name are loopback addresses.
 
     Raises:
         UsageError: there is no such host.
@@ -36,17 +36,17 @@ def is_loopback(host: str) -> bool:
 
 
 def claim_address(host: str, port: int) -> Claim:
-    """Take an address of this machine for this process, if no other process of ours has it.
+    """Claim a loopback address, if no other process of this user has it.
 
     Raises:
-        UsageError: one has.
+        UsageError: another process has it.
     """
     return Claim(_path(host, port), f"tcp://{host}:{port}")
 
 
 def publish_token(claim: Claim, token: bytes) -> None:
-    """Let this user's processes read a token, until the claim is released."""
-    # Written aside first: whoever reads gets a whole one, and a file that a killed server left is replaced.
+    """Publish a token to this user's processes, until the claim is released."""
+    # Written to another file first: readers get a whole one, and a file that a killed server left is replaced.
     aside = f"{claim.path}.{secrets.token_hex(4)}"
     write_secret(aside, token.hex().encode())
     os.rename(aside, claim.path)
@@ -54,12 +54,12 @@ def publish_token(claim: Claim, token: bytes) -> None:
 
 
 def new_token() -> bytes:
-    """Return a token that nobody can guess."""
+    """Return a new random token."""
     return secrets.token_bytes(_LENGTH)
 
 
 def read_token(host: str, port: int) -> bytes | None:
-    """Return the token of the server at an address of this machine; ``None`` if it has left none for us.
+    """Return the token of the server at a loopback address; ``None`` if there is none for us.
 
     Raises:
         UsageError: there is no runtime directory.
@@ -72,6 +72,6 @@ def read_token(host: str, port: int) -> bytes | None:
 
 
 def _path(host: str, port: int) -> str:
-    # One name for the addresses that mean the same to most: a server on 127.0.0.1 is found by localhost.
+    # One name for addresses that are mostly interchangeable: a server on 127.0.0.1 is found as localhost.
     plain = "localhost" if host in {"127.0.0.1", "::1", "localhost"} else host.replace(":", "-")
     return os.path.join(runtime_directory(), f"tcp-{plain}-{port}")

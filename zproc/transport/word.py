@@ -1,13 +1,13 @@
-"""The newest revision of each state of a server, where every process of the machine can see it without asking.
+"""Revision words: the newest revision of each state of a server, in memory that every process of the machine can read.
 
-The law: the server writes a word before anybody can know of the commit that it stands for. So whoever finds in it the
-revision that he holds holds the newest state, and need not ask; whoever finds another number asks. A word whose server
-has ended in order, or has been replaced, never again equals a revision; that a server was killed shows by its
-connections, and only by them.
+The law: the server writes a word before anybody can know of the commit that it stands for. So a client that finds there
+the revision that it holds has the newest state, and need not ask; one that finds another number asks. The word of a
+server that has shut down, or has been replaced, never again equals a revision; that a server was killed shows by its
+connections only.
 
-The words lie in a file beside the server's socket, mapped into memory by each process. One is eight bytes, aligned, and
+The words are in a file beside the server's socket, which each process maps. One word is eight bytes, aligned, and
 CPython copies an item of a ``memoryview`` of native format with one ``memcpy`` of its size, which compiles to one
-instruction: nobody sees half of one.
+instruction: nobody reads half of one.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from zproc.typing import Epoch, Revision
 __all__ = ["NOWHERE", "NO_REVISION", "WORDS", "Words", "publish", "retire", "word"]
 
 NO_REVISION: Final = (1 << 64) - 1
-"""What a word holds that does not stand for a revision."""
+"""The value of a word that stands for no revision."""
 
 NOWHERE: Final = memoryview(NO_REVISION.to_bytes(8, "little")).cast("Q")
-"""The word of a server whose words cannot be seen from here: every read asks."""
+"""The word of a server whose words cannot be read from here: every read asks the server."""
 
 WORDS: Final = ".rev"
-"""What the name of the file has more than that of the socket."""
+"""The suffix of the file's name."""
 
 _HEAD: Final = 256
 _SIZE: Final = 4096
@@ -39,11 +39,11 @@ _WORDS: Final = (_SIZE - _HEAD) // 8
 
 
 class Words:
-    """The words of a server, as it writes them.
+    """The words of a server, for writing.
 
     Args:
-        path: where the file is made.
-        epoch: the life of the server, by which a reader knows the file for this server's.
+        path: where the file is created.
+        epoch: the server's epoch, by which readers recognize the file as this server's.
     """
 
     def __init__(self, path: str, epoch: Epoch) -> None:
@@ -51,7 +51,7 @@ class Words:
         self._pid = os.getpid()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            # Written, and not made of a hole, which a full disk would fill with SIGBUS when it is first stored to.
+            # Written, rather than left sparse: on a full disk, the first store into a hole would raise SIGBUS.
             if os.write(descriptor, epoch.encode("ascii").ljust(_SIZE, b"\0")) < _SIZE:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._words = memoryview(mmap.mmap(descriptor, _SIZE))[_HEAD:].cast("Q")
@@ -62,7 +62,7 @@ class Words:
             os.close(descriptor)
 
     def write(self, index: int, revision: Revision) -> None:
-        """Let everybody see the newest revision of a state; of one too many, nobody sees it.
+        """Publish the newest revision of a state, unless the server has more states than there are words.
 
         Args:
             index: which of the server's states.
@@ -72,20 +72,20 @@ class Words:
             self._words[index] = revision
 
     def close(self) -> None:
-        """Make the words worthless and remove the file. Does nothing in a fork of the server."""
+        """Invalidate the words and remove the file. Does nothing in a fork of the server."""
         if self._pid == os.getpid():
             retire(self._path)
 
 
 def publish(address: str, epoch: Epoch) -> Words | None:
-    """Make the words of a server that has begun to listen.
+    """Create the words of a server that has begun to listen.
 
     Args:
         address: where it listens.
-        epoch: its life.
+        epoch: its epoch.
 
     Returns:
-        The words, ``None`` if nobody could see them by such an address. Whoever gets them calls ``close``.
+        The words, to be closed by the caller; ``None`` if clients at such an address cannot read them.
 
     Raises:
         Unavailable: the system refuses: no space, for example.
@@ -103,10 +103,10 @@ def word(address: str, index: int, epoch: Epoch) -> memoryview:
     Args:
         address: where its server listens.
         index: which of the server's states.
-        epoch: the life of the server that is meant.
+        epoch: the epoch of that server.
 
     Returns:
-        A view of one integer; `NOWHERE` if this server's words cannot be seen.
+        A view of one integer; `NOWHERE` if this server's words cannot be read.
     """
     path = _path(address)
     if path is None or index >= _WORDS:
@@ -119,7 +119,7 @@ def word(address: str, index: int, epoch: Epoch) -> memoryview:
 
 
 def retire(path: str) -> None:
-    """Make words worthless to whoever sees them, and remove the file, if there is one."""
+    """Invalidate words for whoever has mapped them, and remove the file, if there is one."""
     with contextlib.suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:

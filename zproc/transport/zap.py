@@ -1,7 +1,7 @@
-"""Who is let in, by key: the thread that ZeroMQ asks in every handshake.
+"""The ZAP handler: the thread that ZeroMQ asks in every handshake whether a key is admitted.
 
-The law: nobody is let in whose key it does not know, and nobody at all when it has died: the socket that asks enforces
-its domain. It has a thread of its own, because a server that computes must not keep handshakes waiting.
+The law: unknown keys are refused, and all keys if the thread has died, because the socket enforces its domain. It has a
+thread of its own, because a busy server must not keep handshakes waiting.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _PLACE: Final = "inproc://zeromq.zap.01"
 _VERSION: Final = b"1.0"
 
 _TOLD: Final = 20
-"""How many strangers are told one by one in each period."""
+"""How many refusals are logged one by one in each period."""
 
 _PERIOD: Final = 60.0
-"""How long that is, in seconds."""
+"""The length of that period, in seconds."""
 
 
 class KeyCheck:
-    """Answers for one context's sockets whether a key is known.
+    """Authenticates clients for the sockets of one context.
 
     Args:
-        context: theirs; when it is terminated, this ends.
-        allowed: tells of a public key, as text, whether it is let in.
+        context: the context; when it is terminated, this ends.
+        allowed: returns whether a public key, as text, is admitted.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], allowed: Callable[[bytes], bool]) -> None:
@@ -75,7 +75,7 @@ class KeyCheck:
         return [_VERSION, number, b"400", b"unknown key", b"", b""]
 
     def _tell(self, place: str, now: float) -> None:
-        """Write of a stranger; of many, how many they were."""
+        """Log a refusal; of many, only the number."""
         if held := self._strangers.release(now):
             _log.warning("%d more were not let in within %g s and are not listed", held, self._strangers.period)
         if self._strangers.takes(now):
@@ -84,6 +84,6 @@ class KeyCheck:
     def _is_known(self, key: bytes) -> bool:
         try:
             return self._allowed(key)
-        except Exception:  # noqa: BLE001 - whatever it is, nobody is let in
+        except Exception:  # noqa: BLE001 - whatever it is, nobody is admitted
             _log.exception("keys cannot be checked")
             return False

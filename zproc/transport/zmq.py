@@ -1,8 +1,8 @@
-"""What ZeroMQ is told before anything else: contexts, options, and what its monitor says.
+"""Configuring ZeroMQ: contexts, socket options, and monitors.
 
-The law: every option is set before a socket binds or connects, because later it would say nothing and do nothing. A
-socket never connects again by itself: a connection that is lost is the end of its link, and whoever is above decides
-what to ask again. Nothing waits for ever: not the end of a context, nor a peer that does not speak.
+The law: every option is set before a socket binds or connects, because later it would silently have no effect. A socket
+never reconnects by itself: a lost connection is the end of its link, and the layers above decide what to send again.
+Nothing waits for ever: neither the termination of a context, nor a silent peer.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ __all__ = [
 ]
 
 DOMAIN: Final = b"zproc"
-"""The domain that keys are checked for; without its checker nobody is let in."""
+"""The ZAP domain of our sockets; without its handler nobody is admitted."""
 
 HANDSHAKE: Final = 3.0
-"""How long a connection may take to say who it is, in seconds."""
+"""How long a handshake may take, in seconds."""
 
 _MONITORED: Final = (
     zmq.EVENT_ACCEPTED
@@ -51,10 +51,10 @@ _MONITORED: Final = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
-_SEAL: Final = 64  # bytes that a message grows by when it is encrypted, at most
+_SEAL: Final = 64  # bytes that encryption adds to a message, at most
 _places: Final = itertools.count()
 _SOCKETS: Final = 65_535
-_QUEUED: Final = 64  # messages of a peer that ZeroMQ holds until they are looked at
+_QUEUED: Final = 64  # messages of a peer that ZeroMQ holds until they are received
 _AHEAD: Final = 256  # messages of ours that it holds until they are sent
 
 
@@ -67,7 +67,7 @@ def libzmq_version() -> str:
 
 
 def new_context() -> zmq.Context[zmq.Socket[bytes]]:
-    """Return a context: one thread of ZeroMQ's, and whatever sockets are made of it."""
+    """Return a new context: one I/O thread, and whatever sockets are created from it."""
     if not zmq.has("curve"):
         raise UsageError("this build of libzmq has no CURVE, without which nobody can be told from anybody else")
     context = zmq.Context()
@@ -77,7 +77,7 @@ def new_context() -> zmq.Context[zmq.Socket[bytes]]:
 
 @dataclass(slots=True)
 class _Shared:
-    """The context that the channels of this process share, and how many they are."""
+    """The context that the channels of this process share, and their number."""
 
     pid: int = 0
     users: int = 0
@@ -89,10 +89,10 @@ _lock = threading.RLock()  # a finalizer may run in the middle of anything
 
 
 def shared_context() -> zmq.Context[zmq.Socket[bytes]]:
-    """Return the context of this process's channels; each call is answered by one of `release_context`."""
+    """Return the context of this process's channels; each call is matched by one of `release_context`."""
     with _lock:
         if _shared.context is None or _shared.pid != os.getpid():
-            # In a fork the parent's has no threads any more; whatever it holds is left to the end of the process.
+            # In a fork, the parent's context has no threads any more; it is kept until the process exits.
             _forgotten.append(_shared.context)
             _shared.context, _shared.pid, _shared.users = new_context(), os.getpid(), 0
         _shared.users += 1
@@ -103,7 +103,7 @@ _forgotten: list[zmq.Context[zmq.Socket[bytes]] | None] = []
 
 
 def release_context(pid: int) -> None:
-    """Give back what `shared_context` returned in a process; with the last one its thread ends."""
+    """Release what `shared_context` returned in a process; with the last release its thread ends."""
     with _lock:
         if pid != os.getpid() or pid != _shared.pid:
             return
@@ -116,7 +116,7 @@ def release_context(pid: int) -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _lock  # noqa: PLW0603 - a thread that did not come along may have held it
+    global _lock  # noqa: PLW0603 - a thread that does not exist here may have held it
     _lock = threading.RLock()
 
 
@@ -130,7 +130,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
 def _prepare(socket: zmq.Socket[bytes]) -> None:
     socket.set(zmq.LINGER, 0)
     socket.set(zmq.HANDSHAKE_IVL, round(HANDSHAKE * 1000))
-    # Shows a machine that is gone or cut off. That a process is stuck it does not show: ZeroMQ's thread answers.
+    # Heartbeats show that a machine is gone or unreachable, but not that a process is stuck: ZeroMQ's thread answers.
     socket.set(zmq.HEARTBEAT_IVL, 2000)
     socket.set(zmq.HEARTBEAT_TIMEOUT, 6000)
     socket.set(zmq.HEARTBEAT_TTL, 6000)
@@ -143,16 +143,16 @@ def open_router(context: zmq.Context[zmq.Socket[bytes]], keys: ServerKeys | None
     """Return a server's socket, not bound yet.
 
     Args:
-        context: what it is made of.
-        keys: who the server is; ``None`` where the kernel says who may connect.
-        queue: how many connections the kernel keeps until they are accepted.
+        context: its context.
+        keys: the server's keys; ``None`` where the kernel identifies clients.
+        queue: how many connections the kernel queues until they are accepted.
     """
     router = context.socket(zmq.ROUTER)
     _prepare(router)
     router.set(zmq.ROUTER_MANDATORY, 1)
     router.set(zmq.ROUTER_HANDOVER, 0)
     router.set(zmq.SNDTIMEO, 0)
-    # What is on the way to a peer is bounded by its window, in bytes.
+    # No limit here: what is on the way to a peer is bounded by its window, in bytes.
     router.set(zmq.SNDHWM, 0)
     router.set(zmq.RCVHWM, _QUEUED)
     router.set(zmq.BACKLOG, queue)
@@ -160,7 +160,7 @@ def open_router(context: zmq.Context[zmq.Socket[bytes]], keys: ServerKeys | None
         router.set(zmq.CURVE_SERVER, 1)
         router.set(zmq.CURVE_SECRETKEY, keys.secret)
         router.set(zmq.ZAP_DOMAIN, DOMAIN)
-        # Otherwise everybody were let in, as soon as the thread that checks keys is dead.
+        # Otherwise everybody would be admitted as soon as the thread that checks keys has died.
         router.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
     return router
 
@@ -169,8 +169,8 @@ def open_dealer(context: zmq.Context[zmq.Socket[bytes]], keys: ClientKeys | None
     """Return a client's socket, not connected yet.
 
     Args:
-        context: what it is made of.
-        keys: who the client is, and whom it expects; ``None`` where the kernel says who may connect.
+        context: its context.
+        keys: the client's keys; ``None`` where the kernel identifies clients.
     """
     dealer = context.socket(zmq.DEALER)
     _prepare(dealer)
@@ -179,7 +179,7 @@ def open_dealer(context: zmq.Context[zmq.Socket[bytes]], keys: ClientKeys | None
     dealer.set(zmq.CONNECT_TIMEOUT, round(HANDSHAKE * 1000))
     dealer.set(zmq.SNDTIMEO, 0)
     dealer.set(zmq.SNDHWM, _AHEAD)
-    # What is on its way here is bounded by the window.
+    # No limit here: what is on the way to us is bounded by the window.
     dealer.set(zmq.RCVHWM, 0)
     if keys is not None:
         dealer.set(zmq.CURVE_PUBLICKEY, keys.public)
@@ -189,7 +189,7 @@ def open_dealer(context: zmq.Context[zmq.Socket[bytes]], keys: ClientKeys | None
 
 
 def descriptor_of(socket: zmq.Socket[bytes]) -> int:
-    """Return a descriptor that is readable when there may be something that came after the last look."""
+    """Return a descriptor that is readable when something may have come since the last receive."""
     number = socket.get(zmq.FD)
     assert isinstance(number, int), "it is a descriptor"
     return number
@@ -200,11 +200,11 @@ def descriptor_of(socket: zmq.Socket[bytes]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a connection.
+    """An event of a connection.
 
     Attributes:
-        kind: what, as ``zmq.EVENT_...``.
-        value: the connection's descriptor, or a code for the reason.
+        kind: which, as ``zmq.EVENT_...``.
+        value: the connection's descriptor, or an error code.
     """
 
     kind: int
@@ -212,50 +212,50 @@ class Event:
 
 
 class Monitor:
-    """What happens to the connections of a socket, in order.
+    """The events of the connections of a socket, in order.
 
     Args:
-        context: the socket's.
+        context: the socket's context.
         socket: the socket, neither bound nor connected yet.
     """
 
     __slots__ = ("_socket", "_watched")
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes]) -> None:
-        # A socket that is closed keeps its place a little longer, so that no two may ever have the same.
+        # A closed socket keeps its endpoint for a while, so no two may ever have the same.
         place = f"inproc://monitor-{next(_places)}"
         self._watched = socket
         self._socket = context.socket(zmq.PAIR)
         self._socket.set(zmq.LINGER, 0)
-        # ZeroMQ's thread waits where its monitor is full, and everybody with it.
+        # ZeroMQ's I/O thread would block on a full monitor, and everything with it.
         self._socket.set(zmq.RCVHWM, 0)
         socket.monitor(place, _MONITORED)
         self._socket.connect(place)
-        # Its descriptor tells of what comes after the last look only, and without a first one of nothing.
+        # Its descriptor tells only of what comes after the last receive, and without a first one of nothing.
         assert not list(self.events()), "nothing has happened yet"
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable when there is something that came after the last look."""
+        """Return a descriptor that is readable when something has come since the last receive."""
         return descriptor_of(self._socket)
 
     @property
     def socket(self) -> zmq.Socket[bytes]:
-        """What to wait for."""
+        """The socket to poll."""
         return self._socket
 
     def wait(self, timeout: float) -> bool:
-        """Wait until there is something, in seconds; return whether there is."""
+        """Wait for an event, for so many seconds; return whether there is one."""
         return bool(self._socket.poll(round(timeout * 1000)))
 
     def events(self) -> Iterator[Event]:
-        """Take what there is."""
+        """Yield the pending events."""
         with contextlib.suppress(zmq.Again):
             while True:
                 parts = self._socket.recv_multipart(zmq.NOBLOCK)
                 yield Event(*struct.unpack("=Hi", parts[0]))
 
     def close(self) -> None:
-        """Look no longer. By the thread that uses the socket."""
+        """Stop monitoring. For the thread that uses the socket."""
         with contextlib.suppress(zmq.ZMQError):
             self._watched.disable_monitor()
         self._socket.close(0)
