@@ -6,6 +6,7 @@ What is wrong with it, and what would be right, is in the error; nothing has hap
 from __future__ import annotations
 
 import math
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -148,6 +149,12 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda ctx: ctx.spawn(retry_for="ValueError")(bake), "'ValueError' is neither an exception class nor a signal"),
     (lambda ctx: ctx.spawn(stateful="no")(bake), "stateful is True or False, not 'no'"),
     (lambda ctx: ctx.process(bake, args="a"), "args is a tuple or list of arguments, not 'a'"),
+    (lambda _: library.send_signal("SIGTERM"), "signum is a signal, as signal.SIGTERM, not 'SIGTERM'"),
+    (lambda _: library.send_signal(signal.SIGCONT, -1), "pid is the number of a process, 1 or more, or None"),
+    (lambda _: library.send_signal(signal.SIGCONT, 0), "pid is the number of a process, .* not 0"),
+    (lambda _: library.send_signal(signal.SIGCONT, "7"), "pid is the number of a process, .* not '7'"),
+    (lambda _: library.signal_to_exception("SIGTERM"), "signum is a signal, as signal.SIGTERM, not 'SIGTERM'"),
+    (lambda _: library.exception_to_signal([]), r"signum is a signal, as signal.SIGTERM, not \[\]"),
     (lambda ctx: ctx.spawn_map(bake, 3), "map_iter is an iterable, or None, not 3"),
     (lambda ctx: ctx.spawn_map(bake, map_args=[1]), "what map_args gives for a call is a tuple or list of arguments"),
     (lambda ctx: ctx.spawn_map(bake, [1], map_kwargs=[1]), "what map_kwargs gives for a call is a mapping"),
@@ -167,6 +174,9 @@ def test_a_call_that_makes_no_sense_is_told_at_once() -> None:
         for wrong in (lambda: process.wait("x"), lambda: process.exception(math.nan), lambda: process.stop("x")):
             with pytest.raises(zproc.UsageError, match="is a number of seconds"):
                 wrong()
+        for number in ("SIGTERM", 999, -15, True, None):
+            with pytest.raises(zproc.UsageError, match=r"signum is a signal, as signal\.SIGTERM, not"):
+                process.send_signal(number)
         assert process.wait(30) == 1
         assert process.exception(-1) is None, "a deadline that has passed is no mistake"
 

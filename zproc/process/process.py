@@ -23,6 +23,7 @@ from zproc.exceptions import ProcessError, RemoteError, UsageError, WaitTimeout
 from zproc.process.birth import refusal
 from zproc.process.incarnation import Incarnation, stop_all
 from zproc.process.launch import start
+from zproc.process.signals import SIGNAL
 from zproc.process.supervision import LOG, supervision
 from zproc.process.task import Task, listed
 
@@ -295,7 +296,11 @@ class Process(Future[R]):
 
         Args:
             signum: the signal, as ``signal.SIGUSR1``.
+
+        Raises:
+            UsageError: that is no signal.
         """
+        expect("signum", signum, SIGNAL)
         with self._mine():
             if self._incarnation is not None:
                 self._incarnation.send_signal(signum)

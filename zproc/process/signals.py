@@ -10,13 +10,33 @@ import os
 import signal
 from collections.abc import Callable
 from types import FrameType
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+from zproc.arguments import WHOLE, Kind, expect, expect_all, or_none
 from zproc.exceptions import UsageError
 
-__all__ = ["ProcessExit", "SignalException", "exception_to_signal", "send_signal", "signal_name", "signal_to_exception"]
+__all__ = [
+    "SIGNAL",
+    "ProcessExit",
+    "SignalException",
+    "exception_to_signal",
+    "send_signal",
+    "signal_name",
+    "signal_to_exception",
+]
 
 Handler: TypeAlias = "Callable[[int, FrameType | None], object] | int | None"
+
+SIGNAL: Final = Kind(
+    "a signal, as signal.SIGTERM",
+    # By 0 nothing is sent: it is how systems are asked whether there is such a process.
+    lambda value: WHOLE.fits(value) and (value == 0 or value in signal.valid_signals()),
+)
+PID: Final = or_none(
+    # Below that are groups, and -1 is everybody: one slip would end what has nothing to do with it.
+    Kind("the number of a process, 1 or more", lambda value: WHOLE.fits(value) and value in range(1, 1 << 31)),
+    " for this one",
+)
 
 _before: dict[int, Handler] = {}
 """The previous handlers of the signals that were turned into exceptions."""
@@ -62,8 +82,9 @@ def signal_to_exception(signum: int) -> None:
         signum: which one, as ``signal.SIGUSR1``.
 
     Raises:
-        UsageError: this is not the main thread, or that signal cannot be handled.
+        UsageError: this is not the main thread, that signal cannot be handled, or it is none.
     """
+    expect("signum", signum, SIGNAL)
     before = _handle(signum, _raise)
     if before is not _raise:
         _before[signum] = before
@@ -76,9 +97,10 @@ def exception_to_signal(signum: int | SignalException) -> None:
         signum: which one, or the exception that it raised.
 
     Raises:
-        UsageError: this is not the main thread.
+        UsageError: this is not the main thread, or that is no signal.
     """
     number = signum.signum if isinstance(signum, SignalException) else signum
+    expect("signum", number, SIGNAL)
     if number in _before:
         _handle(number, _before.pop(number))
 
@@ -95,7 +117,9 @@ def send_signal(signum: int, pid: int | None = None) -> None:
     Raises:
         ProcessLookupError: there is no such process.
         PermissionError: it belongs to another user.
+        UsageError: that is no signal, or not the number of one process.
     """
+    expect_all(("signum", signum, SIGNAL), ("pid", pid, PID))
     os.kill(os.getpid() if pid is None else pid, signum)
 
 
