@@ -150,3 +150,32 @@ def test_a_process_ends_itself_with_its_descendants(begin: Any, eventually: Even
         if psutil.pid_exists(int(line)):
             family.append(psutil.Process(int(line)))
     eventually(lambda: not any(map(alive, family)))
+
+
+def test_a_look_waits_for_no_import_that_another_thread_is_in_the_middle_of(begin: Any) -> None:
+    """That thread has been held, and would hold the lock of imports for ever."""
+    process = begin(
+        "import _imp, os, threading\n"
+        "from zproc.process import tree\n"
+        "looks = threading.Thread(target=tree.kill_descendants, args=(os.getpid(),), daemon=True)\n"
+        "_imp.acquire_lock()\n"
+        "looks.start()\n"
+        "looks.join(20)\n"
+        "os._exit(looks.is_alive())\n"
+    )
+    assert process.wait(30) == 0
+
+
+def test_who_holds_what_the_look_waits_for_ends_the_process(begin: Any) -> None:
+    process = begin(
+        "import sys, threading\n"
+        "from zproc.process import tree\n"
+        "tree._HELD = 0.1\n"
+        "lock = threading.Lock()\n"
+        "tree.kill_descendants = lambda _: lock.acquire()\n"
+        "with lock:\n"
+        "    threading.Thread(target=tree.end_self).start()\n"
+        "    while True:\n"
+        "        sys.audit('something')\n"
+    )
+    assert process.wait(20) == -9

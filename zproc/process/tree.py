@@ -23,6 +23,9 @@ __all__ = ["descendants", "describe", "end_all", "end_self", "family", "kill_des
 _SETTLING = 0.5
 """How long to wait for stops to take effect, in seconds: a process in uninterruptible sleep stops later."""
 
+_HELD = 4.0
+"""How long, in seconds, a thread of a process that ends itself may be held before it ends the process at once."""
+
 _STILL = frozenset({psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 
 
@@ -99,7 +102,9 @@ def end_self() -> NoReturn:
 
     def hold(_event: str, _args: tuple[object, ...]) -> None:
         if threading.get_ident() != me:
-            threading.Event().wait()
+            threading.Event().wait(_HELD)
+            # It may hold a lock, that of an import say, for which the look waits. Not by `os.kill`, which is reported.
+            signal.raise_signal(signal.SIGKILL)
 
     sys.addaudithook(hold)
     kill_descendants(os.getpid())
@@ -153,8 +158,9 @@ def _children(pid: int) -> list[int]:
     return []
 
 
-def _read(path: str) -> str:
-    with open(path, encoding="ascii") as file:
+def _read(path: str) -> bytes:
+    # As bytes: to look an encoding up is an import, and the thread that was held may be in the middle of another one.
+    with open(path, "rb") as file:
         return file.read()
 
 
