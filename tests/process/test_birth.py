@@ -120,3 +120,56 @@ def test_an_interpreter_that_cannot_be_run_is_an_error(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "executable", "/does/not/exist")
     with pytest.raises(ProcessError, match="cannot start /does/not/exist"):
         zp.start(int, method="spawn")
+
+
+def test_a_signal_during_a_fork_is_heard_after_it_and_not_by_what_surrounds_it() -> None:
+    """Python drops what a handler raises in there, so Ctrl-C would be lost, and a lock of logging's stay locked."""
+    heard: list[str] = []
+    before = signal.getsignal(signal.SIGUSR1)
+    try:
+        signal.signal(signal.SIGUSR1, lambda *_: heard.append("handler"))
+        with birth._held({signal.SIGUSR1}):
+            # Taken by a thread that does not hold it back, as of threads that were made before.
+            other = threading.Thread(target=_take, args=(signal.SIGUSR1,))
+            other.start()
+            other.join()
+            heard.append("fork")
+        assert heard == ["fork", "handler"]
+        signal.raise_signal(signal.SIGUSR1)
+        assert heard == ["fork", "handler", "handler"]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def _take(signum: signal.Signals) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signum})
+    signal.raise_signal(signum)
+
+
+def test_whatever_handlers_raise_after_a_fork_each_is_called_and_all_are_back() -> None:
+    signums = [signal.SIGUSR1, signal.SIGUSR2]
+    before = {each: signal.getsignal(each) for each in signums}
+    heard: list[int] = []
+
+    def fail(signum: int, _: object) -> None:
+        heard.append(signum)
+        raise KeyboardInterrupt
+
+    def fork() -> None:
+        with birth._held(set(signums)):
+            for each in signums:
+                other = threading.Thread(target=_take, args=(each,))
+                other.start()
+                other.join()
+
+    try:
+        for each in signums:
+            signal.signal(each, fail)
+        with pytest.raises(KeyboardInterrupt):
+            fork()
+        assert sorted(heard) == signums
+        assert [signal.getsignal(each) for each in signums] == [fail, fail]
+        assert not set(signums) & signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -237,11 +237,29 @@ def _handled_signals() -> tuple[int, ...]:
 
 @contextlib.contextmanager
 def _held(signums: set[int]) -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signums)
-    try:
+    """Hold signals back, and what the program does at them.
+
+    To mask them is not enough, because that is for one thread: another one takes the signal, and the handler is called
+    in the main thread all the same. There it may be in what modules do before and after a fork, where an exception is
+    dropped: Ctrl-C is lost then, and the lock of logging stays locked for ever.
+    """
+    missed: list[int] = []
+    with contextlib.ExitStack() as stack:
+        stack.callback(_make_up_for, missed)
+        stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, signal.pthread_sigmask(signal.SIG_BLOCK, signums))
+        if threading.current_thread() is threading.main_thread():
+            for signum in signums:
+                handler = signal.getsignal(signum)
+                if callable(handler):
+                    stack.callback(signal.signal, signum, handler)
+                    signal.signal(signum, lambda number, _: missed.append(number))
         yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _make_up_for(missed: list[int]) -> None:
+    with contextlib.ExitStack() as stack:  # whatever the handler of another one raises
+        for signum in dict.fromkeys(missed):
+            stack.callback(signal.raise_signal, signum)
 
 
 def _flush() -> None:
