@@ -13,7 +13,6 @@ import os
 import resource
 import secrets
 import signal
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
 from typing import Final, Self, cast
@@ -152,9 +151,11 @@ def _be_server(namespace: str, model: type[StateModel], limits: Limits, address:
     orders = Orders()
 
     def begin(core: ServerCore, listener: Listener) -> Callable[[], bool]:
+        nonlocal address
+        address = listener.address
         listener.add_waker(owner.fileno())
         listener.add_waker(orders.fileno())
-        announce_ready(listener.address)
+        announce_ready(address)
 
         def finished() -> bool:
             _obey(orders, core)
@@ -169,6 +170,7 @@ def _be_server(namespace: str, model: type[StateModel], limits: Limits, address:
     if run is not None and owner.gone():
         sweep(run)
         clear_all()
+        Bookmark.sweep(address)  # once more: who was swept only now may have moved his
 
 
 def serve_here(
@@ -185,7 +187,7 @@ def serve_here(
         address: where to listen.
         limits: its limits.
         begin: called when it listens; returns what tells, after each wake-up, whether it is to end.
-        stopping: the signals that end it.
+        stopping: the signals that end it, besides SIGHUP, which does unless it is ignored (``nohup``).
 
     Raises:
         UsageError: the address is in use, is one in memory, or can be reached from other machines and has no keys.
@@ -197,7 +199,8 @@ def serve_here(
             "use unix:///path, or, for a server in this process, zproc.testing.MemoryServer"
         )
     _take_descriptors()
-    stopped, asked, clock = threading.Event(), threading.Event(), SystemClock()
+    # Not events of `threading`, whose locks are no matter for a handler: it may have interrupted who has them.
+    stopped, asked, clock = False, False, SystemClock()
     epoch = Epoch(secrets.token_hex(8))
     core = core_of(models, epoch, limits)
     listener = listen(address, _transport_limits(limits))
@@ -208,20 +211,23 @@ def serve_here(
         raise
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
-        stopped.set()
+        nonlocal stopped
+        stopped = True
         listener.wake()
 
     def ask(_signum: int, _frame: FrameType | None) -> None:
-        asked.set()
+        nonlocal asked
+        asked = True
         listener.wake()
 
     def look() -> bool:
-        if asked.is_set():
-            asked.clear()
+        nonlocal asked
+        if asked:
+            asked = False
             _log.warning("asked what goes on:\n%s", "\n".join(core.survey(now=clock.now())))
-        return stopped.is_set() or finished()
+        return stopped or finished()
 
-    before = {each: signal.signal(each, stop) for each in stopping}
+    before = {each: signal.signal(each, stop) for each in (*stopping, *_hangups())}
     before |= {each: signal.signal(each, ask) for each in _ASKING}
     try:
         finished = begin(core, listener)
@@ -234,6 +240,11 @@ def serve_here(
         address = listener.address
         listener.close()
         Bookmark.sweep(address)
+
+
+def _hangups() -> list[signal.Signals]:
+    hangup = getattr(signal, "SIGHUP", None)
+    return [hangup] if hangup is not None and signal.getsignal(hangup) is signal.SIG_DFL else []
 
 
 def core_of(models: Mapping[str, type[StateModel]], epoch: Epoch, limits: Limits) -> ServerCore:

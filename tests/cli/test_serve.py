@@ -83,7 +83,8 @@ def test_with_keys_it_is_reached_by_who_has_some(serve: Serve, zproc: Any, proje
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_it_in_order_and_clients_are_told(serve: Serve, project: Path) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "a terminal that is closed"])
+def test_it_ends_in_order_and_clients_are_told(serve: Serve, project: Path, signum: signal.Signals) -> None:
     process, line = serve("--json", "--address", fresh_address(), "--namespace", "shop")
     told = json.loads(line)
     assert told["pid"] == process.pid
@@ -92,13 +93,27 @@ def test_ctrl_c_ends_it_in_order_and_clients_are_told(serve: Serve, project: Pat
     model = schema_of("appstate:AppState").model
     with library.Context(model, address=told["address"], namespace="shop") as ctx:
         assert ctx.ping().pid == process.pid
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signum)
         assert process.wait(10) == 0
         begin = time.monotonic()
         with pytest.raises(library.Unavailable):
             ctx.state.snapshot()
         assert time.monotonic() - begin < 2
     assert os.listdir(runtime_directory()) == []
+
+
+@pytest.mark.slow
+def test_one_that_is_to_outlive_its_terminal_does(project: Path) -> None:
+    command = ["nohup", sys.executable, "-m", "zproc", "serve", "appstate:AppState", "--address", fresh_address()]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, text=True, cwd=project, **pipes)  # type: ignore[call-overload]  # they are pipes
+    try:
+        address = process.stdout.readline().strip()
+        process.send_signal(signal.SIGHUP)
+        assert library.ping(address, timeout=10).pid == process.pid
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
 
 
 @pytest.mark.slow
