@@ -7,6 +7,7 @@ import enum
 import functools
 import json
 import pickle
+import tracemalloc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -26,6 +27,7 @@ from zproc.client import Handle
 from zproc.core.messages import Commit, Read
 from zproc.exceptions import CommitRefused, SchemaError, UnknownPath, UsageError, ValidationRefused, ValidatorCrashed
 from zproc.schema import StateModel, action
+from zproc.transport import fresh_address
 
 if TYPE_CHECKING:
     from tests.client.conftest import Serve
@@ -608,6 +610,24 @@ class TestActions:
         state.spare = None
         with pytest.raises((UnknownPath, CommitRefused)):
             switch(True)
+
+
+def test_handles_cost_no_memory_of_what_they_stand_for(serving: Serve) -> None:
+    """What is held of the state is held once, by the client that they share."""
+    served = serving(Kitchen, address=fresh_address())
+    served.state.tags = [f"tag {number}" for number in range(1_000)]
+    served.state.ovens = {str(number): Oven() for number in range(300)}
+    assert len(served.state.tags) == 1_000
+    assert len(served.state.ovens) == 300
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        handles = [served.state for _ in range(200)]
+        assert all(each.ovens["7"].temp == 20.0 and len(each.tags) == 1_000 for each in handles)
+        ovens = [each.ovens for each in handles]
+        assert (tracemalloc.get_traced_memory()[0] - before) / len(ovens) < 5_000
+    finally:
+        tracemalloc.stop()
 
 
 class TestTravelling:
