@@ -73,7 +73,7 @@ docs: $(DOCS) ## the documentation, into docs/_build; warnings and dead links ar
 clean: ## remove everything that can be made again, the virtual environment included
 	rm -rf $(VENV) build dist docs/_build .coverage .coverage.* htmlcov
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find zproc tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(CORE): pyproject.toml | $(BIN)/python
 	$(PIP) --editable .
