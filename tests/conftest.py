@@ -28,7 +28,8 @@ from zproc.testing.leaks import Belongings, LeakError, wait_for_nothing
 # What is started in the background inherits that Ctrl-C is ignored, and so would every program of these tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Without a buffer, a line is written in two parts, and those of programs with several processes come mixed.
+# Without a buffer, a line is written in two parts, and those of programs with several processes come mixed; see
+# `whole_lines`.
 os.environ.pop("PYTHONUNBUFFERED", None)
 
 # Where containers set this, each of the hundreds of programs that tests start would compile zproc anew, which takes a
@@ -86,6 +87,19 @@ def default_timeout() -> Iterator[float]:
     socket.setdefaulttimeout(0.05)
     yield 0.05
     socket.setdefaulttimeout(before)
+
+
+@pytest.fixture(scope="session")
+def whole_lines() -> Iterator[str]:
+    """A folder for the PYTHONPATH of programs whose output is read while they run: they write line by line.
+
+    As on a terminal, each line in one write, so that those of several processes do not come mixed. Every interpreter
+    that a program starts does so, too; with PYTHONUNBUFFERED each would write a line in two parts, text and end.
+    """
+    with tempfile.TemporaryDirectory(prefix="zl") as folder:
+        with open(os.path.join(folder, "sitecustomize.py"), "w", encoding="ascii") as file:
+            file.write("import sys\nif sys.stdout is not None:\n    sys.stdout.reconfigure(line_buffering=True)\n")
+        yield folder
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -57,19 +57,19 @@ METHODS = pytest.mark.parametrize("method", ["forkserver", "spawn", "fork"])
 
 @pytest.mark.slow
 @METHODS
-def test_the_cookie_program_is_right_every_time(method: str, tmp_path: Path) -> None:
+def test_the_cookie_program_is_right_every_time(method: str, tmp_path: Path, whole_lines: str) -> None:
     """Five baked, five eaten, no "nom" before its cookie, and it ends by itself, silently; `make soak` runs it more."""
-    bake(method, 3, tmp_path)
+    bake(method, 3, tmp_path, whole_lines)
 
 
 @pytest.mark.soak
 @METHODS
-def test_the_cookie_program_is_right_a_thousand_times(method: str, tmp_path: Path) -> None:
-    bake(method, 350, tmp_path)
+def test_the_cookie_program_is_right_a_thousand_times(method: str, tmp_path: Path, whole_lines: str) -> None:
+    bake(method, 350, tmp_path, whole_lines)
 
 
-def bake(method: str, times: int, tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "ZPROC_START_METHOD": method}
+def bake(method: str, times: int, tmp_path: Path, whole_lines: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": whole_lines, "ZPROC_START_METHOD": method}
     for _ in range(times):
         done = subprocess.run(
             [sys.executable, "-W", "error", ROOT / "examples" / "cookies.py"],

@@ -85,14 +85,14 @@ class Script(Protocol):
 
 
 @pytest.fixture
-def script(tmp_path: Path) -> Iterator[Script]:
+def script(tmp_path: Path, whole_lines: str) -> Iterator[Script]:
     """Run a program of its own, with its output to be read; what is left of it at the end is killed."""
     running: list[subprocess.Popen[str]] = []
 
     def run(text: str, *arguments: str, method: str = "forkserver") -> subprocess.Popen[str]:
         path = tmp_path / f"program{len(running)}.py"
         path.write_text(textwrap.dedent(text))
-        environment = {**os.environ, "ZPROC_START_METHOD": method, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "ZPROC_START_METHOD": method, "PYTHONPATH": whole_lines}
         environment.pop("ZPROC_RUN_ID", None)
         program = subprocess.Popen(
             [sys.executable, str(path), *arguments],

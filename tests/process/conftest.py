@@ -86,8 +86,8 @@ def alive() -> Callable[[psutil.Process], bool]:
 class Program:
     """A Python program in a session of its own, with zproc at hand."""
 
-    def __init__(self, arguments: list[str], stdin: str | None, directory: Path) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    def __init__(self, arguments: list[str], stdin: str | None, directory: Path, lines: str) -> None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([lines, str(ROOT)])}
         environment.pop(run.VARIABLE, None)  # a program that somebody starts is a run of its own
         self.process = subprocess.Popen(
             [sys.executable, *arguments],
@@ -132,7 +132,7 @@ class Launch(Protocol):
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> Iterator[Launch]:
+def launch(tmp_path: Path, whole_lines: str) -> Iterator[Launch]:
     """Run a source text as a program: from a file, from standard input, or from the command line."""
     programs: list[Program] = []
 
@@ -140,7 +140,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
         text = textwrap.dedent(source)
         head = {"file": ["program.py"], "stdin": ["-"], "command": ["-c", text]}[how]
         (tmp_path / "program.py").write_text(text, encoding="utf-8")
-        programs.append(Program([*head, *arguments], text if how == "stdin" else None, tmp_path))
+        programs.append(Program([*head, *arguments], text if how == "stdin" else None, tmp_path, whole_lines))
         return programs[-1]
 
     yield begin

@@ -349,6 +349,50 @@ def test_a_stopped_fork_server_child_does_not_outlive_the_root(
 
 
 @pytest.mark.slow
+def test_a_stopped_fork_server_does_not_outlive_the_root(launch: Launch, eventually: Eventually, alive: Alive) -> None:
+    """Nor does anybody whom only it could end; there is no state server here to sweep."""
+    program = launch(FAMILY + "sys.stdin.read()\nos.kill(os.getpid(), signal.SIGKILL)", "forkserver")
+    family = program.pids()
+    family[-1].suspend()
+    eventually(lambda: family[-1].status() == psutil.STATUS_STOPPED)
+    program.process.stdin.close()
+    eventually(lambda: not any(map(alive, family)))
+
+
+@pytest.mark.slow
+def test_the_fork_server_outlives_the_thread_that_began_it(launch: Launch) -> None:
+    """The kernel tells it of the end of that thread as if it were its owner's."""
+    source = """
+        import threading, zproc.process as zp
+        def begin():
+            zp.start(int, method="forkserver").wait(20)
+        first = threading.Thread(target=begin)
+        first.start(); first.join()
+        server = zp.fork_server_pid()
+        begin()
+        print(zp.fork_server_pid() == server)
+    """
+    assert launch(source).finish() == ("True\n", "")
+
+
+@pytest.mark.slow
+def test_who_writes_by_the_line_has_children_who_do(method: zp.StartMethod, launch: Launch) -> None:
+    """A line that was written is there, even if its writer is killed; and it is written at once, not in two parts."""
+    source = """
+        import os, signal, sys, zproc.exceptions, zproc.process as zp
+        def child():
+            print(sys.stdout.line_buffering, sys.stdout.write_through)
+            os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            zp.start(child, method=sys.argv[1]).wait(20)
+        except zproc.exceptions.ProcessError:
+            print("end")
+        os._exit(0)
+    """
+    assert launch(source, method).finish() == ("True False\nend\n", "")
+
+
+@pytest.mark.slow
 def test_when_a_process_in_the_middle_dies_its_own_go_with_it(
     method: zp.StartMethod, launch: Launch, eventually: Eventually, alive: Alive
 ) -> None:

@@ -368,4 +368,6 @@ def adopt_streams(out: int, err: int) -> None:
         os.dup2(target, number)
         descriptor.close(target)
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=number == 2 or os.isatty(number))  # noqa: PLR2004
+            # Or because whoever runs this interpreter has set it so.
+            by_line = number == 2 or os.isatty(number) or stream.line_buffering  # noqa: PLR2004
+            stream.reconfigure(line_buffering=by_line)
