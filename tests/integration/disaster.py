@@ -164,6 +164,16 @@ def planted(cls: type, name: str, function: Callable[..., object]) -> None:
     setattr(cls, name, function)
 
 
+def operands(commit: zproc.Commit) -> list[int]:
+    """What it can have been called with that made this commit: what `a` became, or by how much it grew."""
+    return [
+        value
+        for change in commit.changes
+        if change.path == "a"
+        for value in (int(cast("int", change.new)), int(cast("int", change.new)) - int(cast("int", change.old)))
+    ]
+
+
 # Bugs
 
 
@@ -201,6 +211,7 @@ def main(seed: int, seconds: float, folder: str) -> None:
             return ctx.spawn(name="client", start_method="fork")(work, folder, chance.randrange(10**9))
 
         clients = [client() for _ in range(CLIENTS)]
+        replaced: list[Any] = []
         stopped: dict[int, float] = {}
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -214,6 +225,7 @@ def main(seed: int, seconds: float, folder: str) -> None:
             if fate < 0.02:
                 stopped.pop(pid, None)
                 os.kill(pid, signal.SIGKILL)
+                replaced.append(clients[place])
                 clients[place] = client()
             elif fate < 0.08 and pid not in stopped:
                 stopped[pid] = time.monotonic() + chance.random() * 3 * LEASE
@@ -221,8 +233,9 @@ def main(seed: int, seconds: float, folder: str) -> None:
         for each in clients:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each.pid, signal.SIGKILL)
-        time.sleep(2 * LEASE)  # whatever the dead had sent is applied by now
-        commits = [[commit.revision, commit.author.pid] for commit in ctx.history()]
+        for each in [*replaced, *clients]:
+            each.exception(20)  # once it is dead, nobody was told of more than is in the log
+        commits = [[commit.revision, commit.author.pid, operands(commit)] for commit in ctx.history()]
     with open(f"{folder}/commits.json", "w") as file:
         json.dump(commits, file)
 

@@ -9,7 +9,7 @@ answer and agree with real time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
@@ -49,7 +49,7 @@ State = Hashable
 Step = Callable[[State, tuple[str, int], object], Iterable[State]]
 
 
-def calls_of(notes: Iterable[list[Any]], commits: Iterable[tuple[int, int]]) -> list[Call]:
+def calls_of(notes: Iterable[list[Any]], commits: Iterable[tuple[int, int, Collection[int]]]) -> list[Call]:
     """Put together what processes noted of their calls, and what the server says of its commits.
 
     A call that was refused is left out, since it says that it had no effect. The commits of a process that none of its
@@ -57,7 +57,7 @@ def calls_of(notes: Iterable[list[Any]], commits: Iterable[tuple[int, int]]) -> 
 
     Args:
         notes: (when, process, number of the call, ``"call"`` and what, or what became of it).
-        commits: (revision, process) of every commit.
+        commits: (revision, process, operands with which a call can have made it) of every commit.
 
     Raises:
         Illegal: a process has committed what it never asked for, or once more than it asked.
@@ -79,11 +79,14 @@ def calls_of(notes: Iterable[list[Any]], commits: Iterable[tuple[int, int]]) -> 
                 claimed.add(revision)
         elif fate == "unknown" and what[0] not in READS:
             open_calls.setdefault(pid, []).append(Call(at, NEVER, what, UNKNOWN))
-    for revision, pid in sorted(commits):
+    for revision, pid, operands in commits:
         if revision not in claimed:
-            if not open_calls.get(pid):
+            # Of several calls that never returned, some may have had no effect.
+            call = next((each for each in open_calls.get(pid, ()) if each.what[1] in operands), None)
+            if call is None:
                 raise Illegal(f"process {pid} never asked for revision {revision}, or not that often")
-            calls.append(replace(open_calls[pid].pop(0), revision=revision))
+            open_calls[pid].remove(call)
+            calls.append(replace(call, revision=revision))
     # What is left has no effect in the log. The search is told of it all the same: it does not know the log.
     return [*calls, *(call for left in open_calls.values() for call in left)]
 

@@ -111,19 +111,27 @@ class TestWitness:
 class TestCalls:
     def test_a_commit_that_nobody_asked_for_is_found(self) -> None:
         notes = [[1, 7, 1, "call", ["add", 1]], [2, 7, 1, "return", None, 1]]
-        assert calls_of(notes, [(1, 7)]) == [Call(1, 2, ("add", 1), None, 1)]
+        assert calls_of(notes, [(1, 7, [1])]) == [Call(1, 2, ("add", 1), None, 1)]
         with pytest.raises(Illegal, match="not that often"):
-            calls_of(notes, [(1, 7), (2, 7)])
+            calls_of(notes, [(1, 7, [1]), (2, 7, [1])])
 
     def test_a_call_that_never_returned_has_the_commit_that_is_left(self) -> None:
-        assert calls_of([[1, 7, 1, "call", ["add", 1]]], [(1, 7)]) == [Call(1, NEVER, ("add", 1), UNKNOWN, 1)]
+        assert calls_of([[1, 7, 1, "call", ["add", 1]]], [(1, 7, [1])]) == [Call(1, NEVER, ("add", 1), UNKNOWN, 1)]
         assert calls_of([[1, 7, 1, "call", ["add", 1]]], []) == [Call(1, NEVER, ("add", 1), UNKNOWN)]
+
+    def test_of_two_calls_that_never_returned_the_one_has_the_commit_that_can_have_made_it(self) -> None:
+        """Taken to be that of the first, it made the next answer look wrong."""
+        notes = [[1, 7, 1, "call", ["add", 5]], [2, 7, 1, "unknown"], [3, 7, 2, "call", ["add", 6]]]
+        first, second = Call(1, NEVER, ("add", 5), UNKNOWN), Call(3, NEVER, ("add", 6), UNKNOWN, 1)
+        assert calls_of(notes, [(1, 7, [6, 6])]) == [second, first]
+        with pytest.raises(Illegal, match="never asked"):
+            calls_of(notes, [(1, 7, [7])])
 
     def test_a_call_that_was_refused_must_have_had_no_effect(self) -> None:
         notes = [[1, 7, 1, "call", ["add", 1]], [2, 7, 1, "refused", "LeaseLost"]]
         assert calls_of(notes, []) == []
         with pytest.raises(Illegal):
-            calls_of(notes, [(1, 7)])
+            calls_of(notes, [(1, 7, [1])])
 
 
 class Disaster:
@@ -147,7 +155,7 @@ class Disaster:
             # A process that was killed in the middle of a line never got to what the line was about.
             whole = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
             self.notes += [json.loads(line) for line in whole]
-        self.commits = [(revision, pid) for revision, pid in json.loads((folder / "commits.json").read_text())]
+        self.commits = [tuple(commit) for commit in json.loads((folder / "commits.json").read_text())]
         self.fates = Counter(note[3] for note in self.notes)
 
     def complaints(self) -> list[str]:
