@@ -335,8 +335,8 @@ def test_stop_takes_the_descendants_along(method: StartMethod, alive: Callable[[
 def test_stop_all_has_one_grace_for_all(method: StartMethod) -> None:
     processes = [zp.start(deaf, method=method, ready=True) for _ in range(3)]
     began = time.monotonic()
-    zp.stop_all(processes, grace=0.3)
-    assert time.monotonic() - began < 2
+    zp.stop_all(processes, grace=1.0)
+    assert time.monotonic() - began < 3, "three of them, one after the other, take longer"
     assert {each.exitcode for each in processes} == {-signal.SIGKILL}
 
 
