@@ -97,8 +97,8 @@ def main(channel: int, owner_handle: int, owner: int) -> None:
         if number >= 0:
             os.set_inheritable(number, False)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    # A stopped fork server resumes when its owner dies, and then ends as it should. The kernel sends this also when only
-    # the thread that started it ends; a running process does not notice.
+    # A stopped fork server resumes when its owner dies, and then ends as it should. The kernel sends this also when
+    # only the thread that started it ends; a running process does not notice.
     _prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
     # Blocked, not ignored: a signal sent to a new process before it is ready must reach it, and ignored ones are lost.
     signal.pthread_sigmask(signal.SIG_SETMASK, _HELD)
