@@ -275,7 +275,7 @@ def _ensure() -> _Server:
     if _server is None:
         near, far = descriptor.pair()
         try:
-            arguments = birth.command("nursery", far, handle_of_self(), os.getpid())
+            arguments = birth.command("forkserver_main", far, handle_of_self(), os.getpid())
             _server = _Server(near, birth.execute(arguments, far, handle_of_self(), stdout=subprocess.DEVNULL))
         except BaseException:
             descriptor.close(near)

@@ -30,7 +30,7 @@ from zproc.process.signals import signal_name
 from zproc.process.start_method import StartMethod
 from zproc.process.wire import Decoder, Frame, Kind
 
-__all__ = ["Incarnation", "await_ready", "lay_to_rest", "reap_ended", "stop_all"]
+__all__ = ["Incarnation", "await_end", "await_ready", "reap_ended", "stop_all"]
 
 R = TypeVar("R")
 
@@ -176,7 +176,7 @@ class Incarnation(Generic[R]):
         try:
             wire.send_before(deadline, self._line, wire.packed(Frame(Kind.ORDER, body)))
         except OSError:
-            lay_to_rest(self)
+            await_end(self)
         finally:
             with self._lock:
                 self._waiting.discard(threading.get_ident())
@@ -469,11 +469,11 @@ def await_ready(process: Incarnation[Any], timeout: float, deadline: float) -> N
         process.kill()
         raise
     if process._ready is None:  # noqa: SLF001
-        lay_to_rest(process)
+        await_end(process)
         raise process._error("ended before it was ready")  # noqa: SLF001
 
 
-def lay_to_rest(process: Incarnation[Any]) -> None:
+def await_end(process: Incarnation[Any]) -> None:
     """Wait for the end of a process that is about to exit, or kill it; raise unless it returned."""
     if not process._wait_until(process._ended, _VERIFYING):  # noqa: SLF001
         process.kill()

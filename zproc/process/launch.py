@@ -18,7 +18,7 @@ from typing import TypeVar
 from zproc.exceptions import Error
 from zproc.process import birth, descriptor, forkserver, parcel, run, wire
 from zproc.process.birth import Offspring
-from zproc.process.incarnation import Incarnation, await_ready, lay_to_rest, reap_ended
+from zproc.process.incarnation import Incarnation, await_end, await_ready, reap_ended
 from zproc.process.parcel import Call
 from zproc.process.start_method import StartMethod, choose
 from zproc.process.watch import identity_of_self
@@ -96,12 +96,12 @@ def _make(method: StartMethod, setup: Setup, call: Call, deadline: float) -> Inc
     if method is not StartMethod.FORK:
         instructions = wire.packed(Frame(Kind.SETUP, pickle.dumps(setup)), Frame(Kind.CALL, parcel.pack_call(call)))
     try:
-        return _bear(method, setup, call, instructions, deadline)
+        return _create(method, setup, call, instructions, deadline)
     except forkserver.ServerDied:  # killed since the last start; the next request starts another
-        return _bear(method, setup, call, instructions, deadline)
+        return _create(method, setup, call, instructions, deadline)
 
 
-def _bear(method: StartMethod, setup: Setup, call: Call, instructions: memoryview, deadline: float) -> Incarnation[R]:
+def _create(method: StartMethod, setup: Setup, call: Call, instructions: memoryview, deadline: float) -> Incarnation[R]:
     near, far = descriptor.pair()
     try:
         os.set_blocking(near, False)
@@ -117,7 +117,7 @@ def _bear(method: StartMethod, setup: Setup, call: Call, instructions: memoryvie
     try:
         wire.send_before(deadline, near, rest)
     except OSError:
-        lay_to_rest(process)  # it has died already
+        await_end(process)  # it has died already
     except BaseException:
         process.kill()
         raise

@@ -55,7 +55,7 @@ _LEAVING = 5.0
 
 
 @dataclass(slots=True)
-class _Ward:
+class _Process:
     """A process that was forked here for somebody.
 
     Attributes:
@@ -107,7 +107,7 @@ def main(channel: int, owner_handle: int, owner: int) -> None:
     gc.collect()
     gc.freeze()
     # Only children get past this; below them on the stack there is nothing but this function.
-    _become(_Nursery(channel, owner_handle, owner).serve())
+    _become(_ForkServer(channel, owner_handle, owner).serve())
 
 
 def _become(channel: socket.socket) -> NoReturn:
@@ -140,7 +140,7 @@ def _rehearse() -> None:
         importlib.import_module("zproc")._rehearse()  # noqa: SLF001 - it is there for this
 
 
-class _Nursery:
+class _ForkServer:
     """The loop, and the processes that it has forked."""
 
     def __init__(self, channel: int, owner_handle: int, owner: int) -> None:
@@ -149,7 +149,7 @@ class _Nursery:
         self._handle = owner_handle
         self._root = descriptor.socket_of(channel)
         self._channels: dict[int, tuple[socket.socket, int]] = {}
-        self._wards: dict[int, _Ward] = {}
+        self._processes: dict[int, _Process] = {}
         self._spare: _Spare | None = None
         self._wanted = False
         self._rehearsing = False
@@ -164,7 +164,7 @@ class _Nursery:
         self._poller.register(self._bell, select.POLLIN)
         if owner_handle >= 0:
             self._poller.register(owner_handle, select.POLLIN)
-        self._listen(self._root, 0)
+        self._add_channel(self._root, 0)
 
     def serve(self) -> socket.socket:
         """Serve requests; returns only in children, each with the channel over which it will receive its request."""
@@ -174,13 +174,13 @@ class _Nursery:
                 self._close()
             if self._bell in events:
                 self._reap()
-            if self._wanted and not events and (channel := self._bear()) is not None:
+            if self._wanted and not events and (channel := self._fork_spare()) is not None:
                 return channel
             for number in self._channels.keys() & set(events):
-                if (ward := self._newborn(number)) is not None:
-                    self._greet(ward)
+                if (process := self._awaited(number)) is not None:
+                    self._receive_answer(process)
                 # Forked before the request is received, so that it inherits none of the descriptors passed with that.
-                elif self._spare is None and (channel := self._bear()) is not None:
+                elif self._spare is None and (channel := self._fork_spare()) is not None:
                     return channel
                 else:
                     self._receive(number)
@@ -188,16 +188,16 @@ class _Nursery:
 
     # -------------------------------------------------------------------------------------------------------- requests
 
-    def _listen(self, channel: socket.socket, pid: int) -> None:
+    def _add_channel(self, channel: socket.socket, pid: int) -> None:
         self._channels[channel.fileno()] = channel, pid
         self._poller.register(channel.fileno(), select.POLLIN)
 
-    def _deafen(self, channel: socket.socket) -> None:
+    def _remove_channel(self, channel: socket.socket) -> None:
         if self._channels.pop(channel.fileno(), None) is not None:
             self._poller.unregister(channel.fileno())
             channel.close()
 
-    def _bear(self) -> socket.socket | None:
+    def _fork_spare(self) -> socket.socket | None:
         """Fork the process in reserve; in that, return the channel over which it will receive its request."""
         assert self._spare is None, "one is enough"
         self._wanted = False
@@ -219,7 +219,7 @@ class _Nursery:
         if pid == 0:
             self._die_with_server()
             kept.close()
-            self._part()
+            self._close_inherited()
             if self._rehearsing:
                 _rehearse()
             return given
@@ -227,18 +227,18 @@ class _Nursery:
         self._spare = _Spare(pid, kept)
         return None
 
-    def _newborn(self, number: int) -> _Ward | None:
+    def _awaited(self, number: int) -> _Process | None:
         """Return whose channel it is, if that process has not answered its request yet."""
-        ward = self._wards.get(self._channels[number][1])
-        return None if ward is None or ward.reported else ward
+        process = self._processes.get(self._channels[number][1])
+        return None if process is None or process.reported else process
 
-    def _greet(self, ward: _Ward) -> None:
+    def _receive_answer(self, process: _Process) -> None:
         """Receive a process's answer to its request; if it has died instead, `_reap` will see that."""
         with contextlib.suppress(ConnectionResetError):
-            if ward.channel.recv(len(_HERE)):
-                self._present(ward)
+            if process.channel.recv(len(_HERE)):
+                self._announce(process)
                 return
-        self._deafen(ward.channel)
+        self._remove_channel(process.channel)
 
     def _receive(self, number: int) -> None:
         """Receive a request, or the end of a channel."""
@@ -252,7 +252,7 @@ class _Nursery:
             return
         if channel is self._root:  # the owner has closed it, or has exec'ed another program
             self._close()
-        self._deafen(channel)
+        self._remove_channel(channel)
 
     def _deliver(self, parent: int, request: bytes, passed: list[int]) -> None:
         """Hand a request to the process in reserve."""
@@ -272,13 +272,13 @@ class _Nursery:
             socket.send_fds(spare.channel, [request], [line, out, err, *handle])
         descriptor.close(line, out, err, *handle)
         self._rehearsing = linger > 0
-        self._wards[spare.pid] = _Ward(spare.pid, parent, pipe, spare.channel, linger)
-        self._listen(spare.channel, spare.pid)
+        self._processes[spare.pid] = _Process(spare.pid, parent, pipe, spare.channel, linger)
+        self._add_channel(spare.channel, spare.pid)
 
-    def _present(self, ward: _Ward) -> None:
+    def _announce(self, process: _Process) -> None:
         """Report a process to whoever requested it."""
-        ward.reported = True
-        self._report(ward.pipe, ward.pid)
+        process.reported = True
+        self._report(process.pipe, process.pid)
         self._wanted = self._spare is None
 
     def _die_with_server(self) -> None:
@@ -291,13 +291,15 @@ class _Nursery:
         if os.getppid() != self._pid:  # it had died before
             os._exit(1)
 
-    def _part(self) -> None:
+    def _close_inherited(self) -> None:
         """Close, in a child, what belongs to the fork server."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for channel, _ in self._channels.values():
             channel.close()
-        descriptor.close(self._bell, self._ringing, self._handle, *(ward.pipe for ward in self._wards.values()))
+        descriptor.close(
+            self._bell, self._ringing, self._handle, *(process.pipe for process in self._processes.values())
+        )
 
     # ---------------------------------------------------------------------------------------------------------- deaths
 
@@ -308,9 +310,9 @@ class _Nursery:
         with contextlib.suppress(ChildProcessError):
             while (ended := _next_exit()) is not None:
                 pid, code = ended
-                ward = self._wards.pop(pid, None)
-                if ward is not None:
-                    self._bury(ward, code)
+                process = self._processes.pop(pid, None)
+                if process is not None:
+                    self._finish(process, code)
                 elif self._spare is not None and self._spare.pid == pid:
                     self._spare.channel.close()
                     self._spare = None
@@ -318,42 +320,44 @@ class _Nursery:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)
 
-    def _bury(self, ward: _Ward, code: int) -> None:
-        self._deafen(ward.channel)
-        if not ward.reported:  # it was killed before it could answer
-            self._present(ward)
-        self._doom(self._children({ward.pid}))
-        self._report(ward.pipe, code)
-        os.close(ward.pipe)
+    def _finish(self, process: _Process, code: int) -> None:
+        self._remove_channel(process.channel)
+        if not process.reported:  # it was killed before it could answer
+            self._announce(process)
+        self._kill_or_linger(self._forked_for({process.pid}))
+        self._report(process.pipe, code)
+        os.close(process.pipe)
 
-    def _children(self, parents: set[int]) -> list[_Ward]:
+    def _forked_for(self, parents: set[int]) -> list[_Process]:
         """Return what was forked for these processes, for those in turn, and so on; not beyond one that may linger."""
-        found: list[_Ward] = []
-        while fresh := [each for each in self._wards.values() if each.parent in parents and each not in found]:
+        found: list[_Process] = []
+        while fresh := [each for each in self._processes.values() if each.parent in parents and each not in found]:
             found += fresh
             parents = {each.pid for each in fresh if not each.linger}
         return found
 
-    def _doom(self, wards: Iterable[_Ward]) -> None:
+    def _kill_or_linger(self, processes: Iterable[_Process]) -> None:
         """Kill processes whose parent is gone: at once, or when they have lingered long enough."""
         now = time.monotonic()
         at_once = []
-        for ward in wards:
-            if ward.linger:
-                ward.deadline = ward.deadline or now + ward.linger
+        for process in processes:
+            if process.linger:
+                process.deadline = process.deadline or now + process.linger
             else:
-                at_once.append(ward.pid)
+                at_once.append(process.pid)
         if at_once:
             tree.kill_tree(*at_once)
 
     def _expire(self) -> None:
         now = time.monotonic()
-        for ward in [each for each in self._wards.values() if each.deadline is not None and each.deadline <= now]:
-            ward.deadline = None
-            tree.kill_tree(ward.pid)
+        for process in [
+            each for each in self._processes.values() if each.deadline is not None and each.deadline <= now
+        ]:
+            process.deadline = None
+            tree.kill_tree(process.pid)
 
     def _patience(self) -> float | None:
-        waits = [each.deadline - time.monotonic() for each in self._wards.values() if each.deadline is not None]
+        waits = [each.deadline - time.monotonic() for each in self._processes.values() if each.deadline is not None]
         if self._handle < 0:
             waits.append(_PERIOD)
         return max(0.0, min(waits)) * 1000 + 1 if waits else None
@@ -364,7 +368,7 @@ class _Nursery:
         One scan is not enough. Meanwhile a process may be killed by others, by its own watch for example, and its
         children have no parent for a moment; then they are reparented to this process, and found by the next scan.
         """
-        self._doom(self._lingering())
+        self._kill_or_linger(self._lingering())
         poller = select.poll()
         poller.register(self._bell, select.POLLIN)
         end = time.monotonic() + _LEAVING
@@ -375,8 +379,8 @@ class _Nursery:
             self._expire()
         os._exit(0)
 
-    def _lingering(self) -> list[_Ward]:
-        return [each for each in self._wards.values() if each.linger]
+    def _lingering(self) -> list[_Process]:
+        return [each for each in self._processes.values() if each.linger]
 
     @staticmethod
     def _report(pipe: int, number: int) -> None:

@@ -110,9 +110,9 @@ def test_a_plain_fork_of_the_owner_does_not_keep_its_fork_server_alive(
     os.kill(os.getpid(), signal.SIGKILL)
     """
     program = launch(source)
-    nursery, fork = program.pids()
+    server, fork = program.pids()
     program.process.stdin.close()
-    eventually(lambda: not alive(nursery))
+    eventually(lambda: not alive(server))
     assert alive(fork)
     fork.kill()
 
@@ -252,7 +252,7 @@ def test_one_that_waited_has_nothing_open_of_those_before_it() -> None:
 
 
 def test_the_module_is_only_run_as_a_program() -> None:
-    code = "import sys; import zproc.process; print('zproc.process.nursery' in sys.modules)"
+    code = "import sys; import zproc.process; print('zproc.process.forkserver_main' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(Path(zp.__file__).parent.parent.parent)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.strip() == "False"
