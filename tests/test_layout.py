@@ -15,6 +15,7 @@ COVERED_ELSEWHERE: dict[str, str] = {
     "aio.py": "tests/client/test_aio.py: it is the client's cursor, awaited, and needs a server as that does",
     "call_when.py": "tests/integration/test_call_when.py: it is about processes",
     "generated.py": "tests/integration/test_generated.py: it is about contexts",
+    "spawning.py": "tests/process/test_process_list.py and tests/integration/test_context.py: it is about processes",
     "swarm/crews.py": "tests/integration/test_process_map.py: it is what a context has of swarms",
     "swarm/job.py": "tests/swarm/test_swarm.py and test_engine.py: what a job is, is what becomes of it",
     "swarm/link.py": "tests/swarm/test_engine.py: a link is nothing without the worker at its other end",

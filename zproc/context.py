@@ -12,7 +12,7 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self, TypeVar, Unpack, cast, overload
 
@@ -21,10 +21,9 @@ from zproc.call_when import CallWhen
 from zproc.client import Client, commits_since, model_handle, name_by, revert
 from zproc.client.ping import Pulse, pulse
 from zproc.core.limits import Limits
-from zproc.core.supervisor import Strategy
 from zproc.exceptions import ProcessError, UsageError
 from zproc.host import ADDRESS, Server, destination, refuse_no_limits, refuse_secret_key
-from zproc.process import Manager, Options, Process, ProcessList, Spawn, StrategyName, current_name, mapped, times
+from zproc.process import Manager, Options, Spawn, current_name
 from zproc.record import ProcessTable, Recorder
 from zproc.schema.declared import Declared
 from zproc.schema.event import Commit
@@ -33,6 +32,7 @@ from zproc.schema.model import Schema, StateModel
 from zproc.schema.path import format_path, no_field, selected
 from zproc.schema.places import Places
 from zproc.schema.selection import Watch
+from zproc.spawning import Spawning
 from zproc.swarm import Crews, Maps
 from zproc.typing import Linked, Revision
 
@@ -56,9 +56,6 @@ _HABITS: Final = {"join": "wait_all", "map": "process_map", "start": "spawn", "r
 _PING: Final = 5.0
 """How long a server may take to answer, in seconds."""
 
-_GRACE: Final = 2.0
-"""How long processes may take to end when they are asked to, in seconds."""
-
 
 class ContextOptions(Options, total=False):
     """What a context may be told, besides what its processes may be told; see `Context`."""
@@ -72,7 +69,7 @@ class ContextOptions(Options, total=False):
     keys: str | None
 
 
-class BaseContext(Fieldless, CallWhen[M], Maps):
+class BaseContext(Fieldless, CallWhen[M], Spawning, Maps):
     """All of a context but how it is made, which stands apart because a checker reads that off ``Context.__new__``."""
 
     _model: ClassVar[type[StateModel] | None] = None
@@ -178,11 +175,6 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
         for other in list(self._others.values()):
             other._recorder.flush()  # noqa: SLF001 - one more of this class
         return self._recorder.table()
-
-    @property
-    def process_list(self) -> ProcessList[Any]:
-        """The processes that this context has made, in that order; of those that have ended, the last thousand."""
-        return self._manager.record()
 
     @overload
     def namespace(self, name: str, model: Linked[C]) -> C: ...
@@ -327,154 +319,12 @@ class BaseContext(Fieldless, CallWhen[M], Maps):
         """
         return Spawn(self._manager, self._first)
 
-    @overload
-    def process(
-        self,
-        function: Callable[..., R],
-        /,
-        *,
-        args: Sequence[object] = ...,
-        kwargs: Mapping[str, object] | None = ...,
-        stateful: bool = ...,
-        pass_context: bool = ...,
-        **options: Unpack[Options],
-    ) -> Process[R]: ...
-    @overload
-    def process(
-        self,
-        function: None = None,
-        /,
-        *,
-        args: Sequence[object] = ...,
-        kwargs: Mapping[str, object] | None = ...,
-        stateful: bool = ...,
-        pass_context: bool = ...,
-        **options: Unpack[Options],
-    ) -> Callable[[Callable[..., R]], Process[R]]: ...
-    def process(
-        self,
-        function: Callable[..., R] | None = None,
-        /,
-        *,
-        args: Sequence[object] = (),
-        kwargs: Mapping[str, object] | None = None,
-        stateful: bool = True,
-        pass_context: bool = False,
-        **options: Unpack[Options],
-    ) -> Process[R] | Callable[[Callable[..., R]], Process[R]]:
-        """Start a process as `spawn` does, with arguments and options in one call; a decorator without a function.
-
-        Args:
-            function: what to call.
-            args: its positional arguments, after the live state.
-            kwargs: its named arguments.
-            stateful: whether it is given the live state first.
-            pass_context: whether it is given this context instead.
-            options: see `zproc.process.Options`.
-
-        Raises what `spawn` does.
-        """
-
-        def make(function: Callable[..., R]) -> Process[R]:
-            first = self._first(stateful=stateful, pass_context=pass_context)
-            return self._manager.make(function, args, kwargs, first=first, options=options)
-
-        if function is not None:
-            return make(function)
-        self._manager.check(options)
-        return make
-
-    def process_factory(
-        self,
-        *functions: Callable[..., R],
-        count: int = 1,
-        args: Sequence[object] = (),
-        kwargs: Mapping[str, object] | None = None,
-        stateful: bool = True,
-        pass_context: bool = False,
-        strategy: StrategyName = Strategy.ONE_FOR_ONE,
-        **options: Unpack[Options],
-    ) -> ProcessList[R]:
-        """Start ``count`` processes of each of some functions.
-
-        Args:
-            functions: what to call.
-            count: how many processes to make of each.
-            args: their positional arguments after that.
-            kwargs: their named arguments.
-            stateful: whether they are given the live state first.
-            pass_context: whether they are given this context instead.
-            strategy: who is restarted with one that fails: see `ProcessList`.
-            options: see `zproc.process.Options`.
-        """
-        calls = [(function, args, kwargs or {}) for function in functions for _ in range(times(count))]
-        first = self._first(stateful=stateful, pass_context=pass_context)
-        return self._manager.make_many(calls, first=first, strategy=strategy, options=options)
-
-    def spawn_map(
-        self,
-        function: Callable[..., R],
-        map_iter: Iterable[object] | None = None,
-        *,
-        map_args: Iterable[Sequence[object]] | None = None,
-        map_kwargs: Iterable[Mapping[str, object]] | None = None,
-        args: Sequence[object] = (),
-        kwargs: Mapping[str, object] | None = None,
-        stateful: bool = True,
-        pass_context: bool = False,
-        strategy: StrategyName = Strategy.ONE_FOR_ONE,
-        **options: Unpack[Options],
-    ) -> ProcessList[R]:
-        """Start a process for each item: ``function(state, item, *map_args[i], *args, **map_kwargs[i], **kwargs)``.
-
-        The shortest of the three iterables says how many; those that are not given are left out.
-
-        Args:
-            function: what to call.
-            map_iter: gives the first argument of each, after the live state.
-            map_args: gives further positional arguments of each.
-            map_kwargs: gives named arguments of each.
-            args: their positional arguments after that.
-            kwargs: their named arguments.
-            stateful: whether they are given the live state first.
-            pass_context: whether they are given this context instead.
-            strategy: who is restarted with one that fails: see `ProcessList`.
-            options: see `zproc.process.Options`.
-
-        Raises:
-            UsageError: none of the three is given.
-        """
-        calls = mapped(function, map_iter, map_args, map_kwargs, args, kwargs or {})
-        first = self._first(stateful=stateful, pass_context=pass_context)
-        return self._manager.make_many(calls, first=first, strategy=strategy, options=options)
-
     def _first(self, *, stateful: bool, pass_context: bool) -> tuple[object, ...]:
         state = self.state  # refuses a context that is closed, whatever is passed
         expect_all(("stateful", stateful, FLAG), ("pass_context", pass_context, FLAG))
         return (self,) if pass_context else (state,) if stateful else ()
 
     # The end
-
-    def wait_all(self, timeout: float | None = None, *, safe: bool = False) -> list[Any]:
-        """Wait until all processes of this context have ended, or one has failed; see `ProcessList.wait`.
-
-        Args:
-            timeout: how long to wait, in seconds; ``None`` for as long as it takes.
-            safe: whether to return the errors in the places of the results, instead of raising the first one.
-        """
-        return self.process_list.wait(timeout, safe=safe)
-
-    def start_all(self) -> None:
-        """Start those processes of this context that were made with ``start=False`` and not started yet."""
-        self.process_list.start()
-
-    def stop_all(self, grace: float = _GRACE) -> None:
-        """End all processes of this context, the last one first, and wait until they are gone.
-
-        Args:
-            grace: how long they may take after SIGTERM before they are killed, in seconds.
-        """
-        self.process_list.stop(grace)
 
     def ping(self, timeout: float = _PING) -> Pulse:
         """Ask the server whether it is there.
