@@ -12,7 +12,7 @@ import pytest
 
 import zproc
 import zproc.process
-from zproc.homes import moved_in
+from zproc.homes import lazy_getattr
 
 LAZY = pytest.mark.parametrize("package", [zproc, zproc.process], ids=["zproc", "zproc.process"])
 
@@ -44,7 +44,7 @@ def test_a_misspelt_name_is_told_with_the_nearest() -> None:
 def test_what_was_fetched_is_where_it_was_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     package = ModuleType("shop")
     monkeypatch.setitem(sys.modules, "shop", package)
-    fetch = moved_in("shop", {"string": ["digits", "hexdigits"]})
+    fetch = lazy_getattr("shop", {"string": ["digits", "hexdigits"]})
     assert fetch("digits") == "0123456789"
     assert vars(package)["digits"] == "0123456789"
     assert "hexdigits" not in vars(package)

@@ -42,7 +42,7 @@ from zproc.exceptions import (
     WaitTimeout,
     WorkerDied,
 )
-from zproc.homes import moved_in as _moved_in
+from zproc.homes import lazy_getattr as _lazy_getattr
 
 if TYPE_CHECKING:  # the same for who reads types; `tests/test_homes.py` compares the two
     from zproc.client import atomic, transaction
@@ -142,7 +142,7 @@ _PARTS = frozenset({"aio", "exceptions", "testing"})
 """Modules that users know by their own names, and that are loaded when they are asked for."""
 
 if not TYPE_CHECKING:  # a checker would take any name for one of ours
-    __getattr__ = _moved_in(__name__, _HOMES, _PARTS)
+    __getattr__ = _lazy_getattr(__name__, _HOMES, _PARTS)
 
 
 def _preload() -> None:

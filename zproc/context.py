@@ -22,7 +22,7 @@ from zproc.client import Client, commits_since, model_handle, name_by, revert
 from zproc.client.ping import Pulse, pulse
 from zproc.core.limits import Limits
 from zproc.exceptions import ProcessError, UsageError
-from zproc.host import ADDRESS, Server, destination, refuse_no_limits, refuse_secret_key
+from zproc.host import ADDRESS, Server, destination, expect_limits, refuse_secret_key
 from zproc.process import Manager, Options, Spawn, current_name
 from zproc.record import ProcessTable, Recorder
 from zproc.schema.declared import Declared
@@ -91,7 +91,7 @@ class BaseContext(Fieldless, CallWhen[M], Spawning, Maps):
         refuse_secret_key(cast("dict[str, object]", options).pop("secret_key", None))
         # Of a TypedDict these are the inherited ones, too.
         expect_known(options.keys() - Options.__annotations__.keys(), ContextOptions.__annotations__)
-        refuse_no_limits(limits)
+        expect_limits(limits)
         expect_all(("namespace", namespace, TEXT), ("wait", wait, FLAG), ("cleanup", cleanup, FLAG))
         expect("start_server", start_server, or_none(FLAG))
         if self._declared is not None:

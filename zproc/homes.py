@@ -9,10 +9,12 @@ import importlib
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-__all__ = ["moved_in"]
+__all__ = ["lazy_getattr"]
 
 
-def moved_in(package: str, homes: Mapping[str, Sequence[str]], parts: Collection[str] = ()) -> Callable[[str], object]:
+def lazy_getattr(
+    package: str, homes: Mapping[str, Sequence[str]], parts: Collection[str] = ()
+) -> Callable[[str], object]:
     """Return the ``__getattr__`` of a package.
 
     Args:

@@ -35,10 +35,10 @@ __all__ = [
     "Server",
     "core_of",
     "destination",
+    "expect_limits",
     "ping",
     "place",
     "preload",
-    "refuse_no_limits",
     "refuse_secret_key",
     "serve_here",
     "start_server",
@@ -349,7 +349,7 @@ def start_server(
         ProcessError: the process cannot be started.
     """
     refuse_secret_key(secret_key)
-    refuse_no_limits(limits)
+    expect_limits(limits)
     expect("namespace", namespace, TEXT)
     Schema.of(model).initial()
     if address is None and keys is not None:
@@ -378,7 +378,7 @@ def ping(address: str, *, timeout: float = 5.0, keys: str | None = None, secret_
     return pulse(place(address, keys), timeout)
 
 
-def refuse_no_limits(limits: object) -> None:
+def expect_limits(limits: object) -> None:
     """Check that limits, if given, are a `Limits`.
 
     Raises:

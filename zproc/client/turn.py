@@ -16,9 +16,9 @@ from typing import Concatenate, ParamSpec, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
-from zproc.client.afar import OnDemand, afar
 from zproc.client.connection import expect
 from zproc.client.handle import Handle, address_of, gone, kind_of
+from zproc.client.lazy import OnDemand, lazy_part
 from zproc.client.replica import LARGEST, NEVER, typed
 from zproc.core.messages import Acquire, Commit, Granted, Look, Read, Release, Values
 from zproc.exceptions import Error, LeaseLost, Unavailable, UnknownPath, UsageError
@@ -280,7 +280,7 @@ class _Turn:
         if len(names) > 1:
             return self._replica.decode(self._ask(Read(self._client.next_request(), names, None, None, None)).values)
         (name,) = names
-        lazy = None if self._client.keeps(name) else afar(self, (name,), self.shape.fields[name])
+        lazy = None if self._client.keeps(name) else lazy_part(self, (name,), self.shape.fields[name])
         if lazy is not None and self._replica.is_large(name):
             return {name: lazy}
         largest = None if lazy is None else LARGEST

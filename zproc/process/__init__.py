@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zproc.homes import moved_in
+from zproc.homes import lazy_getattr
 from zproc.process import descriptor, parcel
 
 if TYPE_CHECKING:  # the same for type checkers; `tests/test_homes.py` compares the two
@@ -129,4 +129,4 @@ _HOMES = {
 
 
 if not TYPE_CHECKING:  # a checker would take any name for one of ours
-    __getattr__ = moved_in(__name__, _HOMES)
+    __getattr__ = lazy_getattr(__name__, _HOMES)

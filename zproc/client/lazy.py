@@ -20,7 +20,7 @@ from zproc.schema.shape import Kind, Shape, shape_at
 from zproc.schema.snapshot import assemble
 from zproc.typing import Key, Path
 
-__all__ = ["OnDemand", "Turn", "afar"]
+__all__ = ["OnDemand", "Turn", "lazy_part"]
 
 
 class Turn(Protocol):
@@ -40,7 +40,7 @@ class Turn(Protocol):
         ...
 
 
-def afar(turn: Turn, path: Path, shape: Shape) -> object:
+def lazy_part(turn: Turn, path: Path, shape: Shape) -> object:
     """Return what stands at an address without its contents, ``None`` if it cannot be looked into at the server.
 
     Args:
@@ -54,7 +54,7 @@ def afar(turn: Turn, path: Path, shape: Shape) -> object:
         fields = _Fields(turn, path, shape)
         return None if shape.frozen else assemble(shape.model, OnDemand({}, fields.fetch, tuple(shape.fields)))
     lazy = _LAZY.get(shape.kind)
-    return None if lazy is None else lazy(_There(turn, path))
+    return None if lazy is None else lazy(_Elsewhere(turn, path))
 
 
 class _Fields:
@@ -78,7 +78,7 @@ class _Fields:
             return {name: values[name] for name in names}
         (name,) = names
         path, shape = (*self._path, name), self._shape.fields[name]
-        lazy = None if certain_kind(shape) is None else afar(self._turn, path, shape)
+        lazy = None if certain_kind(shape) is None else lazy_part(self._turn, path, shape)
         if lazy is not None:
             return {name: lazy}
         (found,) = cast("list[object]", self._turn.look(path, "value"))
@@ -88,7 +88,7 @@ class _Fields:
 _LAZY: Final[Mapping[Kind, type[LazyDict | LazyList]]] = {Kind.DICT: LazyDict, Kind.LIST: LazyList}
 
 
-class _There:
+class _Elsewhere:
     """A dict or list at the server, in a turn, in which nobody changes it.
 
     Args:

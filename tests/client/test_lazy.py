@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from zproc.client import atomic, transaction
-from zproc.client.afar import OnDemand, afar
+from zproc.client.lazy import OnDemand, lazy_part
 from zproc.core.messages import Look, Read
 from zproc.exceptions import Error
 from zproc.schema import StateModel
@@ -85,7 +85,7 @@ class Here:
 
 def far_away(state: Mall) -> tuple[Mall, Here]:
     here = Here(state)
-    shop = afar(here, ("shop",), here.shape.fields["shop"])
+    shop = lazy_part(here, ("shop",), here.shape.fields["shop"])
     assert isinstance(shop, Shop)
     return assemble(Mall, {"shop": shop, "other": state.other}), here
 
@@ -185,7 +185,7 @@ def test_what_can_be_looked_into_is_not_fetched_until_it_is() -> None:
 @pytest.mark.parametrize("name", ["tags", "either", "fixed", "checked"])
 def test_what_is_not_looked_into_is_fetched(name: str) -> None:
     shop = shape_of(Mall).fields["shop"]
-    assert afar(Here(Mall()), ("shop", name), shop.fields[name]) is None
+    assert lazy_part(Here(Mall()), ("shop", name), shop.fields[name]) is None
 
 
 def test_a_name_that_is_no_field_is_none() -> None:
