@@ -73,7 +73,7 @@ def test_contexts() -> None:
 of_counter: Strategies[Counter] = strategies(Counter)
 
 
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 @given(of_counter.states(), of_counter.operations(max_size=3))
 def test_strategies(state: Counter, operations: list[Operation]) -> None:
     assert isinstance(state, Counter)

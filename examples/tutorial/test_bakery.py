@@ -41,7 +41,7 @@ def test_the_baker_waits_for_the_oven(zproc_context: Contexts, zproc_history: Ca
     assert history.values("cookies") == [0, 12, 24, 36]
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(strategies(Bakery).operations())
 def test_any_sequence_of_operations_leaves_a_valid_bakery(operations: list[Operation]) -> None:
     bakery = Bakery()
