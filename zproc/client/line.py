@@ -74,12 +74,15 @@ async def _ask(
 
 async def _line_again(client: Client, stop: asyncio.Future[None]) -> _Line:
     """Return a line; for a second the server, which was asked before, may be gone."""
-    deadline = time.monotonic() + SETTLING
+    deadline: float | None = None
     while not stop.done():
         try:
             return _line(client)
         except Unavailable:
-            if time.monotonic() >= deadline:
+            # A second from the first failure on: to find out that a connection broke may itself take longer.
+            now = time.monotonic()
+            deadline = now + SETTLING if deadline is None else deadline
+            if now >= deadline:
                 raise
         await asyncio.wait({stop}, timeout=RETRY)
     raise Closed("this watcher is closed")
