@@ -65,8 +65,9 @@ def parked(served: Served[Shop]) -> int:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110 - what is waited for happens in the thread of the server
-        await asyncio.sleep(0.001)
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in the thread of the server
+            await asyncio.sleep(0.001)
 
 
 def numbers(events: list[Any]) -> list[object]:
