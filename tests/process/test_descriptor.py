@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dis
+import gc
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -125,3 +130,51 @@ except UsageError as error:
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, timeout=30
     )
     assert (done.stdout, done.stderr) == ("spawn zproc starts processes on POSIX systems only, so far\n", "")
+
+
+def test_who_is_lent_a_descriptor_never_owns_it_wherever_he_is_interrupted() -> None:
+    """Ctrl-C may come after any call, and an object that is collected closes what it owns."""
+    near, far = descriptor.pair()
+    interrupted = 0
+    try:
+        for step in range(60):
+            interrupted += _interrupted(lambda: _lent(near), step)
+            gc.collect(0)
+            assert is_open(near), f"closed by an interrupt at step {step}"
+        assert 5 < interrupted < 60
+    finally:
+        descriptor.close(near, far)
+
+
+def _lent(number: int) -> None:
+    with descriptor.lend(number) as stream:
+        stream.send(b"!")
+
+
+def _interrupted(function: Callable[[], None], step: int) -> bool:
+    """Interrupt a call at one of the places where the interpreter looks for signals; tell whether it was so long."""
+    left = step
+    last: dict[FrameType, str] = {}
+
+    def interrupt(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            if last.get(frame, "").startswith(("CALL", "RESUME", "JUMP_BACKWARD")):
+                left -= 1
+                if left < 0:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+            last[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+        return interrupt
+
+    before = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        function()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+        last.clear()
+    return False

@@ -8,13 +8,17 @@ whatever that number means by then.
 
 from __future__ import annotations
 
+import _socket
 import contextlib
+import functools
 import os
 import socket
+from collections.abc import Iterator
+from typing import cast
 
 from zproc.exceptions import UsageError
 
-__all__ = ["close", "inherited", "keep", "pair", "park", "silence", "socket_of"]
+__all__ = ["close", "inherited", "keep", "lend", "pair", "park", "silence", "socket_of"]
 
 _private: set[int] = set()
 
@@ -60,6 +64,25 @@ def socket_of(number: int) -> socket.socket:
     made = socket.socket(fileno=number)
     made.setblocking(blocking)
     return made
+
+
+@contextlib.contextmanager
+def lend(number: int) -> Iterator[socket.socket]:
+    """Use a descriptor as a socket that does not own it.
+
+    Not at any moment: a signal handler may raise anywhere, that of Ctrl-C for one, and a socket object that is
+    collected closes its descriptor. The fork server takes that for the end of this process. So the object is made and
+    noted in one step of the interpreter; within ``socket.socket.__init__``, something could come between.
+    """
+    blocking = os.get_blocking(number)
+    lent: list[_socket.socket] = []
+    try:
+        lent.extend(map(functools.partial(_socket.socket, socket.AF_UNIX, socket.SOCK_STREAM, 0), (number,)))
+        lent[0].setblocking(blocking)  # see `socket_of`
+        yield cast("socket.socket", lent[0])  # which has more methods, but none that is of use here
+    finally:
+        for each in lent:
+            each.detach()
 
 
 def silence(descriptor: int) -> None:

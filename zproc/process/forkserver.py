@@ -231,14 +231,12 @@ def _ask(line: int, pipe: int, linger: float) -> _Server:
 def _send(server: _Server, data: bytes, passed: list[int]) -> None:
     """Send a message to the fork server. Requires `_lock`."""
     assert _lock.locked()
-    stream = descriptor.socket_of(server.channel)
     try:
-        socket.send_fds(stream, [data], passed)
+        with descriptor.lend(server.channel) as stream:
+            socket.send_fds(stream, [data], passed)
     except (BrokenPipeError, ConnectionResetError) as error:
         _drop(server)
         raise ServerDied("the fork server is dead") from error
-    finally:
-        stream.detach()
 
 
 def _standard(number: int) -> int:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from zproc.exceptions import WaitTimeout
-from zproc.process.descriptor import socket_of
+from zproc.process.descriptor import lend
 
 __all__ = [
     "Decoder",
@@ -151,7 +151,7 @@ def send(line: int, frame: Frame) -> None:
     Raises:
         OSError: the other side is gone.
     """
-    with _as_socket(line) as stream:
+    with lend(line) as stream:  # `os.write` to a dead peer would end a program whose SIGPIPE is at its default
         stream.sendall(_HEADER.pack(frame.kind, len(frame.body)))
         stream.sendall(frame.body)
 
@@ -167,7 +167,7 @@ def send_now(line: int, data: memoryview) -> memoryview:
     Raises:
         OSError: the child is gone.
     """
-    with _as_socket(line) as stream, contextlib.suppress(BlockingIOError):
+    with lend(line) as stream, contextlib.suppress(BlockingIOError):
         while data:
             data = data[stream.send(data) :]
     return data
@@ -194,7 +194,7 @@ def hand_over(deadline: float, line: int, numbers: Sequence[int]) -> None:
         WaitTimeout: it does not listen.
     """
     began = time.monotonic()
-    with _as_socket(line) as stream:
+    with lend(line) as stream:
         while True:
             try:
                 socket.send_fds(stream, [_HEADER.pack(Kind.DESCRIPTORS, 0)], numbers)
@@ -210,7 +210,7 @@ def take_over(line: int, count: int) -> list[int]:
     Raises:
         EOFError: the other side is gone.
     """
-    with _as_socket(line) as stream:
+    with lend(line) as stream:
         data, numbers, _, _ = socket.recv_fds(stream, _HEADER.size, count)
     if not data:
         raise EOFError
@@ -231,7 +231,7 @@ def receive(line: int, kind: Kind) -> bytes:
 
 def is_abandoned(line: int) -> bool:
     """Return whether the other side has closed the line, and nothing is left to be read."""
-    with _as_socket(line) as stream, contextlib.suppress(BlockingIOError):
+    with lend(line) as stream, contextlib.suppress(BlockingIOError):
         return not stream.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     return False
 
@@ -244,13 +244,3 @@ def _exactly(line: int, count: int) -> bytes:
             raise EOFError
         data += chunk
     return bytes(data)
-
-
-@contextlib.contextmanager
-def _as_socket(line: int) -> Iterator[socket.socket]:
-    """Use a line as a socket: `os.write` to a dead peer would end a program whose SIGPIPE is at its default."""
-    stream = socket_of(line)
-    try:
-        yield stream
-    finally:
-        stream.detach()
