@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 from pydantic import BaseModel, Field, create_model
 
 from zproc.client import commits_since, revert, transaction
@@ -295,6 +295,7 @@ def exactly(value: object) -> object:
         max_size=8,
     )
 )
+@example([("a", "set"), ("b", "set"), ("a", "delete")])
 def test_every_commit_reverted_backwards_leads_to_the_beginning(serving: Serve, steps: list[tuple[str, str]]) -> None:
     served = serving(Shop)
     state = served.state
