@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, JsonValue, NaiveDatetime
 
 from zproc.codegen.layout import quoted
 from zproc.codegen.names import Names, importable
+from zproc.schema.types import unwrapped
 
 __all__ = ["Choice", "Form", "Forms", "Items", "Json", "Model", "Named", "Plain", "Record", "Recursive", "Unordered"]
 
@@ -161,7 +162,7 @@ class Forms:
             return Model(cls, self.model(cls, where))
         text = self._imported(cls, where)
         if typing_extensions.is_typeddict(cls):
-            values = [_unwrapped(value) for value in typing_extensions.get_type_hints(cls).values()]
+            values = [unwrapped(value) for value in typing_extensions.get_type_hints(cls).values()]
 
             def record() -> Form:
                 return Record(text, _choice([self.of(value, where) for value in values]))
@@ -246,10 +247,3 @@ def _choice(parts: list[Form]) -> Form:
     flat = [inner for part in parts for inner in (part.parts if isinstance(part, Choice) else (part,))]
     different = tuple(dict.fromkeys(flat))
     return different[0] if len(different) == 1 else Choice(different)
-
-
-def _unwrapped(annotation: object) -> object:
-    """Return the type of a key of a typed dict, without what says whether the key may be missing."""
-    origin = get_origin(annotation)
-    wrappers = (typing_extensions.Required, typing_extensions.NotRequired, typing_extensions.ReadOnly)
-    return get_args(annotation)[0] if origin in wrappers else annotation

@@ -14,13 +14,14 @@ from typing import Final
 from zproc.codegen.layout import Text
 from zproc.codegen.member import method, overloaded
 from zproc.codegen.names import Names
+from zproc.schema.condition import COMPARING, CONDITIONS
 
 __all__ = ["NAMES", "Watched", "calls", "watchers"]
 
-WITH_VALUE: Final = ("equal", "not_equal")
+WITH_VALUE: Final = tuple(name for name in CONDITIONS if name in COMPARING)
 """The conditions that compare what stands at a path with a value."""
 
-WITHOUT_VALUE: Final = ("none", "not_none", "truthy", "falsy", "available")
+WITHOUT_VALUE: Final = tuple(name for name in CONDITIONS if name not in COMPARING)
 """The conditions that look at what stands at a path."""
 
 NAMES: Final = frozenset(

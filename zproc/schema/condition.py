@@ -20,7 +20,7 @@ from zproc.schema.shape import Kind, shape_of
 from zproc.schema.values import detached
 from zproc.typing import Path
 
-__all__ = ["CONDITIONS", "Condition", "Scope", "change", "on_field", "passing", "passing_at", "values_at"]
+__all__ = ["COMPARING", "CONDITIONS", "Condition", "Scope", "change", "on_field", "passing", "passing_at", "values_at"]
 
 M = TypeVar("M", bound=BaseModel)
 S = TypeVar("S")
@@ -199,7 +199,7 @@ CONDITIONS: dict[str, tuple[Callable[[list[object], object], bool], str]] = {
 }
 """By name: the test of what stands at a field, if anything does, and its words."""
 
-_COMPARING: Final = frozenset({"equal", "not_equal"})
+COMPARING: Final = frozenset({"equal", "not_equal"})
 """Those that compare with a value."""
 
 
@@ -219,7 +219,7 @@ def on_field(model: type[S], name: str, field: str, value: object = None) -> Con
     test, words = CONDITIONS[name]
     path = parse_path(field, cast("type[BaseModel]", model))
     wanted = detached(value)  # of a live handle, what it stands for now
-    if name in _COMPARING:
+    if name in COMPARING:
         refuse_impossible(cast("type[BaseModel]", model), path, wanted)
     return Condition(
         Scope.of(cast("type[BaseModel]", model), (field,)),

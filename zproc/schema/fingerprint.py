@@ -11,14 +11,14 @@ import hashlib
 import types
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Annotated, Final, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Literal, TypeAlias, Union, get_args, get_origin
 
 import typing_extensions
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from zproc.schema.interface import actions_of, interface_of
-from zproc.schema.types import parts_of, reachable
+from zproc.schema.types import parts_of, reachable, unwrapped
 
 __all__ = ["Table", "action_types", "differences", "fingerprint", "table_of"]
 
@@ -150,18 +150,10 @@ def _text_of_keys(cls: type, names: dict[type, str]) -> str:
     optional: frozenset[str] = cls.__optional_keys__  # type: ignore[attr-defined]  # as all typed dicts have
     inside = {**names, cls: cls.__name__}
     keys = [
-        f"{key}{'?' if key in optional else ''}: {_text(_unwrapped(annotation), inside)}"
+        f"{key}{'?' if key in optional else ''}: {_text(unwrapped(annotation), inside)}"
         for key, annotation in types_by_key.items()
     ]
     return f"{cls.__name__}({', '.join(keys)})"
-
-
-def _unwrapped(annotation: object) -> object:
-    """Return the type of a key without what says whether the key may be missing."""
-    return get_args(annotation)[0] if get_origin(annotation) in _WRAPPERS else annotation
-
-
-_WRAPPERS: Final = (typing_extensions.Required, typing_extensions.NotRequired, typing_extensions.ReadOnly)
 
 
 def _members(enum: type[Enum]) -> str:

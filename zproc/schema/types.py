@@ -22,7 +22,7 @@ from pydantic import AwareDatetime, BaseModel, JsonValue, NaiveDatetime, RootMod
 from zproc.exceptions import SchemaError
 from zproc.schema.codec import Codec
 
-__all__ = ["Part", "check", "enums_of", "parts_of", "reachable"]
+__all__ = ["Part", "check", "enums_of", "parts_of", "reachable", "unwrapped"]
 
 _SCALARS: Final = frozenset(
     {bool, int, float, complex, str, bytes, type(None), datetime, date, time, timedelta, Decimal, UUID, Path}
@@ -111,6 +111,14 @@ def _parts_of_class(cls: type) -> list[Part]:
     if typing_extensions.is_typeddict(cls):
         return [Part(f"[{key!r}]", part) for key, part in typing_extensions.get_type_hints(cls).items()]
     return []
+
+
+def unwrapped(annotation: object) -> object:
+    """Return the type of a key of a typed dict, without what says whether the key may be missing."""
+    return get_args(annotation)[0] if get_origin(annotation) in _WRAPPERS else annotation
+
+
+_WRAPPERS: Final = (typing_extensions.Required, typing_extensions.NotRequired, typing_extensions.ReadOnly)
 
 
 def reachable(where: str, annotation: object) -> Iterator[Part]:
