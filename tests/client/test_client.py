@@ -309,6 +309,15 @@ class TestReading:
         assert all(mine == sorted(mine) and len(set(mine)) == 30 for mine in seen)
         assert served.value.cookies == 120
 
+    def test_an_answer_that_comes_late_does_not_make_the_state_older(self, serving: Serve) -> None:
+        served = serving(Shop)
+        served.state.cookies = 1
+        replica = served.client.replica
+        replica.told = Revision(10)  # by what another thread was answered meanwhile
+        served.state.cookies = 2
+        served.client.look(("tags",), "length")
+        assert replica.newest() == 10
+
     def test_a_wrong_answer_is_the_servers_fault(self) -> None:
         assert expect(Pong(RequestId(1), 1), Pong) == Pong(RequestId(1), 1)
         with pytest.raises(ProtocolError, match="Pong instead of Values"):

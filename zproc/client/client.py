@@ -188,9 +188,10 @@ class Client(Pool):
             done = expect(connection.call(command), Committed)
         except Unavailable as error:
             return self._settle(command, connection.welcome.epoch, error)
-        connection.replica.told = done.revision
+        replica = connection.replica
+        replica.told = max(replica.told, done.revision)  # another thread may have been told of a later one
         # What has changed, and nobody else's change has come between: there is nothing to ask for.
-        if done.result and type(command) is Commit and connection.replica.move_on(done.revision, done.result):
+        if done.result and type(command) is Commit and replica.move_on(done.revision, done.result):
             with self._lock:
                 self._expose()
         return done
@@ -298,9 +299,10 @@ class Client(Pool):
 
         def ask(connection: Connection) -> object:
             reply = expect(connection.call(Look(self.next_request(), encoded, question, LARGEST)), Values)
-            connection.replica.told = reply.revision
+            replica = connection.replica
+            replica.told = max(replica.told, reply.revision)
             if name not in reply.large:
-                connection.replica.found_small(name)
+                replica.found_small(name)
             return self.schema.codec.decode(reply.values)
 
         return self.ask(ask)
