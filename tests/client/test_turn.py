@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import pytest
@@ -114,6 +115,22 @@ class TestWhereItRuns:
         assert served.revision == 1
         assert not served.asked(Act)
         assert len(served.asked(Acquire)) == 1
+
+    def test_what_an_inner_one_did_before_it_raised_remains_if_the_outer_one_goes_on(
+        self, served: Served[Shop]
+    ) -> None:
+        @atomic
+        def inner(shop: Shop) -> None:
+            shop.cookies = 5
+            raise Burnt
+
+        @atomic
+        def outer(shop: Shop) -> None:
+            with suppress(Burnt):
+                inner(shop)
+
+        outer(served.state)
+        assert served.value.cookies == 5
 
     def test_called_in_an_action_it_is_part_of_its_commit(self, serving: Serve) -> None:
         served = serving(Bakery)

@@ -47,8 +47,9 @@ def atomic(function: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, 
     """Make a function of a state atomic: it runs alone, and what it does to the state happens at once or not at all.
 
     Called with a live state, the function waits for its turn, runs in this process on a draft, and commits. Called
-    with a draft, inside another atomic function or an action, it is part of that one's commit. Called with a plain
-    instance of the model it runs on that instance, all or nothing, without any server.
+    with a draft, inside another atomic function or an action, it is part of that one's commit: if it raises, and that
+    one catches what it raised, what it did before remains. Called with a plain instance of the model it runs on that
+    instance, all or nothing, without any server.
 
     Args:
         function: a function whose first argument is the state.
