@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -225,6 +226,21 @@ class TestForeignPeers:
         with Raw(unix) as raw:
             assert listener.poll(0.01) == []
             assert raw.reason() == "uid 12345 may not connect here"
+
+    def test_of_whom_the_kernel_tells_nothing_end_nobody_else_s_connection(
+        self, unix: Wire, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As macOS does of one that has gone before it was accepted."""
+        listener, channel, peer = unix.pair()
+
+        def tell_nothing(_: socket.socket) -> Credentials:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+        monkeypatch.setattr(local, "peer_credentials", tell_nothing)
+        with Raw(unix):
+            assert listener.poll(0.01) == []
+        listener.send(peer, b"still there")
+        assert channel.recv(5) == b"still there"
 
     @pytest.mark.slow
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

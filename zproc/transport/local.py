@@ -369,7 +369,11 @@ class LocalListener:
 
     def _admit(self, connection: socket.socket) -> None:
         connection.setblocking(False)
-        who = peer_credentials(connection)
+        try:
+            who = peer_credentials(connection)
+        except OSError:  # on macOS, of a peer that has gone already
+            connection.close()
+            return
         if not who.trusted:
             _part(connection, f"uid {who.uid} may not connect here")
             return
