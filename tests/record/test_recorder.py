@@ -226,3 +226,19 @@ def test_who_tells_has_gone_when_the_connections_have(server: Server, recorder: 
     other.close()
     row = recorder.table().get_when_equal("rows.baker.state", "stopped", timeout=10).rows["baker"]
     assert "left behind" in (row.error or "")
+
+
+def test_a_process_is_no_worse_for_it_when_there_can_be_no_thread(
+    monkeypatch: pytest.MonkeyPatch, recorder: Recorder
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    baker = process()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        recorder.note(report(baker, Stage.RUNNING, 10.0))
+        Recorder(lambda: "nowhere", at_exit=False).close()
+    recorder.note(report(baker, Stage.RETURNED, 12.0, exitcode=0))
+    row = recorder.table().rows["baker"]
+    assert (row.state, row.started, row.ended) == (Stage.RETURNED, 10.0, 12.0)

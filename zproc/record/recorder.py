@@ -91,8 +91,15 @@ class Recorder:
             self._waiting.append(report)
             self._noted += 1
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="zproc-record", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="zproc-record", daemon=True)
+                try:
+                    thread.start()
+                except (
+                    RuntimeError
+                ):  # there can be no more threads; the process is there, and its next report tries again
+                    _LOG.debug("nobody can record what happened to %d processes", len(self._waiting), exc_info=True)
+                else:
+                    self._thread = thread
             else:
                 self._changed.notify_all()
 
