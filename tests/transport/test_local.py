@@ -341,6 +341,16 @@ assert listener._reserve is not None
         monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         assert local._descriptors_left() == sys.maxsize
 
+    def test_are_named_when_it_is_they_that_let_in_so_few(self, unix: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(local, "_descriptors_left", lambda: 0)
+        listener = unix.listen()
+        with Raw(unix) as raw:
+            assert listener.poll(0.01) == []
+            assert raw.reason() == (
+                "the limit of 0 peers is reached, because the server may open no more files: "
+                "raise the limit of descriptors (ulimit -n)"
+            )
+
     def test_that_cannot_be_waited_for_cost_their_peer_its_place(
         self, unix: Wire, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -79,6 +79,9 @@ class _Link(FrameReader):
         self.heard = False  # whether a frame of it has ever been delivered
 
 
+_FEW_DESCRIPTORS: Final = ", because the server may open no more files: raise the limit of descriptors (ulimit -n)"
+
+
 class LocalListener:
     """Listens at a path; see ``base.Listener`` for what each method promises."""
 
@@ -378,7 +381,8 @@ class LocalListener:
             _part(connection, f"uid {who.uid} may not connect here")
             return
         if len(self._links) >= self._most_peers:
-            _part(connection, too_many_peers(self._most_peers))
+            few = self._most_peers < self._limits.peers
+            _part(connection, too_many_peers(self._most_peers) + (_FEW_DESCRIPTORS if few else ""))
             return
         try:
             self._poller.register(connection.fileno(), READABLE)
