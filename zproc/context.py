@@ -23,7 +23,7 @@ from zproc.client.ping import Pulse, pulse
 from zproc.core.limits import Limits
 from zproc.exceptions import ProcessError, UsageError
 from zproc.host import ADDRESS, Server, destination, expect_limits, refuse_secret_key
-from zproc.process import Manager, Options, Spawn, current_name
+from zproc.process import Manager, Options, Spawn, current_name, descriptor
 from zproc.record import ProcessTable, Recorder
 from zproc.schema.declared import Declared
 from zproc.schema.event import Commit
@@ -99,6 +99,7 @@ class BaseContext(Fieldless, CallWhen[M], Spawning, Maps):
         schema = cast("Schema[StateModel]", Schema.of(cast("type[M]", model or self._model)))
         if namespace.startswith(_OWN) and (start_server or (address is None and not os.environ.get(ADDRESS))):
             raise UsageError(f"namespace {namespace!r}: names that begin with {_OWN!r} are zproc's own")
+        descriptor.occupy()  # before there is a connection that might get the number of a closed stream
         self._wait = wait
         self._owner = os.getpid()
         self._options = options

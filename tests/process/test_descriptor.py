@@ -178,3 +178,23 @@ def _interrupted(function: Callable[[], None], step: int) -> bool:
         sys.settrace(before)
         last.clear()
     return False
+
+
+CLOSED = """
+import os, sys, zproc.process as zp
+os.closerange(0, 3)
+answers = [zp.start(lambda: [os.readlink(f"/proc/self/fd/{number}") for number in (0, 1, 2)], method=method).wait(20)
+           for method in ("forkserver", "spawn", "fork")]
+os.write(int(sys.argv[1]), repr(answers).encode())
+"""
+
+
+def test_closed_standard_streams_are_no_obstacle_and_nobody_elses_number() -> None:
+    reading, writing = os.pipe()
+    try:
+        done = subprocess.run([sys.executable, "-c", CLOSED, str(writing)], pass_fds=[writing], timeout=60, check=False)
+        assert done.returncode == 0
+        assert os.read(reading, 10_000).decode() == repr([["/dev/null"] * 3] * 3)
+    finally:
+        os.close(reading)
+        os.close(writing)

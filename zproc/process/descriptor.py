@@ -18,7 +18,7 @@ from typing import cast
 
 from zproc.exceptions import UsageError
 
-__all__ = ["close", "inherited", "keep", "lend", "pair", "park", "silence", "socket_of"]
+__all__ = ["close", "inherited", "keep", "lend", "occupy", "pair", "park", "silence", "socket_of"]
 
 _private: set[int] = set()
 
@@ -91,6 +91,20 @@ def silence(descriptor: int) -> None:
     os.dup2(null, descriptor, inheritable=descriptor <= 2)  # noqa: PLR2004 - 0, 1, 2 are the standard streams
     if null != descriptor:
         os.close(null)
+
+
+def occupy() -> None:
+    """Open ``/dev/null`` where a standard stream is closed.
+
+    Otherwise the next thing that is opened gets its number. A child loses it, because it is given standard streams, or
+    prints into it.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            silence(number)
+            os.set_inheritable(number, True)
 
 
 def inherited(*, spare: frozenset[int]) -> list[int]:

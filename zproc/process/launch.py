@@ -69,6 +69,7 @@ def start(
     """
     deadline = time.monotonic() + timeout
     chosen = choose(method)
+    descriptor.occupy()
     reap_ended()
     setup = Setup(
         name=name or f"{getattr(target, '__name__', type(target).__name__)}-{next(_numbers)}",
