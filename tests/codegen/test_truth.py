@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,11 @@ def models() -> Iterator[None]:
     sys.path.remove(str(PROJECT))
 
 
+@functools.cache  # it takes as long as an example does
+def states(model: type[zproc.StateModel]) -> st.SearchStrategy[zproc.StateModel]:
+    return strategies(model).states()
+
+
 @pytest.mark.parametrize("name", ["cookie", "shop", "nasty"])
 @settings(max_examples=8, suppress_health_check=list(HealthCheck))  # a state of forty fields is much to draw
 @given(data=st.data())
@@ -33,7 +39,7 @@ def test_what_is_read_is_what_is_declared(name: str, data: st.DataObject) -> Non
     module = importlib.import_module(f"{name}.client")
     model: type[zproc.StateModel] = getattr(importlib.import_module(f"{name}.state"), f"{name.title()}State")
     client = Client(module)
-    with MemoryServer(model, data.draw(strategies(model).states())) as server:
+    with MemoryServer(model, data.draw(states(model))) as server:
         state: Any = server.state
         assert isinstance(state, getattr(module, f"{name.title()}StateHandle"))
         assert isinstance(state, model)

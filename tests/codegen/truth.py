@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,10 +47,8 @@ class Client:
         json = items[again, Any] | entries[str, again, Any] | str | int | float | bool | None
         self.space = {**vars(generated), **vars(module), "Any": Any, "LiveJson": json}
         self._assigned: set[tuple[type, str]] = set()  # each once, because each is a round trip
-        tree = ast.parse(Path(module.__file__).read_text("utf-8"))
-        (branch,) = (node for node in tree.body if isinstance(node, ast.If))
-        self.classes = {node.name: list(_properties(node)) for node in branch.body if isinstance(node, ast.ClassDef)}
-        for node in branch.body:
+        declarations, self.classes = _read(module.__file__)
+        for node in declarations:
             if isinstance(node, ast.AnnAssign):  # of a recursive alias
                 value = cast("ast.Constant", node.value)
                 if isinstance(value, ast.Constant):
@@ -143,6 +142,14 @@ class Client:
                     if not isinstance(getattr(place, inner.name), Watch)
                 ]
         return found
+
+
+@functools.cache  # it takes as long as an example does
+def _read(path: str) -> tuple[list[ast.stmt], dict[str, list[Declared]]]:
+    """Return what a client declares to type checkers, and of that the properties of each class."""
+    tree = ast.parse(Path(path).read_text("utf-8"))
+    (branch,) = (node for node in tree.body if isinstance(node, ast.If))
+    return branch.body, {node.name: list(_properties(node)) for node in branch.body if isinstance(node, ast.ClassDef)}
 
 
 def _properties(cls: ast.ClassDef) -> Iterator[Declared]:
