@@ -183,7 +183,7 @@ def test_p2_p4_p5_a_history_of_disasters_is_strictly_serializable(tmp_path: Path
     """
     disaster = Disaster(tmp_path / "run", seed=random.randrange(10**6), seconds=3.0)
     assert disaster.complaints() == []
-    assert disaster.fates["return"] > 100
+    assert disaster.fates["return"] > 50  # which a machine with twelve times too much to do still comes to
 
 
 @pytest.mark.slow
