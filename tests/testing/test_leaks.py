@@ -9,12 +9,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from zproc import process
 from zproc.testing import leaks
-from zproc.testing.leaks import Belongings, LeakError, leak_check, runtime_directory
+from zproc.testing.leaks import Belongings, LeakError, leak_check, runtime_directory, wait_for_nothing
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,6 +80,21 @@ def test_who_is_about_to_end_is_waited_for() -> None:
     with leak_check():
         thread = threading.Thread(target=threading.Event().wait, args=(0.05,))
         thread.start()
+
+
+def test_who_ended_during_a_look_that_took_long_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the last look took seconds, and what it had found was reported as ``gone``."""
+    ending = Belongings(frozenset({1}), frozenset(), frozenset(), frozenset())
+    looks, clock = [ending, Belongings.none()], [0.0]
+
+    def slowly(_runtime: str | None) -> Belongings:
+        clock[0] += 100
+        return looks.pop(0)
+
+    monkeypatch.setattr(Belongings, "now", staticmethod(slowly))
+    monkeypatch.setattr(leaks, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=lambda _: None))
+    wait_for_nothing(Belongings.none(), None)
+    assert looks == []
 
 
 def test_a_cycle_that_the_collector_breaks_is_no_leak() -> None:
