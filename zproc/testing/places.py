@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import enum
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from decimal import Decimal
@@ -26,6 +27,13 @@ Values: TypeAlias = "st.SearchStrategy[object]"
 
 _FEW: Final = 5
 """How many elements a container has at most that may have any number."""
+
+_DEEP: Final = 2
+"""How often a model is inside itself at most, where there may also be nothing.
+
+A model that has two or more of itself on average would be drawn without end: Hypothesis gives up a hundred levels down,
+which was the fate of four of five states.
+"""
 
 
 @dataclass
@@ -51,16 +59,53 @@ class Place:
     number: bool = False
 
 
+class _Known(dict[object, Place]):
+    """The places of models that are made already or being made, for models that contain themselves.
+
+    Attributes:
+        begun: the models whose places are being made.
+        loops: how often one of those was met within itself.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: set[type[BaseModel]] = set()
+        self.loops = 0
+        self._inside: Counter[type[BaseModel]] = Counter()
+
+    def counted(self, model: type[BaseModel], values: Values) -> Values:
+        """Return values of a model which know how often they are inside each other."""
+
+        @st.composite
+        def nested(draw: st.DrawFn) -> object:
+            self._inside[model] += 1
+            try:
+                return draw(values)
+            finally:
+                self._inside[model] -= 1
+
+        return nested()
+
+    def ended(self, values: Values, nothing: Callable[[], object]) -> Values:
+        """Return values in whose place there is nothing where models are deep inside themselves."""
+
+        @st.composite
+        def shallow(draw: st.DrawFn) -> object:
+            return nothing() if max(self._inside.values(), default=0) > _DEEP else draw(values)
+
+        return shallow()
+
+
 def place_of_model(model: type[BaseModel]) -> Place:
     """Return the place of a whole state.
 
     Args:
         model: as what it is declared.
     """
-    return _model(model, {})
+    return _model(model, _Known())
 
 
-def place_of(annotation: object, metadata: Sequence[object] = (), known: dict[object, Place] | None = None) -> Place:
+def place_of(annotation: object, metadata: Sequence[object] = (), known: _Known | None = None) -> Place:
     """Return the place of an annotation.
 
     Args:
@@ -68,7 +113,7 @@ def place_of(annotation: object, metadata: Sequence[object] = (), known: dict[ob
         metadata: its constraints, besides those in the annotation.
         known: places of models that are being made, for models that contain themselves.
     """
-    known = {} if known is None else known
+    known = _Known() if known is None else known
     while get_origin(annotation) is Annotated:
         annotation, *more = get_args(annotation)
         metadata = [*more, *metadata]
@@ -114,38 +159,54 @@ def _flattened(metadata: Iterable[object]) -> Iterable[object]:
             yield each
 
 
-def _model(model: type[BaseModel], known: dict[object, Place]) -> Place:
+def _model(model: type[BaseModel], known: _Known) -> Place:
     if model in known:
+        known.loops += model in known.begun
         return known[model]
+    known.begun.add(model)
+    loops = known.loops
     place = known[model] = Place(model, st.deferred(lambda: whole))
     frozen = {name for name, info in model.model_fields.items() if info.frozen or model.model_config.get("frozen")}
     parts = {name: place_of(info.annotation, info.metadata, known) for name, info in model.model_fields.items()}
+    known.begun.discard(model)
     whole = cast("Values", st.fixed_dictionaries({name: part.values for name, part in parts.items()}))
+    if known.loops > loops:
+        whole = known.counted(model, whole)
     place.fields = {name: part for name, part in parts.items() if name not in frozen}
     return place
 
 
-def _union(annotation: object, parts: tuple[object, ...], known: dict[object, Place]) -> Place:
+def _union(annotation: object, parts: tuple[object, ...], known: _Known) -> Place:
+    loops = known.loops
     forms = [place_of(part, (), known) for part in parts if part is not type(None)]
     nothing = [st.none()] if type(None) in parts else []
-    return Place(annotation, st.one_of(*nothing, *(form.values for form in forms)), forms=forms)
+    values: Values = st.one_of(*nothing, *(form.values for form in forms))
+    if nothing and known.loops > loops:
+        values = known.ended(values, lambda: None)
+    return Place(annotation, values, forms=forms)
 
 
-def _container(
-    annotation: object, kind: type, parts: tuple[object, ...], limits: _Limits, known: dict[object, Place]
-) -> Place:
+def _container(annotation: object, kind: type, parts: tuple[object, ...], limits: _Limits, known: _Known) -> Place:
     shortest = cast("int", limits.min_length or 0)
     longest = cast("int", max(shortest, _FEW) if limits.max_length is None else limits.max_length)
     size = _Size(min_size=shortest, max_size=min(longest, shortest + _FEW))
+    loops = known.loops
     first, *rest = (place_of(part, (), known) for part in parts or (Any, Any))
+    values: Values
     if kind is dict:
-        values = st.dictionaries(first.values, rest[0].values, **size)
-        return Place(annotation, cast("Values", values), item=rest[0], keys=first.values)
+        values = cast("Values", st.dictionaries(first.values, rest[0].values, **size))
+    elif kind is list:
+        values = cast("Values", st.lists(first.values, **size))
+    else:
+        made = st.sets if kind is set else st.frozensets
+        values = cast("Values", made(first.values, **size))
+    if shortest == 0 and known.loops > loops:
+        values = known.ended(values, kind)
+    if kind is dict:
+        return Place(annotation, values, item=rest[0], keys=first.values)
     if kind is list:
-        return Place(annotation, cast("Values", st.lists(first.values, **size)), item=first)
-    made = st.sets if kind is set else st.frozensets
-    values_of_set = cast("Values", made(first.values, **size))
-    return Place(annotation, values_of_set, keys=first.values if kind is set else None)
+        return Place(annotation, values, item=first)
+    return Place(annotation, values, keys=first.values if kind is set else None)
 
 
 def _scalar(annotation: object, limits: _Limits) -> Place:
