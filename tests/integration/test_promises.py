@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -263,15 +264,15 @@ class TestCount:
         for log in logs:
             log.touch()  # who is killed early may not have come to it
         with zproc.Context(Counter, start_method=method) as ctx:
-            processes = [ctx.spawn(increment_often, 500, str(log)) for log in logs]
-            started = [psutil.Process(process.pid) for process in processes]
-            for victim, at in zip(started[:3], (200, 600, 900), strict=True):
+            victims = [ctx.spawn(increment_often, sys.maxsize, str(log)) for log in logs[:3]]
+            others = [ctx.spawn(increment_often, 500, str(log)) for log in logs[3:]]
+            for victim, at in zip([psutil.Process(each.pid) for each in victims], (200, 600, 900), strict=True):
                 while ctx.state.n < at:
                     ctx.state.get_when_change("n")
                 victim.kill()
-            for process in processes[3:]:
+            for process in others:
                 assert process.wait(100) == 500
-            for process in processes[:3]:
+            for process in victims:
                 with pytest.raises(zproc.ProcessError):
                     process.wait(5)
             acknowledged = [log.stat().st_size for log in logs]
