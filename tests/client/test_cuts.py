@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import selectors
 import socket
 import threading
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 import zproc
+from tests.ports import free_port
 from zproc.transport import fresh_address
 from zproc.transport.token import claim_address, publish_token, read_token
 
@@ -138,7 +138,7 @@ def line(request: pytest.FixtureRequest, serving: Any) -> Iterator[tuple[Any, Pr
 
             address = f"unix://{path}"
         else:
-            ports = [_free_port(), _free_port()]
+            ports = [free_port(), free_port()]
             served = serving(State, address=f"tcp://127.0.0.1:{ports[0]}")
             outside = socket.socket()
             outside.bind(("127.0.0.1", ports[1]))
@@ -156,14 +156,6 @@ def line(request: pytest.FixtureRequest, serving: Any) -> Iterator[tuple[Any, Pr
         proxy = Proxy(inside, outside)
         stack.callback(proxy.close)
         yield served, proxy, address
-
-
-def _free_port() -> int:
-    while True:
-        port = random.SystemRandom().randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
 
 
 @pytest.mark.slow

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import random
 import resource
 import signal
-import socket
 import time
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +14,7 @@ import pytest
 from pydantic import Field
 
 import zproc
+from tests.ports import free_port
 from zproc.transport import fresh_address, runtime_directory
 from zproc.transport.keys import make_keys
 
@@ -32,14 +31,6 @@ class State(zproc.StateModel):
 
 class Eventually(Protocol):
     def __call__(self, condition: object, within: float = 5.0) -> None: ...
-
-
-def free_port() -> int:
-    while True:
-        port = random.SystemRandom().randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
 
 
 @pytest.fixture(params=["unix", "ipc", "tcp"])

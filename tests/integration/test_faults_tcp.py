@@ -26,6 +26,7 @@ import psutil
 import pytest
 
 import zproc
+from tests.ports import free_port
 from zproc.core import messages
 from zproc.core.messages import PROTOCOL, Act, Commit, Committed, Hello, Ping, Pong, Read, Refused, Values, Welcome
 from zproc.core.refusal import error_from_data
@@ -75,14 +76,6 @@ RUBBISH = {
     "8 an unknown extension": msgpack.packb(msgpack.ExtType(99, b"x")),
     "8 a pickle": pickle.dumps(os.getpid),
 }
-
-
-def free_port() -> int:
-    while True:
-        port = random.SystemRandom().randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from zproc.exceptions import Error
 from zproc.transport import (
     Arrival,
@@ -202,15 +201,6 @@ def tcp() -> Iterator[Wire]:
     wire = Wire(f"tcp://127.0.0.1:{free_port()}")
     yield wire
     wire.close()
-
-
-def free_port() -> int:
-    """Below those that the system gives to whoever asks for any, so that it stays free."""
-    while True:
-        port = random.SystemRandom().randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
 
 
 class Restless(Spin):
