@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_a_limit_that_lets_nothing_through_is_refused_by_name(name: str, value: 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_limit_is_documented(name: str) -> None:
-    assert f"        {name}: " in (Limits.__doc__ or "")
+    assert f"\n    {name}: " in (inspect.getdoc(Limits) or "")
 
 
 def test_a_message_has_room_for_every_error() -> None:
