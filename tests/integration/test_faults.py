@@ -171,8 +171,9 @@ def refused(reply: messages.Reply) -> BaseException:
 def ctx(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[zproc.Context[State]]:
     """A context whose server is as it was, after whatever the test does to it."""
     # What the log holds of a large commit it holds by right, up to its limit, which is far above what a server may grow
-    # by; so here it is short, and only what is kept by mistake counts.
-    limits = zproc.Limits(lease_time=getattr(request, "param", 1.0), message_bytes=2 << 20, history_bytes=256 << 10)
+    # by; so here it is short, and only what is kept by mistake counts. Nor are messages large: of what is freed, malloc
+    # returns a few times the largest piece late or never.
+    limits = zproc.Limits(lease_time=getattr(request, "param", 1.0), message_bytes=1_200_000, history_bytes=256 << 10)
     Wire.cut_offs = 0
     log = logging.FileHandler(tmp_path / "log", delay=True)
     logging.getLogger("zproc.server").addHandler(log)
